@@ -1,0 +1,54 @@
+"""minidl's one random generator. Nothing here or above it touches NumPy's global random state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["default_rng", "manual_seed"]
+
+_generator: np.random.Generator | None = None
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed the generator that layers, initialisers and loaders use when they are given no ``rng``.
+
+    Same seed, same machine, same thread count: the same bits. NumPy's own global state
+    (``np.random.seed``) is neither read nor changed.
+
+    Args:
+        seed: a non-negative integer.
+
+    Returns:
+        The freshly seeded generator.
+
+    Raises:
+        TypeError: the seed is not an integer.
+        ValueError: the seed is negative.
+    """
+    global _generator  # noqa: PLW0603 - this module exists to hold this one variable
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"manual_seed: seed must be an integer, got {seed!r}")
+    if seed < 0:
+        raise ValueError(f"manual_seed: seed must not be negative, got {seed}")
+    # SFC64 is the fastest of NumPy's bit generators; dropout masks are drawn in every step.
+    _generator = np.random.Generator(np.random.SFC64(int(seed)))
+    return _generator
+
+
+def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
+    """Return ``rng`` itself, or minidl's own generator when it is None.
+
+    The generator is made at the first call, from the operating system's entropy unless `manual_seed`
+    came before.
+
+    Raises:
+        TypeError: ``rng`` is neither None nor a ``numpy.random.Generator``.
+    """
+    global _generator  # noqa: PLW0603
+    if rng is not None:
+        if not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy.random.Generator (np.random.default_rng(0)), got {rng!r}")
+        return rng
+    if _generator is None:
+        _generator = np.random.Generator(np.random.SFC64())
+    return _generator

@@ -1,0 +1,189 @@
+"""The command line: ``minidl train`` and ``minidl info``.
+
+An error is one line on standard error and exit code 2; Ctrl-C keeps the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import __version__, manual_seed, save
+from .data import ArrayDataset, DataLoader, load_digits, load_mnist
+from .interop.files import check_suffix
+from .models import digits_cnn, lenet5
+from .nn import CrossEntropyLoss, Module
+from .optim import SGD
+from .training import Trainer
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What ``minidl train`` does for one dataset unless told otherwise."""
+
+    load: Callable[[str | None], tuple[ArrayDataset, ArrayDataset]]
+    model: Callable[[], Module]
+    epochs: int
+    lr: float
+    batch_size: int
+
+
+def _mnist(root: str | None) -> tuple[ArrayDataset, ArrayDataset]:
+    if root is None:
+        raise ValueError("--data mnist needs --root DIR, the folder with MNIST's four files")
+    return load_mnist(root)
+
+
+RECIPES = {
+    "digits": Recipe(lambda _: load_digits(), digits_cnn, epochs=20, lr=0.05, batch_size=32),
+    "mnist": Recipe(_mnist, lenet5, epochs=10, lr=0.05, batch_size=64),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        self.exit(2, f"{self.prog}: error: {message} (try '{self.prog} --help')\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 done, 2 an error, 130 interrupted.
+
+    Args:
+        arguments: without the program's name; None takes those of the process.
+    """
+    parser = _make_parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return 0
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("minidl: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (minidl info | head -1); nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if os.environ.get("MINIDL_TRACEBACK"):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"minidl {options.command}: error: {message}", file=sys.stderr)
+        return 2
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="minidl", description="A tiny PyTorch in pure Python on NumPy.")
+    parser.add_argument("--version", action="version", version=f"minidl {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    train = commands.add_parser(
+        "train",
+        help="train a small CNN and save its weights",
+        description="Train a small CNN and save its weights. Without options: on the 8x8 digits that come along.",
+        epilog="example: minidl train --epochs 5 --seed 1 --out digits.npz",
+    )
+    train.add_argument("--data", choices=sorted(RECIPES), default="digits", help="what to train on (default: digits)")
+    train.add_argument("--root", metavar="DIR", help="folder with the dataset's files; needed for mnist")
+    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training set (default: 20; mnist 10)")
+    train.add_argument("--lr", type=float, metavar="X", help="learning rate of SGD with momentum 0.9 (default: 0.05)")
+    train.add_argument("--batch-size", type=int, metavar="N", help="images in a step (default: 32; mnist 64)")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
+    train.add_argument("--out", metavar="FILE", help="where the weights go (default: minidl-DATA.npz)")
+    train.set_defaults(run=_train)
+
+    info = commands.add_parser(
+        "info", help="show versions, BLAS and threads", epilog="example: minidl info", description="Show what runs here."
+    )
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    recipe = RECIPES[options.data]
+    epochs, lr, batch_size = (
+        getattr(recipe, name) if getattr(options, name) is None else getattr(options, name)
+        for name in ("epochs", "lr", "batch_size")
+    )
+    out = _check_out(options.out or f"minidl-{options.data}.npz")
+    manual_seed(options.seed)
+    train, test = recipe.load(options.root)
+    model = recipe.model()
+    optimizer = SGD(model.params(), lr=lr, momentum=0.9)
+    trainer = Trainer(model, CrossEntropyLoss(), optimizer)
+    train_loader = DataLoader(train, batch_size, shuffle=True)
+    test_loader = DataLoader(test, 256)
+    parameters = sum(p.data.size for p in model.params())
+    print(
+        f"{options.data}: {len(train):,} training and {len(test):,} test images; {recipe.model.__name__} with "
+        f"{parameters:,} parameters; SGD, lr {lr:g}, batch size {batch_size}, seed {options.seed}",
+        flush=True,
+    )
+    history = trainer.fit(train_loader, test_loader, epochs=epochs)
+    save(model, out)
+    accuracy = trainer.evaluate(test_loader)["accuracy"]
+    right = round(accuracy * len(test))
+    print(f"test accuracy: {100 * accuracy:.2f} % ({right:,} of {len(test):,})")
+    print(f"weights saved to {out}")
+    return 130 if history.interrupted else 0
+
+
+def _check_out(name: str) -> Path:
+    """Find out before training, not after, whether the weights can be written."""
+    out = check_suffix(name)
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}")
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise ValueError(f"--out {out}: cannot write there")
+    return out
+
+
+def _info(_: argparse.Namespace) -> int:
+    for name, value in _facts():
+        print(f"{name + ':':<12}{value}")
+    return 0
+
+
+def _facts() -> list[tuple[str, str]]:
+    config: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    limits = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
+    quota = _cpu_quota()
+    return [
+        ("minidl", __version__),
+        ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        ("NumPy", np.__version__),
+        ("Platform", platform.platform()),
+        ("BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()),
+        ("CPUs", f"{os.cpu_count()}, usable {usable}" + (f", container quota {quota:g}" if quota else "")),
+        ("Threads", ", ".join(limits) or "BLAS's own choice (set OPENBLAS_NUM_THREADS or the like to limit it)"),
+    ]
+
+
+def _cpu_quota() -> float | None:
+    """Return how many CPUs' time the container may use, from the control group (version 2 or 1); None if unlimited."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()[:2]
+        else:
+            quota = (group / "cpu/cpu.cfs_quota_us").read_text()
+            period = (group / "cpu/cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no control groups here, or "max": no limit
+        return None

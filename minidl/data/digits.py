@@ -1,0 +1,33 @@
+"""The 8x8 digits that come with the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+
+from .dataset import ArrayDataset
+
+__all__ = ["load_digits"]
+
+_TEST_EVERY = 5
+
+
+def load_digits() -> tuple[ArrayDataset, ArrayDataset]:
+    """Load 1,797 handwritten digits of 8x8 pixels, shipped with the package.
+
+    The split is fixed and stratified: of each class every fifth image, in the file's order, is in the test set.
+
+    Returns:
+        (train, test), 1,442 and 355 samples: images (N, 1, 8, 8) float32 in [0, 1], labels (N,) int64 from 0 to 9.
+
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
+    Repository, 1998, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0; its test part.
+    """
+    with files("minidl.data").joinpath("digits.npz").open("rb") as stream, np.load(stream) as archive:
+        images = archive["images"][:, None].astype(np.float32) / np.float32(16)
+        labels = archive["labels"].astype(np.int64)
+    in_test = np.zeros(len(labels), bool)
+    for digit in range(10):
+        in_test[np.flatnonzero(labels == digit)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
+    return ArrayDataset(images[~in_test], labels[~in_test]), ArrayDataset(images[in_test], labels[in_test])

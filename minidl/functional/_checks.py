@@ -1,0 +1,141 @@
+"""Argument checks, shared by the arithmetic and the layers so that every message has one form.
+
+An option that is wrong on its own reads ``Owner: argument must be <what is wanted>, got <what came>``.
+An array that does not fit says what was expected, what came, its shape, and the fix if there is one; the
+layer's name is put in front of it by `minidl.nn.Module`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Array",
+    "IntPair",
+    "check_choice",
+    "check_float",
+    "check_flag",
+    "check_grad",
+    "check_images",
+    "check_int",
+    "check_number",
+    "check_pair",
+    "check_same_dtype",
+]
+
+Array = NDArray[Any]
+IntPair = int | tuple[int, int] | Sequence[int]
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _bounds(minimum: float, maximum: float) -> str:
+    if maximum == float("inf"):
+        return f"at least {minimum}"
+    return f"between {minimum} and {maximum}"
+
+
+def check_int(owner: str, argument: str, value: Any, *, minimum: int = 1) -> int:
+    """Return ``value`` as an int of at least ``minimum``, or raise TypeError / ValueError."""
+    if not _is_int(value):
+        raise TypeError(f"{owner}: {argument} must be an integer, got {value!r}")
+    if value < minimum:
+        raise ValueError(f"{owner}: {argument} must be at least {minimum}, got {value}")
+    return int(value)
+
+
+def check_pair(owner: str, argument: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
+    """Return an int or a pair of ints as a (height, width) pair, each at least ``minimum``."""
+    pair = (value, value) if _is_int(value) else value
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_int(v) for v in pair):
+        raise TypeError(f"{owner}: {argument} must be an integer or a pair of integers, got {value!r}")
+    if min(pair) < minimum:
+        raise ValueError(f"{owner}: {argument} must be at least {minimum}, got {value!r}")
+    return int(pair[0]), int(pair[1])
+
+
+def check_number(
+    owner: str, argument: str, value: Any, *, minimum: float = 0.0, maximum: float = float("inf"), note: str = ""
+) -> float:
+    """Return ``value`` as a finite float between ``minimum`` and ``maximum``, or raise."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{owner}: {argument} must be a number, got {value!r}")
+    if not minimum <= value <= maximum or not np.isfinite(value):
+        raise ValueError(f"{owner}: {argument} must be {_bounds(minimum, maximum)}{note}, got {value}")
+    return float(value)
+
+
+def check_flag(owner: str, argument: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False; a number in a flag's place is a mistake worth naming."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{owner}: {argument} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def check_choice(owner: str, argument: str, value: Any, choices: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``choices``, or raise ValueError that lists them."""
+    if value not in choices:
+        wanted = ", ".join(repr(c) for c in choices)
+        raise ValueError(f"{owner}: {argument} must be one of {wanted}, got {value!r}")
+    return str(value)
+
+
+def check_float(x: Any, what: str = "input") -> Array:
+    """Return ``x`` if it is a float32 or float64 array.
+
+    Raises:
+        TypeError: it is not an array, or of another dtype; the message says how to convert it.
+    """
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"expected a NumPy array as {what}, got {type(x).__name__}")
+    if x.dtype == np.float32 or x.dtype == np.float64:
+        return x
+    hint = ""
+    if x.dtype.kind in "iub":
+        hint = "; convert it first, images for example with x.astype(np.float32) / 255"
+    elif x.dtype.kind == "f":
+        hint = "; convert it with x.astype(np.float32)"
+    raise TypeError(f"expected a float32 or float64 {what}, got {x.dtype}{hint}")
+
+
+def check_same_dtype(x: Array, weight: Array) -> None:
+    """Raise TypeError unless input and parameter have one dtype: nothing is promoted silently."""
+    if x.dtype != weight.dtype:
+        raise TypeError(
+            f"expected {weight.dtype} input, as the parameters are, got {x.dtype}; use "
+            f"x.astype(np.{weight.dtype}), or model.astype(np.{x.dtype}) to compute in {x.dtype}"
+        )
+
+
+def check_images(x: Any, channels: int | None = None, fix: str = "") -> Array:
+    """Return ``x`` if it is a float (N, C, H, W) array with the expected number of channels."""
+    check_float(x)
+    if x.ndim == 3:
+        raise ValueError(
+            f"expected a batch of shape (N, C, H, W), got {x.shape}; for a single image pass x[None], "
+            "for images without a channel axis x[:, None]"
+        )
+    if x.ndim != 4:
+        raise ValueError(f"expected an input of shape (N, C, H, W), got {x.ndim} axes: {x.shape}")
+    if channels is not None and x.shape[1] != channels:
+        hint = fix
+        if x.shape[3] == channels:
+            hint = "; the channels seem to come last: use x.transpose(0, 3, 1, 2)"
+        raise ValueError(f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape}){hint}")
+    return x  # type: ignore[no-any-return]
+
+
+def check_grad(grad_output: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return ``grad_output`` if it has the shape and dtype of the output it is the gradient of."""
+    check_float(grad_output, "grad_output")
+    if grad_output.shape != shape:
+        raise ValueError(f"expected grad_output of the output's shape {shape}, got {grad_output.shape}")
+    if grad_output.dtype != dtype:
+        raise TypeError(f"expected grad_output in the output's dtype {dtype}, got {grad_output.dtype}")
+    return grad_output  # type: ignore[no-any-return]

@@ -1,0 +1,34 @@
+"""The one place that knows how image batches lie in memory: H, C, W, N, the batch innermost.
+
+Shapes are (N, C, H, W) everywhere in public. NumPy's inner loop runs along the last axis in memory, and with
+the batch there it is long whatever the number of channels; rows of the image lie one after another, which is
+what the convolution's lowering needs (see conv.py). An array in any other order is as right, only copied once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._checks import Array
+
+__all__ = ["block", "empty", "images"]
+
+
+def block(x: Array) -> Array:
+    """View a batch of shape (N, C, H, W) with its axes as (H, C, W, N); no copy."""
+    return x.transpose(2, 1, 3, 0)
+
+
+def images(hcwn: Array) -> Array:
+    """View an (H, C, W, N) block with its axes as (N, C, H, W); no copy."""
+    return hcwn.transpose(3, 1, 0, 2)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an uninitialised array; a four-dimensional one, (N, C, H, W), is laid out H, C, W, N."""
+    if len(shape) != 4:
+        return np.empty(shape, dtype)
+    n, c, h, w = shape
+    return images(np.empty((h, c, w, n), dtype))

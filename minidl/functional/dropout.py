@@ -1,0 +1,77 @@
+"""Dropout in forward and backward pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import _layout
+from ._checks import Array, check_float, check_grad, check_number
+
+__all__ = ["check_probability", "dropout_backward", "dropout_forward"]
+
+
+def check_probability(owner: str, p: float) -> float:
+    """Return ``p`` as a float in [0, 1], or raise; the message says what p is."""
+    return check_number(owner, "p", p, maximum=1.0, note=" (it is the probability of dropping an element)")
+
+
+def dropout_forward(
+    x: Array, p: float = 0.5, *, training: bool = True, rng: np.random.Generator
+) -> tuple[Array, Array | None]:
+    """Zero each element with probability p and scale the others by 1/(1-p) (inverted dropout).
+
+    The expectation of out is x, so that nothing is left to do in testing: with ``training=False`` out is x.
+
+    Args:
+        x: any shape, float32 or float64.
+        p: probability of dropping an element, in [0, 1].
+        training: False makes this the identity.
+        rng: where the random numbers come from; the mask depends on its state and on x's shape and dtype.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `dropout_backward`: the scaled mask, None for the identity.
+
+    Raises:
+        ValueError: p is outside [0, 1].
+        TypeError: the dtype is not a float.
+
+    Source: Srivastava et al., JMLR 15 (2014) 1929; https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html
+    """
+    check_float(x)
+    p = check_probability("dropout", p)
+    if not training or p == 0:
+        return x, None
+    mask = _layout.empty(x.shape, x.dtype)
+    # drawn in memory order: the same elements are dropped however x itself lies in memory
+    uniform = rng.random(mask.size, dtype=x.dtype).reshape(_memory_shape(mask))
+    scale = 0.0 if p == 1 else 1 / (1 - p)
+    np.multiply(uniform >= p, x.dtype.type(scale), out=_in_memory_order(mask))
+    return x * mask, mask
+
+
+def dropout_backward(grad_output: Array, cache: Array | None) -> Array:
+    """Gradient of `dropout_forward`: grad_output times the same scaled mask.
+
+    Args:
+        grad_output: gradient of the output, any shape.
+        cache: from `dropout_forward`.
+
+    Returns:
+        dx of grad_output's shape and dtype.
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    check_float(grad_output, "grad_output")
+    if cache is None:
+        return grad_output
+    check_grad(grad_output, cache.shape, cache.dtype)
+    return grad_output * cache  # type: ignore[no-any-return]
+
+
+def _in_memory_order(mask: Array) -> Array:
+    return _layout.block(mask) if mask.ndim == 4 else mask
+
+
+def _memory_shape(mask: Array) -> tuple[int, ...]:
+    return _in_memory_order(mask).shape

@@ -1,0 +1,82 @@
+"""Networks for the digits and for MNIST."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..nn import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+
+__all__ = ["digits_cnn", "lenet5", "mnist_cnn"]
+
+
+def digits_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
+    """Two 3x3 convolutions for the 8x8 digits, 9,930 parameters.
+
+    Args:
+        rng: generator for the first weights and the dropout masks; None means minidl's own.
+
+    Returns:
+        A network from (N, 1, 8, 8) to logits (N, 10).
+    """
+    return Sequential(
+        Conv2d(1, 16, 3, padding=1, rng=rng),
+        ReLU(),
+        Conv2d(16, 32, 3, padding=1, rng=rng),
+        ReLU(),
+        MaxPool2d(2),
+        Flatten(),
+        Dropout(0.25, rng=rng),
+        Linear(512, 10, rng=rng),
+    )
+
+
+def lenet5(*, rng: np.random.Generator | None = None) -> Sequential:
+    """LeNet-5 with ReLU and max pooling, as it is written today; 61,706 parameters.
+
+    Args:
+        rng: generator for the first weights; None means minidl's own.
+
+    Returns:
+        A network from (N, 1, 28, 28) to logits (N, 10).
+
+    Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
+    Proc. IEEE 86 (1998) 2278.
+    """
+    return Sequential(
+        Conv2d(1, 6, 5, padding=2, rng=rng),
+        ReLU(),
+        MaxPool2d(2),
+        Conv2d(6, 16, 5, rng=rng),
+        ReLU(),
+        MaxPool2d(2),
+        Flatten(),
+        Linear(400, 120, rng=rng),
+        ReLU(),
+        Linear(120, 84, rng=rng),
+        ReLU(),
+        Linear(84, 10, rng=rng),
+    )
+
+
+def mnist_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
+    """The 32-64 convolutional net with dropout of PyTorch's and Keras's MNIST examples; 1,199,882 parameters.
+
+    Args:
+        rng: generator for the first weights and the dropout masks; None means minidl's own.
+
+    Returns:
+        A network from (N, 1, 28, 28) to logits (N, 10).
+    """
+    return Sequential(
+        Conv2d(1, 32, 3, rng=rng),
+        ReLU(),
+        Conv2d(32, 64, 3, rng=rng),
+        ReLU(),
+        MaxPool2d(2),
+        Dropout(0.25, rng=rng),
+        Flatten(),
+        Linear(9216, 128, rng=rng),
+        ReLU(),
+        Dropout(0.5, rng=rng),
+        Linear(128, 10, rng=rng),
+    )

@@ -1,0 +1,116 @@
+"""Linear and Identity."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..functional._checks import Array, check_flag, check_int
+from ..functional.linear import linear_backward, linear_forward
+from . import init
+from .module import Module
+from .parameter import Parameter
+
+__all__ = ["Identity", "Linear", "weight_and_bias"]
+
+
+def weight_and_bias(
+    shape: tuple[int, ...], bias: bool, dtype: DTypeLike, rng: np.random.Generator | None
+) -> tuple[Parameter, Parameter | None]:
+    """Make the parameters of a linear or convolutional layer, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+    Args:
+        shape: the weight's shape, outputs first.
+        bias: whether there is a bias, one per output.
+        dtype: float32 (None) or float64.
+        rng: generator; None means minidl's own.
+    """
+    dtype = np.float32 if dtype is None else dtype
+    weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), rng=rng)
+    if not bias:
+        return weight, None
+    bound = 1 / math.sqrt(init.fan_in(weight))
+    return weight, init.uniform_(Parameter(np.empty(shape[0], dtype)), -bound, bound, rng=rng)
+
+
+class Linear(Module):
+    """Fully connected layer: y = x W^T + b.
+
+    Args:
+        in_features: size of each input sample, K.
+        out_features: size of each output sample, M.
+        bias: whether to add b.
+        dtype: float32 (default) or float64.
+        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+
+    Shape:
+        input (N, ..., K), output (N, ..., M).
+
+    Attributes:
+        weight: Parameter (M, K), from U(-1/sqrt(K), 1/sqrt(K)).
+        bias: Parameter (M,), from the same distribution; or None.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features = check_int("Linear", "in_features", in_features)
+        self.out_features = check_int("Linear", "out_features", out_features)
+        check_flag("Linear", "bias", bias)
+        self.weight, self.bias = weight_and_bias((out_features, in_features), bias, dtype, rng)
+
+    def forward(self, x: Array) -> Array:
+        """Apply the layer to (N, ..., K)."""
+        out, cache = linear_forward(x, self.weight.data, None if self.bias is None else self.bias.data)
+        self.save_for_backward(cache)
+        return out
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Add the gradients of weight and bias; return that of the input."""
+        dx, dw, db = linear_backward(grad_output, self.take_saved(), needs_input_grad=self.needs_input_grad)
+        self.weight.add_grad(dw)
+        if self.bias is not None and db is not None:
+            self.bias.add_grad(db)
+        return dx
+
+    def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """One for each output and each feature it sees."""
+        return math.prod(output_shape) * self.in_features
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        bias = self.bias is not None
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={bias}"
+
+
+class Identity(Module):
+    """Pass the input through unchanged; arguments are accepted and ignored, as in PyTorch.
+
+    Shape:
+        input and output: any, the same.
+    """
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Array) -> Array:
+        """Return x."""
+        self.save_for_backward(None)
+        return x
+
+    def backward(self, grad_output: Array) -> Array:
+        """Return grad_output."""
+        self.take_saved()
+        return grad_output

@@ -1,0 +1,427 @@
+"""Module: the base of every layer, container and loss. It holds state; the arithmetic is in `minidl.functional`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ..functional._checks import Array, check_flag
+from ._naming import name_layer
+from .grad_mode import is_grad_enabled
+from .parameter import Parameter
+
+__all__ = ["ForwardHook", "IncompatibleKeys", "Module", "RemovableHandle"]
+
+Self = TypeVar("Self", bound="Module")
+ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
+
+_OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `Module.load_state_dict` could not match when not strict."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class RemovableHandle:
+    """Returned by `Module.register_forward_hook`; `remove()` takes the hook off again."""
+
+    def __init__(self, hooks: dict[RemovableHandle, ForwardHook]) -> None:
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Take the hook off; a second time does nothing."""
+        self._hooks.pop(self, None)
+
+
+class Module:
+    """Base class: subclass it, give it Parameters and Modules as attributes, write `forward` and `backward`.
+
+    Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, also inside
+    lists, tuples and dicts. Call ``super().__init__()`` before the first of them.
+
+        class Scale(nn.Module):
+            def __init__(self, features):
+                super().__init__()
+                self.weight = nn.Parameter(np.ones(features, np.float32))
+
+            def forward(self, x):
+                self.save_for_backward(x)
+                return x * self.weight.data
+
+            def backward(self, grad_output):
+                x = self.take_saved()
+                self.weight.add_grad((grad_output * x).sum(axis=0))
+                return grad_output * self.weight.data
+
+    Attributes:
+        training: True in training mode, False in evaluation mode; see `train` and `eval`.
+        needs_input_grad: False lets a layer skip the gradient of its input and return None from `backward`;
+            parameter gradients are the same. Useful for a network's first layer.
+    """
+
+    training: bool = True
+    needs_input_grad: bool = True
+    _saved: list[Any]
+    _buffers: dict[str, bool]
+    _forward_hooks: dict[RemovableHandle, ForwardHook]
+
+    def __init__(self) -> None:
+        self.__dict__.update(_saved=[], _buffers={}, _forward_hooks={}, training=True)
+
+    # The pass
+
+    def forward(self, *inputs: Any) -> Any:
+        """Compute the output; keep what `backward` needs with `save_for_backward`."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward()")
+
+    def backward(self, grad_output: Any) -> Any:
+        """Add parameter gradients, and return the gradient of the input (a tuple for several inputs).
+
+        Args:
+            grad_output: gradient of the loss with respect to the last forward pass's output, in its shape.
+
+        Raises:
+            RuntimeError: there was no forward pass, it ran inside `no_grad`, or it was used up already.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define backward()")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Run `forward`, then the forward hooks. An error is given this layer's name and path."""
+        try:
+            output = self.forward(*inputs)
+        except (ValueError, TypeError, RuntimeError) as error:
+            name_layer(error, self)
+            raise
+        for hook in tuple(self._forward_hooks.values()):
+            replaced = hook(self, inputs, output)
+            if replaced is not None:
+                output = replaced
+        return output
+
+    def save_for_backward(self, value: Any) -> None:
+        """Keep ``value`` (one object; a tuple for several) until `take_saved`; inside `no_grad` keep nothing.
+
+        What an earlier forward pass kept is replaced in both cases.
+        """
+        self._saved[:] = [value] if is_grad_enabled() else []
+
+    def take_saved(self) -> Any:
+        """Return what `save_for_backward` kept, and forget it: a forward pass serves one backward pass.
+
+        Raises:
+            RuntimeError: nothing is kept.
+        """
+        if not self._saved:
+            error = RuntimeError(
+                "backward() has no forward pass to work on: call the module in training first, outside no_grad(), "
+                "and call backward() once for each forward pass"
+            )
+            name_layer(error, self)
+            raise error
+        return self._saved.pop()
+
+    def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
+        """Have ``hook(module, inputs, output)`` called after each forward pass of this module.
+
+        Args:
+            hook: gets the module, the tuple of inputs and the output; what it returns, if not None, takes the
+                output's place.
+
+        Returns:
+            A handle whose `remove()` takes the hook off again.
+        """
+        handle = RemovableHandle(self._forward_hooks)
+        self._forward_hooks[handle] = hook
+        return handle
+
+    # What is inside
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module) for each direct child, in the order of assignment."""
+        for name, value in self._members():
+            if isinstance(value, Module):
+                yield name, value
+
+    def children(self) -> Iterator[Module]:
+        """Yield each direct child."""
+        for _, child in self.named_children():
+            yield child
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Yield (path, module) for this module (path ``prefix``) and every descendant, each once, parents first."""
+        seen: set[int] = set()
+        for path, module in self._walk(prefix):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and every descendant, each once, parents first."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_params(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Yield (path, Parameter) for this module and every descendant, each parameter once."""
+        seen: set[int] = set()
+        for path, module in self.named_modules(prefix):
+            for name, value in module._members():
+                if isinstance(value, Parameter) and id(value) not in seen:
+                    seen.add(id(value))
+                    yield _join(path, name), value
+
+    def params(self) -> Iterator[Parameter]:
+        """Yield every Parameter of this module and its descendants, each once."""
+        for _, parameter in self.named_params():
+            yield parameter
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
+        """Yield what `named_params` does, under PyTorch's name."""
+        return self.named_params(prefix)
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Yield what `params` does, under PyTorch's name."""
+        return self.params()
+
+    def register_buffer(self, name: str, value: Array | None, persistent: bool = True) -> None:
+        """Make ``self.name`` an array that is state but not trained, such as a running mean.
+
+        Args:
+            name: the attribute's name.
+            value: the array, or None for a buffer that is not there.
+            persistent: whether it is part of `state_dict`.
+
+        Raises:
+            TypeError: the value is not an array.
+        """
+        if value is not None and not isinstance(value, np.ndarray):
+            raise TypeError(f"{type(self).__name__}: buffer {name!r} must be a NumPy array, got {value!r}")
+        setattr(self, name, value)
+        self._buffers[name] = persistent
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Array]]:
+        """Yield (path, array) for each buffer of this module and its descendants."""
+        for path, module in self.named_modules(prefix):
+            for name in module._buffers:
+                value = getattr(module, name)
+                if value is not None:
+                    yield _join(path, name), value
+
+    def apply(self: Self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function`` on every descendant, children before parents, and on this module last; return self."""
+        for child in self.children():
+            child.apply(function)
+        function(self)
+        return self
+
+    # Modes and state
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Set training mode (or evaluation mode with False) here and in every descendant; return self."""
+        check_flag(type(self).__name__, "train mode", mode)
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: Self) -> Self:
+        """Set evaluation mode here and in every descendant; return self."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget every parameter's gradient: `grad` becomes None."""
+        for parameter in self.params():
+            parameter.grad = None
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Freeze (False) or unfreeze (True) every parameter, here and below; return self."""
+        for parameter in self.params():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def astype(self: Self, dtype: DTypeLike) -> Self:
+        """Convert parameters, gradients and float buffers to float32 or float64, in place; return self.
+
+        Raises:
+            TypeError: another dtype.
+        """
+        wanted = np.dtype(dtype)
+        if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise TypeError(f"{type(self).__name__}: dtype must be float32 or float64, got {wanted}")
+        for parameter in self.params():
+            parameter.data = parameter.data.astype(wanted, copy=False)
+            if parameter.grad is not None:
+                parameter.grad = parameter.grad.astype(wanted, copy=False)
+        for module in self.modules():
+            module._saved.clear()
+            for name in module._buffers:
+                value = getattr(module, name)
+                if value is not None and value.dtype.kind == "f":
+                    setattr(module, name, value.astype(wanted, copy=False))
+        return self
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return copies of all parameters and persistent buffers, by path, in PyTorch's order."""
+        return {name: value.copy() for name, value in self._state()}
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy the arrays of a state dict into the parameters and buffers of the same names.
+
+        Everything is checked first: when this raises, nothing has changed.
+
+        Args:
+            state: arrays by path; converted to the parameters' dtype.
+            strict: whether a missing or unexpected name is an error.
+
+        Returns:
+            The missing and the unexpected names.
+
+        Raises:
+            ValueError: names or shapes do not match; the message lists all of them.
+            TypeError: an entry is not an array of numbers.
+        """
+        own = dict(self._state())
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        values = {name: np.asarray(state[name]) for name in own if name in state}
+        owner = type(self).__name__
+        for name, value in values.items():
+            if value.dtype.kind not in "fiu":
+                raise TypeError(f"{owner}: cannot load {name!r}: expected an array of numbers, got {value.dtype}")
+        problems = [
+            f"{name} has shape {value.shape}, expected {own[name].shape}"
+            for name, value in values.items()
+            if value.shape != own[name].shape
+        ]
+        if strict:
+            problems = [
+                *(f"missing {name}" for name in missing),
+                *(f"unexpected {name}" for name in unexpected),
+                *problems,
+            ]
+        if problems:
+            raise ValueError(f"{owner}: cannot load state dict: " + "; ".join(problems))
+        for name, value in values.items():
+            own[name][...] = value
+        return IncompatibleKeys(missing, unexpected)
+
+    # Shapes
+
+    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the output's shape for an input of ``input_shape``, the batch axis included.
+
+        Found by running the module on zeros, in evaluation mode and without keeping anything.
+
+        Raises:
+            ValueError: the module does not take this shape; the message names the layer.
+        """
+        from .summary import output_shape  # noqa: PLC0415 - summary.py needs Module itself
+
+        return output_shape(self, input_shape)
+
+    def summary(self, input_shape: tuple[int, ...]) -> Any:
+        """Return a table of layers with output shapes, parameters and multiply-adds; print it to see it.
+
+        Args:
+            input_shape: shape of the input, the batch axis included: (1, 1, 28, 28).
+
+        Returns:
+            A `minidl.nn.Summary`, a str whose `rows`, `total_params` and other totals are also plain data.
+
+        Raises:
+            ValueError: the module does not take this shape; the message names the layer.
+        """
+        from .summary import Summary  # noqa: PLC0415
+
+        return Summary.of(self, input_shape)
+
+    def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
+        """Return the multiply-add operations of this module itself, without its children, for `summary`."""
+        return 0
+
+    # How Python sees it
+
+    def extra_repr(self) -> str:
+        """Return the options shown between the parentheses of ``repr``."""
+        return ""
+
+    def __repr__(self) -> str:
+        return self._describe(shown_training=True)
+
+    def _describe(self, shown_training: bool) -> str:
+        """Write PyTorch's form of the tree; evaluation mode is marked where it begins."""
+        note = "" if self.training == shown_training else f"  # {'training' if self.training else 'eval'} mode"
+        lines = [
+            f"  ({name}): " + child._describe(self.training).replace("\n", "\n  ")
+            for name, child in self.named_children()
+        ]
+        head = f"{type(self).__name__}({self.extra_repr()}"
+        return "\n".join([head + note, *lines, ")"]) if lines else f"{head}){note}"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_saved" not in self.__dict__:
+            raise RuntimeError(
+                f"{type(self).__name__}.__init__ must call super().__init__() before it sets self.{name}"
+            )
+        if isinstance(self.__dict__.get(name), Parameter) and not isinstance(value, (Parameter, type(None))):
+            raise TypeError(
+                f"{type(self).__name__}: {name} is a Parameter and cannot become a {type(value).__name__}; to change "
+                f"its value use self.{name}.data[...] = ..."
+            )
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OWN:
+            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__()")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy or a pickle starts without what the last forward pass kept.
+        return {**self.__dict__, "_saved": []}
+
+    # Walking
+
+    def _members(self) -> Iterator[tuple[str, Parameter | Module]]:
+        for name, value in self.__dict__.items():
+            if name not in _OWN:
+                yield from _find(name, value, type(self).__name__)
+
+    def _walk(self, prefix: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Module]]:
+        yield prefix, self
+        if id(self) not in above:
+            for name, child in self.named_children():
+                if id(child) not in above:
+                    yield from child._walk(_join(prefix, name), (*above, id(self)))
+
+    def _state(self) -> Iterator[tuple[str, Array]]:
+        """Yield (path, array) for parameters and persistent buffers; a shared one under each of its names."""
+        for path, module in self._walk(""):
+            for name, value in module._members():
+                if isinstance(value, Parameter):
+                    yield _join(path, name), value.data
+            for name, persistent in module._buffers.items():
+                value = getattr(module, name)
+                if persistent and value is not None:
+                    yield _join(path, name), value
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _find(name: str, value: Any, owner: str) -> Iterator[tuple[str, Parameter | Module]]:
+    """Yield the Parameters and Modules in an attribute, which may be a list, tuple or dict of them."""
+    if isinstance(value, (Parameter, Module)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _find(f"{name}.{index}", item, owner)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _find(f"{name}.{key}", item, owner)
+    elif isinstance(value, (set, frozenset)) and any(isinstance(v, (Parameter, Module)) for v in value):
+        raise TypeError(f"{owner}: {name} is a set of Parameters or Modules, which has no order; use a list")

@@ -1,0 +1,66 @@
+"""Parameter: an array that is trained, and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..functional._checks import Array, check_float
+
+__all__ = ["Parameter"]
+
+
+class Parameter:
+    """An array that an optimiser changes, with room for its gradient.
+
+    Args:
+        data: the first value; a float32 or float64 array, copied.
+        requires_grad: False freezes it: gradients are dropped and optimisers pass it by.
+
+    Attributes:
+        data: the value, float32 or float64. Optimisers change it in place.
+        grad: gradient of data's shape and dtype; None until the first backward pass, which later ones add to.
+        requires_grad: whether gradients are collected.
+
+    Raises:
+        TypeError: data is not of a float dtype.
+    """
+
+    def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
+        self.data: Array = check_float(np.array(data), "Parameter")
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the value."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the value."""
+        return self.data.dtype
+
+    def add_grad(self, grad: Array) -> None:
+        """Add to `grad`; what layers call in their backward pass. Nothing happens when frozen.
+
+        Args:
+            grad: array of data's shape; copied, and converted to data's dtype.
+
+        Raises:
+            ValueError: the shape is not data's.
+        """
+        if not self.requires_grad:
+            return
+        if grad.shape != self.data.shape:
+            raise ValueError(f"expected a gradient of the parameter's shape {self.data.shape}, got {grad.shape}")
+        if self.grad is None:
+            self.grad = grad.astype(self.data.dtype, order="C")
+        else:
+            self.grad += grad
+
+    def __repr__(self) -> str:
+        frozen = "" if self.requires_grad else ", requires_grad=False"
+        return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype}{frozen})"

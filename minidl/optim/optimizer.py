@@ -1,0 +1,151 @@
+"""Optimizer: parameter groups and state, the base of every update rule."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..nn.parameter import Parameter
+
+__all__ = ["Optimizer"]
+
+
+class Optimizer:
+    """Base class. A subclass gives its defaults to ``__init__`` and writes `check_group` and `update`.
+
+    Args:
+        params: Parameters, as ``model.params()`` gives them; or dicts, each a group with its own options:
+            ``[{"params": body.params()}, {"params": head.params(), "lr": 0.01}]``.
+        defaults: options of the groups that do not give their own.
+
+    Attributes:
+        param_groups: a list of dicts: "params", a list, and the options. Schedules change "lr" in here.
+        state: what the rule remembers of each parameter, a dict of arrays and numbers.
+
+    Raises:
+        ValueError: there are no parameters, one comes twice, or an option is out of range.
+        TypeError: something is not a Parameter, or an option is unknown.
+    """
+
+    def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
+        owner = type(self).__name__
+        if isinstance(params, (Parameter, np.ndarray, Mapping)):
+            raise TypeError(f"{owner}: params must be an iterable of Parameters, such as model.params(), got {params!r}")
+        entries: list[Any] = list(params)
+        if not entries:
+            raise ValueError(f"{owner}: got no parameters (a generator such as model.params() can be used only once)")
+        self.defaults = defaults
+        self.param_groups: list[dict[str, Any]] = []
+        self.state: dict[Parameter, dict[str, Any]] = {}
+        for entry in entries if isinstance(entries[0], dict) else [{"params": entries}]:
+            self.add_param_group(entry)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """Add a group of parameters: a dict with "params" and any of the options.
+
+        Raises:
+            ValueError, TypeError: as for the class; the optimiser is as it was.
+        """
+        owner = type(self).__name__
+        if not isinstance(group, Mapping) or "params" not in group:
+            raise TypeError(f"{owner}: a parameter group must be a dict with 'params', got {group!r}")
+        unknown = sorted(set(group) - {"params"} - set(self.defaults))
+        if unknown:
+            raise TypeError(f"{owner}: unknown options {unknown} in a parameter group; known: {sorted(self.defaults)}")
+        params = [group["params"]] if isinstance(group["params"], Parameter) else list(group["params"])
+        if not params:
+            raise ValueError(f"{owner}: a parameter group has no parameters")
+        seen = {id(p) for g in self.param_groups for p in g["params"]}
+        for index, parameter in enumerate(params):
+            if not isinstance(parameter, Parameter):
+                raise TypeError(f"{owner}: expected nn.Parameter, got {type(parameter).__name__} at index {index}")
+            if id(parameter) in seen:
+                raise ValueError(f"{owner}: parameter {index} {parameter!r} comes twice; it would be updated twice")
+            seen.add(id(parameter))
+        complete = {"params": params, **self.defaults, **{k: v for k, v in group.items() if k != "params"}}
+        self.check_group(complete)
+        self.param_groups.append(complete)
+
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise ValueError or TypeError if an option of a group is wrong."""
+        raise NotImplementedError(f"{type(self).__name__} does not define check_group()")
+
+    def update(self, parameter: Parameter, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Change one parameter in place along its gradient; remember in ``state`` what the rule needs."""
+        raise NotImplementedError(f"{type(self).__name__} does not define update()")
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient; frozen ones are passed by."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.requires_grad:
+                    self.update(parameter, parameter.grad, self.state.setdefault(parameter, {}), group)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters: `grad` becomes None."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of state and options, in PyTorch's form: parameters are numbered in order."""
+        order = self._numbered()
+        return {
+            "state": {order[id(p)]: copy.deepcopy(state) for p, state in self.state.items() if state},
+            "param_groups": [
+                {**{k: v for k, v in g.items() if k != "params"}, "params": [order[id(p)] for p in g["params"]]}
+                for g in self.param_groups
+            ],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, for the same parameters in the same groups.
+
+        Raises:
+            ValueError: groups, options or array shapes do not match; nothing has changed then.
+        """
+        owner = type(self).__name__
+        groups = state["param_groups"]
+        sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
+        if sizes != own:
+            raise ValueError(f"{owner}: cannot load state: expected groups of {own} parameters, got {sizes}")
+        parameters = [p for g in self.param_groups for p in g["params"]]
+        numbers = [n for g in groups for n in g["params"]]
+        by_number = dict(zip(numbers, parameters, strict=True))
+        loaded: dict[Parameter, dict[str, Any]] = {}
+        for number, entries in state["state"].items():
+            if number not in by_number:
+                raise ValueError(f"{owner}: cannot load state: there is no parameter {number}")
+            parameter = by_number[number]
+            for name, value in entries.items():
+                if np.ndim(value) and np.shape(value) != parameter.shape:
+                    raise ValueError(
+                        f"{owner}: cannot load state: {name} of parameter {number} has shape {np.shape(value)}, "
+                        f"expected {parameter.shape}"
+                    )
+            loaded[parameter] = {
+                name: np.array(value, dtype=parameter.dtype) if np.ndim(value) else value
+                for name, value in entries.items()
+            }
+        restored = [
+            {**mine, **{k: v for k, v in theirs.items() if k in self.defaults}}
+            for mine, theirs in zip(self.param_groups, groups, strict=True)
+        ]
+        for group in restored:
+            self.check_group(group)
+        for mine, group in zip(self.param_groups, restored, strict=True):
+            mine.update(group)
+        self.state = loaded
+
+    def _numbered(self) -> dict[int, int]:
+        return {id(p): n for n, p in enumerate(p for g in self.param_groups for p in g["params"])}
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for index, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {index}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])

@@ -1,0 +1,77 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..functional._checks import Array, check_flag, check_number
+from ..nn.parameter import Parameter
+from .optimizer import Optimizer
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum and weight decay. PyTorch's rule, which books write differently:
+
+        g = grad + weight_decay * p                     (L2: the gradient of weight_decay/2 * p**2)
+        v = g                                           at the first step
+        v = momentum * v + (1 - dampening) * g          later
+        p = p - lr * v                                  with nesterov: p - lr * (g + momentum * v)
+
+    The learning rate multiplies the velocity v when it is used, so changing it acts at once. Without momentum v is g.
+
+    Args:
+        params: Parameters, or parameter groups; see `Optimizer`.
+        lr: learning rate, not negative.
+        momentum: share of the velocity that is kept, not negative.
+        dampening: share of the gradient that is not added to the velocity.
+        weight_decay: L2 factor, not negative.
+        nesterov: look ahead along the velocity; needs momentum > 0 and dampening 0.
+
+    Raises:
+        ValueError: an option is out of range, there are no parameters, or one comes twice.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+    ) -> None:
+        options = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        super().__init__(params, {**options, "weight_decay": weight_decay, "nesterov": nesterov})
+
+    def check_group(self, group: dict[str, Any]) -> None:
+        """Raise if an option of a group is wrong."""
+        for name in ("lr", "momentum", "weight_decay"):
+            check_number("SGD", name, group[name])
+        check_number("SGD", "dampening", group["dampening"], minimum=float("-inf"))
+        if check_flag("SGD", "nesterov", group["nesterov"]) and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(
+                f"SGD: nesterov needs momentum > 0 and dampening 0, got momentum {group['momentum']} and dampening "
+                f"{group['dampening']}"
+            )
+
+    def update(self, parameter: Parameter, grad: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
+        """Apply the rule to one parameter."""
+        # Python floats: a NumPy float64 scalar would turn float32 arrays into float64.
+        lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
+        step = grad
+        if decay:
+            step = grad + decay * parameter.data
+        if momentum:
+            velocity = state.get("momentum_buffer")
+            if velocity is None:
+                velocity = state["momentum_buffer"] = step.copy()
+            else:
+                velocity *= momentum
+                velocity += (1 - float(group["dampening"])) * step
+            step = step + momentum * velocity if group["nesterov"] else velocity
+        parameter.data -= lr * step

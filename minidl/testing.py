@@ -1,0 +1,278 @@
+"""The contract of a layer, as code: gradcheck for its gradients, check_module for all of it.
+
+minidl's own layers go through the same two functions; use them on your own.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ._gradcheck import Frozen, gradcheck, is_float
+from .functional._checks import Array
+from .nn import Module, Parameter
+from .nn.grad_mode import no_grad
+
+__all__ = ["check_module", "gradcheck"]
+
+
+def check_module(module: Module, *inputs: Any) -> bool:
+    """Check that a layer keeps minidl's whole contract; the original is not touched.
+
+    Checked, in this order: state is registered; dtypes; the rules of the stateful pass (backward before forward and
+    twice, gradients that add up, arguments left as they are, `needs_input_grad`); train and eval mode; a batch of one
+    and non-contiguous input; state dict, pickle and deepcopy round trips; `output_shape`; `gradcheck` in both modes.
+
+    Args:
+        module: a layer, container or loss.
+        *inputs: what forward takes: float32 or float64 arrays with the batch first, at least two samples; for a loss
+            the prediction and the target.
+
+    Returns:
+        True.
+
+    Raises:
+        AssertionError: the contract is broken; the message says in a sentence how, and what to do.
+        TypeError: the module is not a Module.
+    """
+    if not isinstance(module, Module):
+        raise TypeError(f"check_module: expected a Module, got {module!r}")
+    case = _Case(module, inputs)
+    try:
+        for check in _CHECKS:
+            check(case)
+        for mode in (True, False):
+            gradcheck(case.fresh().train(mode), *inputs)
+    finally:
+        case.frozen.restore()
+    return True
+
+
+class _Case:
+    """A module and its inputs, with fresh copies for each check."""
+
+    def __init__(self, module: Module, inputs: tuple[Any, ...]) -> None:
+        self.original, self.inputs = module, inputs
+        self.name = type(module).__name__
+        try:
+            self.frozen = Frozen(module)
+        except TypeError as error:  # a set of layers
+            raise AssertionError(f"check_module of {self.name}: {error}") from error
+        except RuntimeError as error:  # super().__init__() was forgotten
+            raise AssertionError(f"check_module: {error}") from error
+
+    def fresh(self, dtype: Any = np.float64) -> Module:
+        """Return a copy in training mode, converted to ``dtype``, with all random states as at the start."""
+        self.frozen.restore()
+        return copy.deepcopy(self.original).train().astype(dtype)
+
+    def arguments(self, dtype: Any = np.float64) -> list[Any]:
+        """Return copies of the inputs, floats converted to ``dtype``."""
+        return [x.astype(dtype) if is_float(x) else copy.deepcopy(x) for x in self.inputs]
+
+    def require(self, condition: bool, message: str) -> None:
+        """Raise AssertionError with this message unless the condition holds."""
+        if not condition:
+            raise AssertionError(f"check_module of {self.name}: {message}")
+
+
+def _grad_output(output: Any) -> Any:
+    """Return a gradient for an output: varied numbers for an array, 1 for a loss."""
+    if not isinstance(output, np.ndarray):
+        return 1.0
+    return np.linspace(-1, 1, output.size, dtype=output.dtype).reshape(output.shape)
+
+
+def _run(module: Module, arguments: list[Any]) -> tuple[Any, tuple[Any, ...], dict[str, Array | None]]:
+    """One forward and backward pass; return the output, the inputs' gradients and the parameters'."""
+    output = module(*arguments)
+    dx = module.backward(_grad_output(output))
+    grads = {name: None if p.grad is None else p.grad.copy() for name, p in module.named_params()}
+    return output, dx if isinstance(dx, tuple) else (dx,), grads
+
+
+def _close(a: Any, b: Any) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+def _check_registered(case: _Case) -> None:
+    module = case.fresh()
+    found = {id(p) for p in module.params()} | {id(m) for m in module.modules()}
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            where = f"self.{path}.{name}" if path else f"self.{name}"
+            for hidden in _hidden(value):
+                case.require(
+                    id(hidden) in found,
+                    f"{where} hides a {type(hidden).__name__}, which params() and state_dict() do not find: assign it "
+                    "to an attribute, or put it into a list, tuple or dict that is one",
+                )
+            if is_float(value) and name not in part._buffers:
+                case.require(
+                    not _output_depends_on(case, path, name),
+                    f"the output depends on {where}, a plain array: make it nn.Parameter(...) to train it, or "
+                    f"register_buffer({name!r}, ...) to save and convert it with the module",
+                )
+
+
+def _hidden(value: Any, depth: int = 3) -> Iterator[Parameter | Module]:
+    """Yield Parameters and Modules inside other objects, found or not."""
+    inside: Any = ()
+    if isinstance(value, (Parameter, Module)):
+        yield value
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inside = value
+    elif isinstance(value, dict):
+        inside = value.values()
+    elif hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        inside = vars(value).values()
+    for item in inside if depth else ():
+        yield from _hidden(item, depth - 1)
+
+
+def _output_depends_on(case: _Case, path: str, name: str) -> bool:
+    outputs = []
+    for change in (0.0, 0.5):
+        module = case.fresh()
+        part = dict(module.named_modules())[path]
+        object.__setattr__(part, name, vars(part)[name] * (1 + change) + change)
+        outputs.append(np.asarray(module(*case.arguments())))
+    return not np.array_equal(outputs[0], outputs[1], equal_nan=True)
+
+
+def _check_dtype(case: _Case) -> None:
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        module, arguments = case.fresh(dtype), case.arguments(dtype)
+        output, dx, grads = _run(module, arguments)
+        results = {"its output": output if isinstance(output, np.ndarray) else None}
+        results.update({f"the gradient of input {i}": grad for i, grad in enumerate(dx)})
+        results.update({f'the gradient of parameter "{name}"': grad for name, grad in grads.items()})
+        for what, value in results.items():
+            case.require(
+                value is None or value.dtype == dtype,
+                f"given {dtype} input and parameters, {what} is {getattr(value, 'dtype', None)}; look for a NumPy "
+                "float64 scalar or array in the arithmetic (use Python floats, or x.dtype)",
+            )
+
+
+def _check_pass(case: _Case) -> None:
+    output, dx, grads = _run(case.fresh(), case.arguments())
+    expected = _grad_output(output)
+    keep = "keep what it needs with self.save_for_backward(...) in forward and fetch it with self.take_saved()"
+    _expect_runtime_error(case, case.fresh(), expected, f"backward() before forward(): {keep}")
+
+    module, arguments = case.fresh(), case.arguments()
+    frozen = Frozen(module)
+    _run(module, arguments)
+    for index, (argument, before) in enumerate(zip(arguments, case.arguments(), strict=True)):
+        case.require(np.array_equal(argument, before, equal_nan=is_float(before)), f"input {index} was changed in place")
+    case.require(np.array_equal(_grad_output(output), expected), "grad_output was changed in place")
+    _expect_runtime_error(case, module, expected, f"a second backward() after one forward(): {keep}")
+
+    frozen.restore()
+    _, _, twice = _run(module, case.arguments())
+    for name, grad in grads.items():
+        case.require(
+            grad is None or _close(twice[name], 2 * grad),
+            f'the gradient of parameter "{name}" does not add up over two passes; use parameter.add_grad(...)',
+        )
+
+    module = case.fresh()
+    module.needs_input_grad = False
+    _, _, without = _run(module, case.arguments())
+    for name, grad in grads.items():
+        case.require(
+            _close(without[name], grad), f'needs_input_grad = False changes the gradient of parameter "{name}"'
+        )
+    for index, (gradient, argument) in enumerate(zip(dx, case.arguments(), strict=False)):
+        case.require(
+            not is_float(argument) or (gradient is not None and gradient.shape == argument.shape),
+            f"backward() must return the gradient of input {index}, of shape {np.shape(argument)}, got "
+            f"{'None' if gradient is None else np.shape(gradient)}",
+        )
+
+
+def _expect_runtime_error(case: _Case, module: Module, grad_output: Any, when: str) -> None:
+    try:
+        module.backward(grad_output)
+    except RuntimeError:
+        return
+    except Exception as error:
+        message = f"expected RuntimeError, got {type(error).__name__} ({error}) from {when}"
+        raise AssertionError(f"check_module of {case.name}: {message}") from error
+    case.require(False, f"expected RuntimeError, got a result from {when}")
+
+
+def _check_modes(case: _Case) -> None:
+    module = case.fresh()
+    for mode in (False, True):
+        module.train(mode)
+        wrong = [name or "the module itself" for name, part in module.named_modules() if part.training is not mode]
+        case.require(not wrong, f"train({mode}) did not reach {', '.join(wrong)}; call super().train(mode)")
+    module.eval()
+    first, second = module(*case.arguments()), module(*case.arguments())
+    case.require(_close(first, second), "two forward passes in eval mode differ; look at self.training")
+
+
+def _check_inputs(case: _Case) -> None:
+    batch = np.shape(case.inputs[0])[:1]
+    one = [x[:1] if np.shape(x)[:1] == batch else x for x in case.arguments()]
+    module = case.fresh().eval()
+    try:
+        _run(module, one)
+    except Exception as error:
+        raise AssertionError(f"check_module of {case.name}: a batch of one fails in eval mode: {error}") from error
+    output, dx, grads = _run(case.fresh(), case.arguments())
+    for how, spread in (("every second element of an array", _strided), ("Fortran order", np.asfortranarray)):
+        spread_out, spread_dx, spread_grads = _run(case.fresh(), [spread(x) for x in case.arguments()])
+        same = _close(output, spread_out) and all(map(_close, dx, spread_dx))
+        same = same and all(_close(grads[name], spread_grads[name]) for name in grads)
+        case.require(same, f"the same input gives another result when it is not contiguous ({how})")
+
+
+def _strided(x: Any) -> Any:
+    return np.stack([x, x], axis=-1)[..., 0] if isinstance(x, np.ndarray) else x
+
+
+def _check_round_trips(case: _Case) -> None:
+    module = case.fresh()
+    frozen = Frozen(module)
+    expected = module(*case.arguments())
+    frozen.restore()
+    copies = {"copy.deepcopy": copy.deepcopy(module)}
+    if not any("<locals>" in type(part).__qualname__ for part in module.modules()):  # pickle cannot import those
+        copies["pickle"] = pickle.loads(pickle.dumps(module))
+    loaded = copy.deepcopy(module)
+    for parameter in loaded.params():
+        parameter.data[...] += 1
+    loaded.load_state_dict(module.state_dict())
+    copies["state_dict and load_state_dict"] = loaded
+    for how, twin in copies.items():
+        frozen.restore()
+        case.require(_close(twin(*case.arguments()), expected), f"the output differs after a round trip through {how}")
+
+
+def _check_output_shape(case: _Case) -> None:
+    module = case.fresh().eval()
+    with no_grad():
+        output = module(*case.arguments())
+    if len(case.inputs) == 1 and is_float(case.inputs[0]) and isinstance(output, np.ndarray):
+        shape = module.output_shape(case.inputs[0].shape)
+        case.require(shape == output.shape, f"output_shape() says {shape}, the output has {output.shape}")
+
+
+_CHECKS: tuple[Callable[[_Case], None], ...] = (
+    _check_registered,
+    _check_dtype,
+    _check_pass,
+    _check_modes,
+    _check_inputs,
+    _check_round_trips,
+    _check_output_shape,
+)

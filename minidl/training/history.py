@@ -1,0 +1,47 @@
+"""History: the numbers of a fit, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+__all__ = ["History"]
+
+
+class History:
+    """One row of plain numbers for each finished epoch.
+
+    ``history["val_loss"]`` is a column, ``history.rows[-1]`` the last row, ``len(history)`` the number of epochs.
+
+    Attributes:
+        rows: a list of dicts: "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds";
+            accuracies where targets are classes, "val_..." where there is validation data.
+        interrupted: True if Ctrl-C ended the fit.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.interrupted = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, float]]:
+        return iter(self.rows)
+
+    def __getitem__(self, column: str) -> list[float]:
+        if column not in self.columns():
+            raise KeyError(f"History has no column {column!r}; it has {', '.join(self.columns()) or 'no rows yet'}")
+        return [row[column] for row in self.rows if column in row]
+
+    def columns(self) -> list[str]:
+        """Return the names of all columns, in order."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return a list of numbers for each column."""
+        return {name: self[name] for name in self.columns()}
+
+    def __repr__(self) -> str:
+        note = ", interrupted" if self.interrupted else ""
+        last = ", ".join(f"{k}={v:.4g}" for k, v in self.rows[-1].items()) if self.rows else "no epochs"
+        return f"History({len(self)} epochs{note}; last: {last})"
