@@ -96,17 +96,28 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Train a small CNN and save its weights. Without options: on the 8x8 digits that come along.",
         epilog="example: minidl train --epochs 5 --seed 1 --out digits.npz",
     )
-    train.add_argument("--data", choices=sorted(RECIPES), default="digits", help="what to train on (default: digits)")
+    train.add_argument(
+        "--data", choices=sorted(RECIPES), default="digits", help="what to train on (default: digits)"
+    )
     train.add_argument("--root", metavar="DIR", help="folder with the dataset's files; needed for mnist")
-    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training set (default: 20; mnist 10)")
-    train.add_argument("--lr", type=float, metavar="X", help="learning rate of SGD with momentum 0.9 (default: 0.05)")
+    train.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the training set (default: 20; mnist 10)"
+    )
+    train.add_argument(
+        "--lr", type=float, metavar="X", help="learning rate of SGD with momentum 0.9 (default: 0.05)"
+    )
     train.add_argument("--batch-size", type=int, metavar="N", help="images in a step (default: 32; mnist 64)")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
+    train.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of weights, order and dropout (default: 0)"
+    )
     train.add_argument("--out", metavar="FILE", help="where the weights go (default: minidl-DATA.npz)")
     train.set_defaults(run=_train)
 
     info = commands.add_parser(
-        "info", help="show versions, BLAS and threads", epilog="example: minidl info", description="Show what runs here."
+        "info",
+        help="show versions, BLAS and threads",
+        epilog="example: minidl info",
+        description="Show what runs here.",
     )
     info.set_defaults(run=_info)
     return parser
@@ -171,7 +182,10 @@ def _facts() -> list[tuple[str, str]]:
         ("Platform", platform.platform()),
         ("BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()),
         ("CPUs", f"{os.cpu_count()}, usable {usable}" + (f", container quota {quota:g}" if quota else "")),
-        ("Threads", ", ".join(limits) or "BLAS's own choice (set OPENBLAS_NUM_THREADS or the like to limit it)"),
+        (
+            "Threads",
+            ", ".join(limits) or "BLAS's own choice (set OPENBLAS_NUM_THREADS or the like to limit it)",
+        ),
     ]
 
 

@@ -68,7 +68,9 @@ class _Case:
     def fresh(self, dtype: Any = np.float64) -> Module:
         """Return a copy in training mode, converted to ``dtype``, with all random states as at the start."""
         self.frozen.restore()
-        return copy.deepcopy(self.original).train().astype(dtype)
+        module = copy.deepcopy(self.original).train().astype(dtype)
+        module.zero_grad()
+        return module
 
     def arguments(self, dtype: Any = np.float64) -> list[Any]:
         """Return copies of the inputs, floats converted to ``dtype``."""
@@ -164,15 +166,24 @@ def _check_dtype(case: _Case) -> None:
 def _check_pass(case: _Case) -> None:
     output, dx, grads = _run(case.fresh(), case.arguments())
     expected = _grad_output(output)
-    keep = "keep what it needs with self.save_for_backward(...) in forward and fetch it with self.take_saved()"
+    module = case.fresh()
+    module(*case.arguments())
+    given = _grad_output(output)
+    module.backward(given)
+    case.require(np.array_equal(given, expected), "grad_output was changed in place")
+    keep = (
+        "keep what it needs with self.save_for_backward(...) in forward and fetch it with self.take_saved()"
+    )
     _expect_runtime_error(case, case.fresh(), expected, f"backward() before forward(): {keep}")
 
     module, arguments = case.fresh(), case.arguments()
     frozen = Frozen(module)
     _run(module, arguments)
     for index, (argument, before) in enumerate(zip(arguments, case.arguments(), strict=True)):
-        case.require(np.array_equal(argument, before, equal_nan=is_float(before)), f"input {index} was changed in place")
-    case.require(np.array_equal(_grad_output(output), expected), "grad_output was changed in place")
+        case.require(
+            np.array_equal(argument, before, equal_nan=is_float(before)),
+            f"input {index} was changed in place",
+        )
     _expect_runtime_error(case, module, expected, f"a second backward() after one forward(): {keep}")
 
     frozen.restore()
@@ -188,7 +199,8 @@ def _check_pass(case: _Case) -> None:
     _, _, without = _run(module, case.arguments())
     for name, grad in grads.items():
         case.require(
-            _close(without[name], grad), f'needs_input_grad = False changes the gradient of parameter "{name}"'
+            _close(without[name], grad),
+            f'needs_input_grad = False changes the gradient of parameter "{name}"',
         )
     for index, (gradient, argument) in enumerate(zip(dx, case.arguments(), strict=False)):
         case.require(
@@ -213,7 +225,9 @@ def _check_modes(case: _Case) -> None:
     module = case.fresh()
     for mode in (False, True):
         module.train(mode)
-        wrong = [name or "the module itself" for name, part in module.named_modules() if part.training is not mode]
+        wrong = [
+            name or "the module itself" for name, part in module.named_modules() if part.training is not mode
+        ]
         case.require(not wrong, f"train({mode}) did not reach {', '.join(wrong)}; call super().train(mode)")
     module.eval()
     first, second = module(*case.arguments()), module(*case.arguments())
@@ -227,7 +241,9 @@ def _check_inputs(case: _Case) -> None:
     try:
         _run(module, one)
     except Exception as error:
-        raise AssertionError(f"check_module of {case.name}: a batch of one fails in eval mode: {error}") from error
+        raise AssertionError(
+            f"check_module of {case.name}: a batch of one fails in eval mode: {error}"
+        ) from error
     output, dx, grads = _run(case.fresh(), case.arguments())
     for how, spread in (("every second element of an array", _strided), ("Fortran order", np.asfortranarray)):
         spread_out, spread_dx, spread_grads = _run(case.fresh(), [spread(x) for x in case.arguments()])
@@ -246,7 +262,9 @@ def _check_round_trips(case: _Case) -> None:
     expected = module(*case.arguments())
     frozen.restore()
     copies = {"copy.deepcopy": copy.deepcopy(module)}
-    if not any("<locals>" in type(part).__qualname__ for part in module.modules()):  # pickle cannot import those
+    if not any(
+        "<locals>" in type(part).__qualname__ for part in module.modules()
+    ):  # pickle cannot import those
         copies["pickle"] = pickle.loads(pickle.dumps(module))
     loaded = copy.deepcopy(module)
     for parameter in loaded.params():
@@ -255,7 +273,9 @@ def _check_round_trips(case: _Case) -> None:
     copies["state_dict and load_state_dict"] = loaded
     for how, twin in copies.items():
         frozen.restore()
-        case.require(_close(twin(*case.arguments()), expected), f"the output differs after a round trip through {how}")
+        case.require(
+            _close(twin(*case.arguments()), expected), f"the output differs after a round trip through {how}"
+        )
 
 
 def _check_output_shape(case: _Case) -> None:

@@ -61,7 +61,13 @@ def check_pair(owner: str, argument: str, value: Any, *, minimum: int = 1) -> tu
 
 
 def check_number(
-    owner: str, argument: str, value: Any, *, minimum: float = 0.0, maximum: float = float("inf"), note: str = ""
+    owner: str,
+    argument: str,
+    value: Any,
+    *,
+    minimum: float = 0.0,
+    maximum: float = float("inf"),
+    note: str = "",
 ) -> float:
     """Return ``value`` as a finite float between ``minimum`` and ``maximum``, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -127,7 +133,9 @@ def check_images(x: Any, channels: int | None = None, fix: str = "") -> Array:
         hint = fix
         if x.shape[3] == channels:
             hint = "; the channels seem to come last: use x.transpose(0, 3, 1, 2)"
-        raise ValueError(f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape}){hint}")
+        raise ValueError(
+            f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape}){hint}"
+        )
     return x  # type: ignore[no-any-return]
 
 

@@ -23,7 +23,16 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from . import _layout
-from ._checks import Array, IntPair, check_float, check_grad, check_images, check_int, check_pair, check_same_dtype
+from ._checks import (
+    Array,
+    IntPair,
+    check_float,
+    check_grad,
+    check_images,
+    check_int,
+    check_pair,
+    check_same_dtype,
+)
 from ._window import Pads, offsets, output_size, resolve_padding, span
 
 __all__ = ["Conv2dCache", "conv2d_backward", "conv2d_forward"]
@@ -140,13 +149,19 @@ def _check(
     kernel = (w.shape[2], w.shape[3])
     strides = check_pair("conv2d", "stride", stride)
     dilations = check_pair("conv2d", "dilation", dilation)
-    return Geometry(strides, resolve_padding("conv2d", padding, kernel, strides, dilations), dilations, groups)
+    return Geometry(
+        strides, resolve_padding("conv2d", padding, kernel, strides, dilations), dilations, groups
+    )
 
 
 def _matrix(w: Array, groups: int) -> Array:
     """(F, C/G, KH, KW) -> (G, 1, F/G, KH*C/G*KW), the order of the patches' rows."""
     f, c, kh, kw = w.shape
-    return w.reshape(groups, f // groups, c, kh, kw).transpose(0, 1, 3, 2, 4).reshape(groups, 1, f // groups, -1)
+    return (
+        w.reshape(groups, f // groups, c, kh, kw)
+        .transpose(0, 1, 3, 2, 4)
+        .reshape(groups, 1, f // groups, kh * c * kw)
+    )
 
 
 def _patches(x: Array, kernel: tuple[int, int], out_size: tuple[int, int], geometry: Geometry) -> Array:
@@ -155,12 +170,14 @@ def _patches(x: Array, kernel: tuple[int, int], out_size: tuple[int, int], geome
     (kh, kw), (oh, ow) = kernel, out_size
     n, channels, h, w = x.shape
     c = channels // groups
-    source = _layout.block(x)[max(0, -top) : h - max(0, -bottom)].reshape(-1, groups, c, w, n).swapaxes(0, 1)
+    # negative padding, which an input gradient can need, crops
+    cropped = _layout.block(x)[max(0, -top) : h - max(0, -bottom)]
+    source = cropped.reshape(len(cropped), groups, c, w, n).swapaxes(0, 1)
     first = max(0, top)
     rows = np.zeros((groups, h + top + bottom, c, kw, ow, n), x.dtype)
     for j in range(kw):
         columns, in_cols = span(j * dw - left, sw, w, ow)
-        rows[:, first : first + source.shape[1], :, j, columns] = source[:, :, :, in_cols]
+        rows[:, first : first + len(cropped), :, j, columns] = source[:, :, :, in_cols]
     group_step, row_step = rows.strides[:2]
     item = rows.itemsize
     windows = as_strided(

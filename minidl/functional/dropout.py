@@ -17,7 +17,7 @@ def check_probability(owner: str, p: float) -> float:
 
 def dropout_forward(
     x: Array, p: float = 0.5, *, training: bool = True, rng: np.random.Generator
-) -> tuple[Array, Array | None]:
+) -> tuple[Array, Array]:
     """Zero each element with probability p and scale the others by 1/(1-p) (inverted dropout).
 
     The expectation of out is x, so that nothing is left to do in testing: with ``training=False`` out is x.
@@ -29,7 +29,7 @@ def dropout_forward(
         rng: where the random numbers come from; the mask depends on its state and on x's shape and dtype.
 
     Returns:
-        out of x's shape and dtype, and the cache for `dropout_backward`: the scaled mask, None for the identity.
+        out of x's shape and dtype, and the cache for `dropout_backward`: the scaled mask.
 
     Raises:
         ValueError: p is outside [0, 1].
@@ -40,7 +40,7 @@ def dropout_forward(
     check_float(x)
     p = check_probability("dropout", p)
     if not training or p == 0:
-        return x, None
+        return x, np.broadcast_to(x.dtype.type(1), x.shape)
     mask = _layout.empty(x.shape, x.dtype)
     # drawn in memory order: the same elements are dropped however x itself lies in memory
     uniform = rng.random(mask.size, dtype=x.dtype).reshape(_memory_shape(mask))
@@ -49,7 +49,7 @@ def dropout_forward(
     return x * mask, mask
 
 
-def dropout_backward(grad_output: Array, cache: Array | None) -> Array:
+def dropout_backward(grad_output: Array, cache: Array) -> Array:
     """Gradient of `dropout_forward`: grad_output times the same scaled mask.
 
     Args:
@@ -62,11 +62,7 @@ def dropout_backward(grad_output: Array, cache: Array | None) -> Array:
     Raises:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
-    check_float(grad_output, "grad_output")
-    if cache is None:
-        return grad_output
-    check_grad(grad_output, cache.shape, cache.dtype)
-    return grad_output * cache  # type: ignore[no-any-return]
+    return check_grad(grad_output, cache.shape, cache.dtype) * cache  # type: ignore[no-any-return]
 
 
 def _in_memory_order(mask: Array) -> Array:

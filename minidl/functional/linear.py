@@ -42,7 +42,9 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
         raise ValueError(f"expected a weight of shape (M, K), got {w.shape}")
     out_features, in_features = w.shape
     if x.ndim < 2:
-        raise ValueError(f"expected a batch of shape (N, {in_features}), got {x.shape}; for one sample pass x[None]")
+        raise ValueError(
+            f"expected a batch of shape (N, {in_features}), got {x.shape}; for one sample pass x[None]"
+        )
     if x.shape[-1] != in_features:
         features = int(np.prod(x.shape[1:]))
         hint = f"did you mean Linear({x.shape[-1]}, {out_features})?"
@@ -53,7 +55,9 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
         )
     check_same_dtype(x, w)
     if b is not None and (b.shape != (out_features,) or b.dtype != w.dtype):
-        raise ValueError(f"expected a bias of shape ({out_features},) and {w.dtype}, got {b.shape}, {b.dtype}")
+        raise ValueError(
+            f"expected a bias of shape ({out_features},) and {w.dtype}, got {b.shape}, {b.dtype}"
+        )
     out = np.matmul(x, w.T)
     if b is not None:
         out += b

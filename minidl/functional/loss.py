@@ -142,7 +142,9 @@ def mse_loss_forward(
     check_choice("mse_loss", "reduction", reduction, REDUCTIONS)
     target = np.asarray(target)
     if target.shape != prediction.shape:
-        raise ValueError(f"expected a target of the prediction's shape {prediction.shape}, got {target.shape}")
+        raise ValueError(
+            f"expected a target of the prediction's shape {prediction.shape}, got {target.shape}"
+        )
     difference = prediction - target.astype(prediction.dtype, copy=False)
     divisor = float(difference.size) if reduction == "mean" else 1.0
     return _reduce(difference * difference, reduction, divisor), (difference, divisor, reduction)
@@ -175,7 +177,9 @@ def _class_weights(weight: Array | None, logits: Array) -> Array:
     if weight is None:
         return np.ones(_class_axis(logits), logits.dtype)
     if weight.shape != (logits.shape[1],):
-        raise ValueError(f"expected one weight for each of {logits.shape[1]} classes, got shape {weight.shape}")
+        raise ValueError(
+            f"expected one weight for each of {logits.shape[1]} classes, got shape {weight.shape}"
+        )
     return weight.astype(logits.dtype, copy=False).reshape(_class_axis(logits))
 
 

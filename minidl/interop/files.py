@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +78,13 @@ def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> No
 
 
 def _read(path: Path) -> dict[str, Array]:
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not an archive that minidl.save wrote, or it is damaged: {error}") from error
+    with path.open("rb") as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (
+            Exception
+        ) as error:  # a damaged archive can fail in zipfile, zlib, struct or NumPy in a dozen ways
+            raise ValueError(
+                f"{path} is not an archive that minidl.save wrote, or it is damaged: {error}"
+            ) from error

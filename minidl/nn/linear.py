@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional._checks import Array, check_flag, check_int
+from ..functional._checks import Array, check_flag, check_grad, check_int
 from ..functional.linear import linear_backward, linear_forward
 from . import init
 from .module import Module
@@ -107,10 +107,9 @@ class Identity(Module):
 
     def forward(self, x: Array) -> Array:
         """Return x."""
-        self.save_for_backward(None)
+        self.save_for_backward((x.shape, x.dtype))
         return x
 
     def backward(self, grad_output: Array) -> Array:
         """Return grad_output."""
-        self.take_saved()
-        return grad_output
+        return check_grad(grad_output, *self.take_saved())

@@ -115,7 +115,9 @@ class Trainer:
                         break
             except KeyboardInterrupt:
                 self.history.interrupted = True
-                self.progress.line(f"interrupted in epoch {self.epoch}; {len(self.history)} epochs are finished")
+                self.progress.line(
+                    f"interrupted in epoch {self.epoch}; {len(self.history)} epochs are finished"
+                )
             finally:
                 self._call("on_fit_end")
         return self.history
@@ -183,7 +185,9 @@ class Trainer:
             self._step(optimizer, *_pair(batch), meter)
             bar.set_postfix_str(str(meter), refresh=False)
             self._call("on_batch_end")
-        row.update({f"train_{name}": value for name, value in meter.result(f"fit, epoch {self.epoch}").items()})
+        row.update(
+            {f"train_{name}": value for name, value in meter.result(f"fit, epoch {self.epoch}").items()}
+        )
         if val is not None:
             row.update({f"val_{name}": value for name, value in self.evaluate(val).items()})
         row["seconds"] = time.perf_counter() - start
@@ -296,7 +300,9 @@ def _check_kind(argument: str, value: Any, kind: type) -> None:
 
 def _check_batches(method: str, data: Any) -> None:
     if isinstance(data, Dataset):
-        raise TypeError(f"Trainer.{method}: expected batches, got a Dataset; use DataLoader(dataset, batch_size=32)")
+        raise TypeError(
+            f"Trainer.{method}: expected batches, got a Dataset; use DataLoader(dataset, batch_size=32)"
+        )
     if isinstance(data, (np.ndarray, tuple)) or not isinstance(data, Iterable):
         raise TypeError(
             f"Trainer.{method}: expected batches, got {type(data).__name__}; use "

@@ -1,0 +1,136 @@
+"""Every public layer, over the table of cases: minidl's contract, PyTorch's numbers, names and repr, the errors."""
+
+import copy
+import re
+
+import numpy as np
+import pytest
+from cases import CASES, NOT_LAYERS
+from checks import TORCH_TOLERANCE, assert_close
+
+from minidl import nn
+from minidl.testing import check_module
+
+DTYPES = [np.float32, np.float64]
+all_cases = pytest.mark.parametrize("case", CASES, ids=[c.id for c in CASES])
+
+
+def test_every_public_layer_has_a_case_with_bad_inputs():
+    layers = set(nn.__all__) - NOT_LAYERS
+    assert layers == {case.layer for case in CASES}
+    # Identity takes anything
+    assert layers - {"Identity"} == {case.layer for case in CASES if case.bad_inputs}
+
+
+@all_cases
+def test_contract(case):
+    assert check_module(case.make(), *case.inputs())
+
+
+@all_cases
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.filterwarnings(
+    "ignore:Using padding='same' with even kernel lengths:UserWarning"
+)  # PyTorch's own
+def test_same_numbers_as_pytorch(case, dtype, torch):
+    ours = case.make().astype(dtype)
+    theirs = case.make_torch(torch).to(torch.from_numpy(np.zeros(0, dtype)).dtype)
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in ours.state_dict().items()})
+    if case.random:
+        ours.eval()
+        theirs.eval()
+    inputs = case.inputs(dtype)
+    tensors = [torch.from_numpy(x) for x in inputs]
+    tensors[0].requires_grad_()
+
+    out, expected = ours(*inputs), theirs(*tensors)
+    tolerance = TORCH_TOLERANCE[np.dtype(dtype)]
+    assert_close(out, expected.detach().numpy(), tolerance, "output")
+    grad = np.random.default_rng(1).standard_normal(expected.shape).astype(dtype)
+    expected.backward(torch.from_numpy(np.asarray(grad)))
+    dx = ours.backward(grad if isinstance(out, np.ndarray) else float(grad))
+    assert_close(dx, tensors[0].grad.numpy(), tolerance, "input gradient")
+    theirs_by_name = dict(theirs.named_parameters())
+    for name, parameter in ours.named_params():
+        assert_close(parameter.grad, theirs_by_name[name].grad.numpy(), tolerance, f"gradient of {name}")
+        assert parameter.grad.dtype == dtype
+
+
+@all_cases
+def test_same_repr_as_pytorch(case, torch):
+    expected = repr(case.make_torch(torch)).replace(", inplace=False", "")
+    assert repr(case.make()) == expected
+    assert repr(case.make().eval()) == expected + "  # eval mode"
+
+
+@all_cases
+def test_state_dict_has_pytorchs_names_and_shapes(case, torch):
+    expected = {name: tuple(value.shape) for name, value in case.make_torch(torch).state_dict().items()}
+    assert {name: value.shape for name, value in case.make().state_dict().items()} == expected
+
+
+@all_cases
+def test_nothing_is_kept_inside_no_grad(case):
+    layer, inputs = case.make().astype(np.float64), case.inputs()
+    layer(*inputs)
+    with nn.no_grad():
+        layer(*inputs)
+    with pytest.raises(RuntimeError, match=f"{case.layer}: backward\\(\\) has no forward pass to work on"):
+        layer.backward(1.0)
+
+
+@all_cases
+def test_a_new_forward_replaces_what_was_kept(case):
+    layer, inputs = case.make().astype(np.float64).eval(), case.inputs()
+    other = (inputs[0][::-1] * 1.5, *inputs[1:])
+    fresh = copy.deepcopy(layer)
+    out = fresh(*other)
+    grad = np.ones_like(out) if isinstance(out, np.ndarray) else 1.0
+    expected = fresh.backward(grad)
+    layer(*inputs)
+    layer(*other)
+    assert_close(layer.backward(grad), expected, 0)
+
+
+@all_cases
+def test_backward_refuses_a_gradient_of_another_shape(case):
+    layer, inputs = case.make().astype(np.float64), case.inputs()
+    layer(*inputs)
+    with pytest.raises(ValueError, match="expected grad_output of the (output|loss)'s shape"):
+        layer.backward(np.zeros((1, 2, 3, 4, 5)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "bad"),
+    [(c.layer, bad) for c in CASES for bad in c.bad_options],
+    ids=lambda v: v if isinstance(v, str) else f"{v[0]}{v[1]}",
+)
+def test_bad_options_are_refused_at_once(layer, bad):
+    args, options, error, message = bad
+    with pytest.raises(error, match=message):
+        getattr(nn, layer)(*args, **options)
+
+
+@pytest.mark.parametrize(
+    ("case", "bad"),
+    [(c, bad) for c in CASES for bad in c.bad_inputs],
+    ids=lambda v: v.layer if hasattr(v, "layer") else re.sub(r"\W+", "-", v[2])[:50],
+)
+def test_bad_inputs_are_refused_with_the_layers_name(case, bad):
+    inputs, error, message = bad
+    layer = case.make()
+    with pytest.raises(error, match=message) as caught:
+        layer(*inputs)
+    assert str(caught.value).startswith(f"{case.layer}: ")
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        layer.backward(1.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [c for c in CASES if c.target is None], ids=lambda c: c.id)
+def test_output_and_gradients_keep_the_dtype(case, dtype):
+    layer = case.make().astype(dtype)
+    (x,) = case.inputs(dtype)
+    out = layer(x)
+    assert out.dtype == dtype
+    assert layer.backward(out).dtype == dtype

@@ -1,0 +1,256 @@
+"""check_module accepts layers that keep the contract and says, in a sentence, what another one breaks."""
+
+import numpy as np
+import pytest
+
+from minidl import nn
+from minidl.testing import check_module
+
+
+class Scale(nn.Module):
+    """Keeps the contract."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(np.array([0.5, 1.0, 2.0], np.float32))
+
+    def forward(self, x):
+        self.save_for_backward(x)
+        return x * self.weight.data
+
+    def backward(self, grad_output):
+        x = self.take_saved()
+        self.weight.add_grad((grad_output * x).sum(axis=0))
+        return grad_output * self.weight.data
+
+
+class ByHand(Scale):
+    """Keeps the contract too, without save_for_backward and add_grad."""
+
+    def forward(self, x):
+        self.x = x
+        return x * self.weight.data
+
+    def backward(self, grad_output):
+        if getattr(self, "x", None) is None:
+            raise RuntimeError("ByHand: backward before forward")
+        grad = (grad_output * self.x).sum(axis=0)
+        self.weight.grad = grad if self.weight.grad is None else self.weight.grad + grad
+        self.x = None
+        return grad_output * self.weight.data
+
+
+class PlainArray(Scale):
+    def __init__(self):
+        super().__init__()
+        self.shift = np.ones(3, np.float32)
+
+    def forward(self, x):
+        return super().forward(x) + self.shift
+
+
+class Box:
+    def __init__(self, layer):
+        self.layer = layer
+
+
+class Hidden(Scale):
+    def __init__(self):
+        super().__init__()
+        self.box = Box(nn.Linear(3, 3))
+
+
+class InASet(Scale):
+    def __init__(self):
+        super().__init__()
+        self.extra = {nn.ReLU()}
+
+
+class DoublePrecision(Scale):
+    def forward(self, x):
+        return super().forward(x) * np.float64(1)  # an array scalar of NumPy's: float64 wins
+
+
+class DoubleGradient(Scale):
+    def backward(self, grad_output):
+        return super().backward(grad_output).astype(np.float64)
+
+
+class KeepsItsInput(Scale):
+    """Stale memory: serves any number of backward passes."""
+
+    def forward(self, x):
+        self.x = x
+        return x * self.weight.data
+
+    def backward(self, grad_output):
+        self.weight.add_grad((grad_output * self.x).sum(axis=0))
+        return grad_output * self.weight.data
+
+
+class SecondBackward(ByHand):
+    def backward(self, grad_output):
+        x = self.x if hasattr(self, "x") else None
+        dx = super().backward(grad_output)
+        self.x = x
+        return dx
+
+
+class Overwrites(Scale):
+    def backward(self, grad_output):
+        self.weight.grad = None
+        return super().backward(grad_output)
+
+
+class InPlaceInput(nn.ReLU):
+    def forward(self, x):
+        out = super().forward(x)
+        x *= x > 0
+        return out
+
+
+class InPlaceGradient(Scale):
+    def backward(self, grad_output):
+        dx = super().backward(grad_output)
+        grad_output *= 0
+        return dx
+
+
+class NeedsInputGrad(Scale):
+    def backward(self, grad_output):
+        if not self.needs_input_grad:
+            grad_output = grad_output * 2
+        return super().backward(grad_output)
+
+
+class NoInputGradient(Scale):
+    def backward(self, grad_output):
+        super().backward(grad_output)
+
+
+class DeafToModes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def train(self, mode=True):
+        self.training = mode
+        return self
+
+    def forward(self, x):
+        return self.drop(x)
+
+    def backward(self, grad_output):
+        return self.drop.backward(grad_output)
+
+
+class RandomInEval(nn.Dropout):
+    def forward(self, x):
+        mode, self.training = self.training, True
+        out = super().forward(x)
+        self.training = mode
+        return out
+
+
+class NoBatchOfOne(Scale):
+    def forward(self, x):
+        if len(x) == 1:
+            raise ValueError("too few")
+        return super().forward(x)
+
+
+class MemoryOrder(Scale):
+    def forward(self, x):
+        return super().forward(x if x.flags.c_contiguous else np.ascontiguousarray(x) + 1)
+
+
+class ForgetsState(Scale):
+    """A plain number that training has changed and the state dict does not know."""
+
+    def state_dict(self):
+        return {"weight": self.weight.data * 0}
+
+
+class WrongShape(Scale):
+    def output_shape(self, input_shape):
+        return (*input_shape[:-1], 99)
+
+
+class WrongGradient(Scale):
+    def backward(self, grad_output):
+        return 2 * super().backward(grad_output)
+
+
+def test_layers_that_keep_the_contract_pass(rng):
+    x = rng.standard_normal((4, 3))
+    assert check_module(Scale(), x) is True
+    assert check_module(ByHand(), x)
+    assert check_module(nn.Sequential(Scale(), nn.Dropout(0.5), Scale()), x.astype(np.float32))
+
+
+def test_a_layer_that_has_been_used_can_be_checked(rng):
+    x = rng.standard_normal((4, 3)).astype(np.float32)
+    layer = ByHand()
+    layer(x)
+    layer.backward(x)
+    assert check_module(layer, x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            PlainArray,
+            r"output depends on self.shift, a plain array: make it nn.Parameter.* or register_buffer\('shift'",
+        ),
+        (Hidden, r"self.box hides a Linear, which params\(\) and state_dict\(\) do not find"),
+        (InASet, "extra is a set of Parameters or Modules"),
+        (DoublePrecision, "given float32 input and parameters, its output is float64"),
+        (DoubleGradient, "given float32 input and parameters, the gradient of input 0 is float64"),
+        (KeepsItsInput, r"expected RuntimeError, got AttributeError .* from backward\(\) before forward"),
+        (SecondBackward, r"expected RuntimeError, got a result from a second backward\(\).*take_saved"),
+        (Overwrites, 'the gradient of parameter "weight" does not add up over two passes'),
+        (InPlaceInput, "input 0 was changed in place"),
+        (InPlaceGradient, "grad_output was changed in place"),
+        (NeedsInputGrad, 'needs_input_grad = False changes the gradient of parameter "weight"'),
+        (NoInputGradient, r"must return the gradient of input 0, of shape \(4, 3\), got None"),
+        (DeafToModes, r"train\(False\) did not reach drop; call super\(\).train\(mode\)"),
+        (RandomInEval, "two forward passes in eval mode differ"),
+        (NoBatchOfOne, "a batch of one fails in eval mode: NoBatchOfOne: too few"),
+        (MemoryOrder, "another result when it is not contiguous"),
+        (ForgetsState, "the output differs after a round trip through state_dict"),
+        (WrongShape, r"output_shape\(\) says \(4, 99\), the output has \(4, 3\)"),
+        (WrongGradient, "gradcheck of WrongGradient failed: the input at"),
+    ],
+)
+def test_a_broken_contract_is_explained(layer, message, rng):
+    layer = layer()
+    with pytest.raises(AssertionError, match=message):
+        check_module(layer, rng.standard_normal((4, 3)))
+
+
+def test_forgetting_super_init_is_explained(rng):
+    class Forgot(nn.Module):
+        def __init__(self):
+            pass
+
+        def forward(self, x):
+            return x
+
+    with pytest.raises(AssertionError, match=r"Forgot.__init__ must call super\(\).__init__\(\)"):
+        check_module(Forgot(), rng.standard_normal((4, 3)))
+
+
+def test_the_original_is_left_alone(rng):
+    layer, x = Scale(), rng.standard_normal((4, 3))
+    copy_of_x = x.copy()
+    check_module(layer.eval(), x)
+    assert not layer.training
+    assert layer.weight.grad is None
+    assert layer.weight.data.tolist() == [0.5, 1, 2]
+    np.testing.assert_array_equal(x, copy_of_x)
+
+
+def test_what_is_not_a_module_is_refused():
+    with pytest.raises(TypeError, match="check_module: expected a Module"):
+        check_module(lambda x: x, np.ones((2, 3)))

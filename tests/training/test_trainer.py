@@ -1,0 +1,379 @@
+"""Trainer: numbers, modes, callbacks, what stops it, what it refuses."""
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import nn, optim
+from minidl.data import ArrayDataset, DataLoader, load_digits
+from minidl.models import digits_cnn
+from minidl.training import Callback, History, NonFiniteLossError, Trainer
+
+
+def problem(samples=50, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((samples, 4)).astype(dtype)
+    return ArrayDataset(x, (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0))
+
+
+def make(progress="none", lr=0.1, callbacks=(), **options):
+    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3))
+    optimizer = optim.SGD(model.params(), lr=lr, momentum=0.9)
+    return Trainer(model, nn.CrossEntropyLoss(**options), optimizer, callbacks=callbacks, progress=progress)
+
+
+def test_it_learns_and_the_history_is_plain_data():
+    trainer, data = make(), problem(200)
+    history = trainer.fit(DataLoader(data, 20, shuffle=True), DataLoader(data, 64), epochs=15)
+    assert isinstance(history, History)
+    assert len(history) == 15
+    assert history["epoch"] == list(range(1, 16))
+    assert history["val_accuracy"][-1] > 0.95
+    assert history["train_loss"][-1] < history["train_loss"][0] / 3
+    columns = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds"]
+    assert list(history.to_dict()) == columns
+    assert all(type(value) in (int, float) for row in history for value in row.values())
+    assert "History(15 epochs; last: epoch=15" in repr(history)
+    with pytest.raises(KeyError, match="no column 'loss'; it has epoch, lr, train_loss"):
+        history["loss"]
+
+
+def test_the_same_as_the_loop_spelled_out():
+    data = problem()
+    minidl.manual_seed(5)
+    trainer = make()
+    trainer.fit(DataLoader(data, 16, shuffle=True), epochs=2)
+    minidl.manual_seed(5)
+    other = make()
+    model, loss_fn, optimizer = other.model, other.loss, other.optimizer
+    for _ in range(2):
+        for x, y in DataLoader(data, 16, shuffle=True):
+            optimizer.zero_grad()
+            loss_fn(model(x), y)
+            model.backward(loss_fn.backward())
+            optimizer.step()
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(trainer.model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("batch_size", [50, 16, 7])
+def test_loss_and_accuracy_are_means_over_samples_not_batches(batch_size, reduction):
+    trainer, data = make(reduction=reduction), problem(50)
+    result = trainer.evaluate(DataLoader(data, batch_size))
+    trainer.model.eval()
+    logits, labels = trainer.model(data.arrays[0]), data.arrays[1]
+    assert np.isclose(result["loss"], nn.CrossEntropyLoss()(logits, labels), rtol=1e-6)
+    assert result["accuracy"] == (logits.argmax(1) == labels).mean()
+
+
+def test_accuracy_leaves_ignored_labels_out_and_knows_probabilities():
+    trainer = make(ignore_index=2)
+    x = problem(20).arrays[0]
+    predicted = trainer.predict(x).argmax(1)
+    labels = np.where(np.arange(20) < 10, predicted % 2, 2)
+    counted = labels != 2
+    expected = (predicted == labels)[counted].mean()
+    assert trainer.evaluate([(x, labels)])["accuracy"] == expected
+    assert make().evaluate([(x, np.eye(3)[labels])]).keys() == {"loss", "accuracy"}
+
+
+def test_regression_has_no_accuracy():
+    model = nn.Linear(4, 2)
+    trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.params(), lr=0.01), progress="none")
+    x = problem().arrays[0]
+    history = trainer.fit(DataLoader(ArrayDataset(x, x[:, :2]), 10), epochs=2)
+    assert history.columns() == ["epoch", "lr", "train_loss", "seconds"]
+
+
+def test_evaluate_and_predict_restore_every_modules_mode_even_on_errors():
+    trainer, data = make(), problem()
+    trainer.model[2].eval()
+    before = [m.training for m in trainer.model.modules()]
+    trainer.evaluate(DataLoader(data, 10))
+    trainer.predict(data)
+    assert [m.training for m in trainer.model.modules()] == before
+    for wrong in (
+        lambda: trainer.predict(np.zeros((2, 9), np.float32)),
+        lambda: trainer.evaluate([(data, 1, 2)]),
+    ):
+        with pytest.raises(ValueError, match=r"expected (4 input features|batches \(input, target\))"):
+            wrong()
+        assert [m.training for m in trainer.model.modules()] == before
+        assert nn.is_grad_enabled()
+
+
+def test_evaluation_is_deterministic_and_keeps_nothing():
+    trainer, data = make(), problem()
+    assert trainer.evaluate(DataLoader(data, 10)) == trainer.evaluate(DataLoader(data, 10))
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        trainer.model.backward(np.zeros((10, 3), np.float32))
+
+
+def test_predict_takes_arrays_datasets_loaders_and_iterables():
+    trainer, data = make(), problem(50)
+    x = data.arrays[0]
+    expected = trainer.model.eval()(x)
+    for given in (x, data, DataLoader(data, 7), [x[:20], x[20:]], iter([(x[:20], 0), (x[20:], 0)])):
+        np.testing.assert_allclose(trainer.predict(given), expected, rtol=1e-5, atol=1e-6)
+    assert trainer.predict(x, batch_size=1).shape == (50, 3)
+    with pytest.raises(ValueError, match=r"the dataset is empty"):
+        trainer.predict(x[:0])
+    with pytest.raises(ValueError, match="there are no samples"):
+        trainer.predict([])
+
+
+class Recorder(Callback):
+    def __init__(self, name, log):
+        self.name, self.log = name, log
+
+    def _note(self, hook):
+        self.log.append((self.name, hook))
+
+    def on_fit_start(self, trainer):
+        self._note("fit_start")
+
+    def on_epoch_start(self, trainer):
+        assert trainer.model.training
+        self._note(f"epoch_start {trainer.epoch}")
+
+    def on_batch_end(self, trainer):
+        assert np.isfinite(trainer.batch_loss)
+        self._note(f"batch_end {trainer.batch}")
+
+    def on_epoch_end(self, trainer):
+        assert len(trainer.history) == trainer.epoch
+        self._note(f"epoch_end {trainer.epoch}")
+
+    def on_fit_end(self, trainer):
+        self._note("fit_end")
+
+
+def test_callbacks_are_called_in_order():
+    log = []
+    trainer = make(callbacks=[Recorder("a", log), Recorder("b", log)])
+    trainer.fit(DataLoader(problem(20), 10), epochs=2)
+    hooks = ["fit_start"]
+    for epoch in (1, 2):
+        hooks += [f"epoch_start {epoch}", "batch_end 1", "batch_end 2", f"epoch_end {epoch}"]
+    assert log == [(name, hook) for hook in [*hooks, "fit_end"] for name in "ab"]
+
+
+def test_a_callback_can_stop_the_fit():
+    class Stop(Callback):
+        def on_epoch_end(self, trainer):
+            trainer.stop = trainer.epoch == 2
+
+    trainer = make(callbacks=[Stop()])
+    assert len(trainer.fit(DataLoader(problem(), 10), epochs=9)) == 2
+    assert len(trainer.fit(DataLoader(problem(), 10), epochs=1)) == 1
+
+
+def test_ctrl_c_returns_the_history_and_leaves_the_model_usable(capsys):
+    class Interrupt(Callback):
+        def on_batch_end(self, trainer):
+            if (trainer.epoch, trainer.batch) == (3, 2):
+                raise KeyboardInterrupt
+
+    log = []
+    trainer, data = make("lines", callbacks=[Interrupt(), Recorder("r", log)]), problem()
+    history = trainer.fit(DataLoader(data, 10), epochs=9)
+    assert len(history) == 2
+    assert history.interrupted
+    assert log[-1] == ("r", "fit_end")
+    assert "interrupted in epoch 3; 2 epochs are finished" in capsys.readouterr().out
+    assert "interrupted" in repr(history)
+    assert trainer.model[0].needs_input_grad
+    assert trainer.evaluate(DataLoader(data, 10))["loss"] > 0
+    trainer.callbacks.clear()
+    assert len(trainer.fit(DataLoader(data, 10), epochs=1)) == 1
+
+
+def test_an_exception_passes_and_everything_is_put_back():
+    class Fail(Callback):
+        def on_batch_end(self, trainer):
+            raise KeyError("mine")
+
+    log = []
+    trainer = make(callbacks=[Fail(), Recorder("r", log)])
+    trainer.model[2].eval()
+    with pytest.raises(KeyError, match="mine"):
+        trainer.fit(DataLoader(problem(), 10))
+    assert log[-1] == ("r", "fit_end")
+    assert trainer.model[0].needs_input_grad
+    assert not trainer.model[2].training
+
+
+class Blow(nn.Identity):
+    """Gives infinity from its n-th forward pass on."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.calls, self.n = 0, n
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x if self.calls < self.n else x + np.float32(np.inf))
+
+
+def test_the_first_non_finite_loss_stops_the_fit_and_names_the_layer():
+    trainer = make()
+    model = nn.Sequential(nn.Linear(4, 16), nn.Sequential(nn.ReLU(), Blow(8)), nn.Linear(16, 3))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.25), progress="none")
+    snapshots = []
+
+    class Snapshot(Callback):
+        def on_batch_end(self, trainer):
+            snapshots.append(model.state_dict())
+
+    trainer.callbacks.append(Snapshot())
+    with pytest.raises(NonFiniteLossError) as caught:
+        trainer.fit(DataLoader(problem(50), 10), epochs=5)
+    error = caught.value
+    assert (error.epoch, error.batch, error.lr) == (2, 3, 0.25)
+    assert 'the first layer whose output is not finite is Blow "1.1"' in str(error)
+    assert "the loss is nan in epoch 2, batch 3, at learning rate 0.25" in str(error)
+    assert len(trainer.history) == 1
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, snapshots[-1][name])
+
+
+def test_a_learning_rate_that_is_too_high_stops_with_the_broken_parameter():
+    with pytest.raises(NonFiniteLossError, match=r"learning rate 1e\+30: the first layer .* is Linear"):
+        make(lr=1e30).fit(DataLoader(problem(), 10), epochs=5)
+
+
+def test_nan_in_the_input_is_found_in_the_input():
+    data = problem(20)
+    data.arrays[0][13, 2] = np.nan
+    with pytest.raises(
+        NonFiniteLossError, match=r"epoch 1, batch 2.*input batch is not finite itself: nan at index \(3, 2\)"
+    ):
+        make().fit(DataLoader(data, 10))
+
+
+def test_a_loss_that_is_not_finite_by_itself_is_told_from_the_layers():
+    data = problem(20)
+    data.arrays[1][:10] = -100
+    with pytest.raises(NonFiniteLossError, match="every layer's output is finite, only the loss is not"):
+        make().fit(DataLoader(data, 10))
+
+
+def test_buffers_are_put_back_when_a_batch_is_not_finite():
+    class Mean(nn.Identity):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", np.zeros(4, np.float32))
+
+        def forward(self, x):
+            self.mean += x.mean(axis=0)
+            return super().forward(x)
+
+    data = problem(20)
+    data.arrays[0][13] = np.inf
+    model = nn.Sequential(Mean(), nn.Linear(4, 3))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), progress="none")
+    with pytest.raises(NonFiniteLossError):
+        trainer.fit(DataLoader(data, 10))
+    np.testing.assert_allclose(model[0].mean, data.arrays[0][:10].mean(axis=0), rtol=1e-5)
+
+
+def test_lines_elsewhere_a_bar_on_a_terminal(capsys, monkeypatch):
+    trainer, loader = make("auto"), DataLoader(problem(), 10)
+    trainer.fit(loader, loader, epochs=2)
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("epoch 1/2  train_loss ")
+    assert "val_accuracy" in lines[1]
+    assert err == ""
+
+    make("bar").fit(loader, epochs=1)
+    out, err = capsys.readouterr()
+    assert out.startswith("epoch 1/1  train_loss")
+    assert "epoch 1/1:" in err
+    assert "0/5" in err
+    make("none").fit(loader, epochs=1)
+    assert capsys.readouterr() == ("", "")
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert make("auto").progress.shows_bar
+
+
+def test_in_a_notebook_there_is_a_bar(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ipykernel", object())
+    assert make("auto").progress.shows_bar
+    assert not make("lines").progress.shows_bar
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda t, d: t.fit(d), TypeError, "Trainer.fit: expected batches, got a Dataset; use DataLoader"),
+        (lambda t, d: t.fit(d.arrays), TypeError, "Trainer.fit: expected batches, got tuple; use DataLoader"),
+        (
+            lambda t, d: t.fit(DataLoader(d, 10), epochs=0),
+            ValueError,
+            "Trainer.fit: epochs must be at least 1, got 0",
+        ),
+        (lambda t, d: t.fit(DataLoader(d, 10), d), TypeError, "Trainer.fit: expected batches, got a Dataset"),
+        (
+            lambda t, d: t.fit(DataLoader(d, 99, drop_last=True)),
+            ValueError,
+            "fit, epoch 1: there are no batches",
+        ),
+        (
+            lambda t, d: t.fit(iter(DataLoader(d, 10)), epochs=2),
+            ValueError,
+            "fit, epoch 2: there are no batches",
+        ),
+        (lambda t, d: t.evaluate([]), ValueError, "Trainer.evaluate: there are no batches"),
+        (lambda t, d: t.evaluate(d.arrays[0]), TypeError, "Trainer.evaluate: expected batches, got ndarray"),
+        (
+            lambda t, d: t.evaluate([d.arrays[0]]),
+            ValueError,
+            r"expected batches \(input, target\), got ndarray",
+        ),
+    ],
+)
+def test_what_is_not_batches_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call(make(), problem())
+
+
+def test_wrong_arguments_are_refused():
+    model, loss = nn.Linear(4, 3), nn.CrossEntropyLoss()
+    optimizer = optim.SGD(model.params(), lr=0.1)
+    loader = DataLoader(problem(), 10)
+    with pytest.raises(
+        TypeError, match=r"Trainer: loss must be a Module, got .*CrossEntropyLoss'>; did you mean Cross"
+    ):
+        Trainer(model, nn.CrossEntropyLoss, optimizer)
+    with pytest.raises(TypeError, match="Trainer: model must be a Module"):
+        Trainer(None, loss, optimizer)
+    with pytest.raises(TypeError, match="Trainer: optimizer must be a Optimizer|Trainer: optimizer must be"):
+        Trainer(model, loss, 0.1)
+    with pytest.raises(TypeError, match="Trainer: each callback must be a Callback"):
+        Trainer(model, loss, optimizer, callbacks=[print])
+    with pytest.raises(ValueError, match="Trainer: progress must be one of"):
+        Trainer(model, loss, optimizer, progress="loud")
+    with pytest.raises(ValueError, match="there is no optimizer"):
+        Trainer(model, loss).fit(loader)
+    with pytest.raises(ValueError, match="the optimizer has none of the model's parameters"):
+        Trainer(nn.Linear(4, 3), loss, optimizer, progress="none").fit(loader)
+    with pytest.raises(ValueError, match="the loss must be a number, CrossEntropyLoss gave an array"):
+        Trainer(model, nn.CrossEntropyLoss(reduction="none"), optimizer, progress="none").fit(loader)
+    assert Trainer(model, loss).evaluate(loader).keys() == {"loss", "accuracy"}
+
+
+def test_same_seed_same_bits():
+    results = []
+    for _ in range(2):
+        minidl.manual_seed(11)
+        model = digits_cnn()
+        trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.05), progress="none")
+        train, _ = load_digits()
+        trainer.fit(DataLoader(train, 64, shuffle=True), epochs=1)
+        results.append(model.state_dict())
+    for name, value in results[0].items():
+        np.testing.assert_array_equal(value, results[1][name])
