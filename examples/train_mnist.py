@@ -30,9 +30,7 @@ def first(dataset: ArrayDataset, count: int | None) -> ArrayDataset:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder with MNIST's four files")
     parser.add_argument("--model", choices=["lenet5", "mnist_cnn"], default="lenet5")
     parser.add_argument("--epochs", type=int, default=10)

@@ -13,7 +13,7 @@ from ._random import default_rng
 from .functional._checks import Array
 from .nn import Module
 
-__all__ = ["Frozen", "gradcheck", "is_float"]
+__all__ = ["Frozen", "gradcheck", "is_float", "run_backward"]
 
 # Step sizes of the central differences, tried in turn. Their truncation error is O(step**2); a smaller step gets
 # past a kink (of ReLU, of a maximum) that lies between the two points, at the price of more rounding noise.
@@ -92,20 +92,14 @@ class _Mismatch:
 class _GradientCheck:
     """A float64 copy of a module at one point, with frozen randomness, and its gradients by backward()."""
 
-    def __init__(
-        self, module: Module, inputs: tuple[Any, ...], rng: np.random.Generator, nudge: float
-    ) -> None:
+    def __init__(self, module: Module, inputs: tuple[Any, ...], rng: np.random.Generator, nudge: float) -> None:
         if not inputs or not any(isinstance(x, np.ndarray) for x in inputs):
-            raise TypeError(
-                "gradcheck: give the module's inputs as NumPy arrays, such as gradcheck(layer, x)"
-            )
+            raise TypeError("gradcheck: give the module's inputs as NumPy arrays, such as gradcheck(layer, x)")
         self.rng = rng
         self.module = copy.deepcopy(module).astype(np.float64)
         self.inputs = [x.astype(np.float64) if is_float(x) else x for x in inputs]
         self.arrays: dict[str, Array] = {
-            f"input {i}" if len(inputs) > 1 else "the input": x
-            for i, x in enumerate(self.inputs)
-            if is_float(x)
+            f"input {i}" if len(inputs) > 1 else "the input": x for i, x in enumerate(self.inputs) if is_float(x)
         }
         self.input_names = list(self.arrays)
         for name, parameter in self.module.named_params():
@@ -113,7 +107,7 @@ class _GradientCheck:
                 self.arrays[f'parameter "{name}"'] = parameter.data
         if nudge:
             for array in self.arrays.values():
-                array += nudge * rng.uniform(-1, 1, array.shape)
+                np.add(array, nudge * rng.uniform(-1, 1, array.shape), out=array)
         self.frozen = Frozen(self.module)
         self.v = np.float64(1.0)
         output = self.forward()
@@ -137,7 +131,7 @@ class _GradientCheck:
     def backward(self, output: Any) -> dict[str, Array | None]:
         """Run backward() once; return the gradient of each checked array, None where there is none."""
         self.module.zero_grad()
-        result = self.module.backward(self.v) if isinstance(output, np.ndarray) else self.module.backward()
+        result = run_backward(self.module, output, self.v)
         grads: dict[str, Array | None] = dict.fromkeys(self.arrays)
         returned = result if isinstance(result, tuple) else (result,)
         # a loss returns the gradient of its prediction only: what is not returned is not checked
@@ -167,9 +161,7 @@ class _GradientCheck:
             failures += list(self._compare(name, array, grad, rtol, max_entries))
         return failures, notes
 
-    def _compare(
-        self, name: str, array: Array, grad: Array, rtol: float, max_entries: int
-    ) -> Iterator[_Mismatch]:
+    def _compare(self, name: str, array: Array, grad: Array, rtol: float, max_entries: int) -> Iterator[_Mismatch]:
         largest = float(np.abs(grad).max(initial=0.0))
         chosen = self.rng.permutation(array.size)[:max_entries]
         for flat in sorted(chosen):
@@ -235,6 +227,12 @@ class Frozen:
             generator.bit_generator.state = state
         for buffer, value in self.buffers:
             buffer[...] = value
+
+
+def run_backward(module: Module, output: Any, grad_output: Any) -> Any:
+    """Call backward() with a gradient for an array, without one for a loss that is a number."""
+    backward: Any = module.backward
+    return backward(grad_output) if isinstance(output, np.ndarray) else backward()
 
 
 def is_float(x: Any) -> bool:

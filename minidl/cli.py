@@ -96,20 +96,12 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Train a small CNN and save its weights. Without options: on the 8x8 digits that come along.",
         epilog="example: minidl train --epochs 5 --seed 1 --out digits.npz",
     )
-    train.add_argument(
-        "--data", choices=sorted(RECIPES), default="digits", help="what to train on (default: digits)"
-    )
+    train.add_argument("--data", choices=sorted(RECIPES), default="digits", help="what to train on (default: digits)")
     train.add_argument("--root", metavar="DIR", help="folder with the dataset's files; needed for mnist")
-    train.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the training set (default: 20; mnist 10)"
-    )
-    train.add_argument(
-        "--lr", type=float, metavar="X", help="learning rate of SGD with momentum 0.9 (default: 0.05)"
-    )
+    train.add_argument("--epochs", type=int, metavar="N", help="passes over the training set (default: 20; mnist 10)")
+    train.add_argument("--lr", type=float, metavar="X", help="learning rate of SGD with momentum 0.9 (default: 0.05)")
     train.add_argument("--batch-size", type=int, metavar="N", help="images in a step (default: 32; mnist 64)")
-    train.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of weights, order and dropout (default: 0)"
-    )
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and dropout (default: 0)")
     train.add_argument("--out", metavar="FILE", help="where the weights go (default: minidl-DATA.npz)")
     train.set_defaults(run=_train)
 
@@ -189,9 +181,8 @@ def _facts() -> list[tuple[str, str]]:
     ]
 
 
-def _cpu_quota() -> float | None:
-    """Return how many CPUs' time the container may use, from the control group (version 2 or 1); None if unlimited."""
-    group = Path("/sys/fs/cgroup")
+def _cpu_quota(group: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return how many CPUs' time the container may use, from its control group (version 2 or 1); None if unlimited."""
     try:
         if (group / "cpu.max").exists():
             quota, period = (group / "cpu.max").read_text().split()[:2]

@@ -261,9 +261,7 @@ CASES = [
         "Flatten",
         shape=(2, 3, 4, 5),
         bad_options=((("1",), {}, TypeError, "Flatten: start_dim must be an integer, got '1'"),),
-        bad_inputs=(
-            ((np.zeros(3, F4),), ValueError, r"Flatten: cannot flatten axes 1 to -1 of an input of shape"),
-        ),
+        bad_inputs=(((np.zeros(3, F4),), ValueError, r"Flatten: cannot flatten axes 1 to -1 of an input of shape"),),
     ),
     Case("Flatten", (2, 3), shape=(2, 3, 4, 5)),
     Case("Flatten", (0, 1), shape=(2, 3, 4)),

@@ -29,9 +29,7 @@ def test_contract(case):
 
 @all_cases
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.filterwarnings(
-    "ignore:Using padding='same' with even kernel lengths:UserWarning"
-)  # PyTorch's own
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")  # PyTorch's own
 def test_same_numbers_as_pytorch(case, dtype, torch):
     ours = case.make().astype(dtype)
     theirs = case.make_torch(torch).to(torch.from_numpy(np.zeros(0, dtype)).dtype)

@@ -91,9 +91,7 @@ def test_planted_faults_are_found(layer, shape, message, inside, rng):
 
 
 def test_a_transposed_gradient_of_another_shape_is_refused_by_add_grad(rng):
-    with pytest.raises(
-        ValueError, match=r"expected a gradient of the parameter's shape \(2, 3\), got \(3, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"expected a gradient of the parameter's shape \(2, 3\), got \(3, 2\)"):
         gradcheck(TransposedWeightGradient(3, 2), rng.standard_normal((4, 3)))
 
 
@@ -177,9 +175,7 @@ def test_a_gradient_of_the_wrong_shape_is_named(rng):
         def backward(self, grad_output):
             return super().backward(grad_output).sum(axis=0)
 
-    with pytest.raises(
-        AssertionError, match=r"the gradient of the input has shape \(3,\), expected \(2, 3\)"
-    ):
+    with pytest.raises(AssertionError, match=r"the gradient of the input has shape \(3,\), expected \(2, 3\)"):
         gradcheck(Summed(), rng.standard_normal((2, 3)))
 
 

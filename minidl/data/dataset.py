@@ -84,7 +84,7 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, indices: Sequence[int] | Array) -> None:
         self.dataset = dataset
         self.indices = np.asarray(indices, dtype=np.int64)
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < len(dataset)):
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < len(dataset)):
             raise IndexError(f"Subset: indices must be from 0 to {len(dataset) - 1}")
 
     def __len__(self) -> int:
@@ -125,7 +125,7 @@ def random_split(
         sizes = [int(n) for n in lengths]
     else:
         raise ValueError(
-            f"random_split: lengths must add up to the dataset's {len(dataset)} (or fractions to 1), got {list(lengths)}"
+            f"random_split: lengths must add up to the dataset's {len(dataset)}, or fractions to 1, got {list(lengths)}"
         )
     order = default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)

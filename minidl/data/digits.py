@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def load_digits() -> tuple[ArrayDataset, ArrayDataset]:
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
     Repository, 1998, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0; its test part.
     """
-    with files("minidl.data").joinpath("digits.npz").open("rb") as stream, np.load(stream) as archive:
+    with np.load(Path(__file__).with_name("digits.npz")) as archive:
         images = archive["images"][:, None].astype(np.float32) / np.float32(16)
         labels = archive["labels"].astype(np.int64)
     in_test = np.zeros(len(labels), bool)

@@ -51,9 +51,7 @@ class DataLoader:
         if len(dataset) == 0:
             raise ValueError("DataLoader: the dataset is empty")
         if transform is not None and not callable(transform):
-            raise TypeError(
-                f"DataLoader: transform must be a function of a batch of images, got {transform!r}"
-            )
+            raise TypeError(f"DataLoader: transform must be a function of a batch of images, got {transform!r}")
         self.dataset = dataset
         self.batch_size = check_int("DataLoader", "batch_size", batch_size)
         self.shuffle = check_flag("DataLoader", "shuffle", shuffle)

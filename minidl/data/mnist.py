@@ -98,9 +98,7 @@ def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:
     expected = header + math.prod(shape)
     if len(content) != expected:
         problem = "truncated" if len(content) < expected else "too long"
-        raise ValueError(
-            f"{path}: {problem}: sizes {shape} need {expected} bytes, the file has {len(content)}"
-        )
+        raise ValueError(f"{path}: {problem}: sizes {shape} need {expected} bytes, the file has {len(content)}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 

@@ -17,8 +17,8 @@ __all__ = [
     "Array",
     "IntPair",
     "check_choice",
-    "check_float",
     "check_flag",
+    "check_float",
     "check_grad",
     "check_images",
     "check_int",
@@ -100,7 +100,7 @@ def check_float(x: Any, what: str = "input") -> Array:
     """
     if not isinstance(x, np.ndarray):
         raise TypeError(f"expected a NumPy array as {what}, got {type(x).__name__}")
-    if x.dtype == np.float32 or x.dtype == np.float64:
+    if x.dtype.type in (np.float32, np.float64):
         return x
     hint = ""
     if x.dtype.kind in "iub":
@@ -133,9 +133,7 @@ def check_images(x: Any, channels: int | None = None, fix: str = "") -> Array:
         hint = fix
         if x.shape[3] == channels:
             hint = "; the channels seem to come last: use x.transpose(0, 3, 1, 2)"
-        raise ValueError(
-            f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape}){hint}"
-        )
+        raise ValueError(f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape}){hint}")
     return x  # type: ignore[no-any-return]
 
 

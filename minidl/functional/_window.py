@@ -38,9 +38,7 @@ def resolve_padding(owner: str, padding: IntPair | str, kernel: Pair, stride: Pa
     return (top, totals[0] - top), (left, totals[1] - left)
 
 
-def output_size(
-    size: Pair, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair, *, ceil_mode: bool = False
-) -> Pair:
+def output_size(size: Pair, kernel: Pair, stride: Pair, pads: Pads, dilation: Pair, *, ceil_mode: bool = False) -> Pair:
     """Return (OH, OW), the number of windows along both axes.
 
     Args:

@@ -149,18 +149,14 @@ def _check(
     kernel = (w.shape[2], w.shape[3])
     strides = check_pair("conv2d", "stride", stride)
     dilations = check_pair("conv2d", "dilation", dilation)
-    return Geometry(
-        strides, resolve_padding("conv2d", padding, kernel, strides, dilations), dilations, groups
-    )
+    return Geometry(strides, resolve_padding("conv2d", padding, kernel, strides, dilations), dilations, groups)
 
 
 def _matrix(w: Array, groups: int) -> Array:
     """(F, C/G, KH, KW) -> (G, 1, F/G, KH*C/G*KW), the order of the patches' rows."""
     f, c, kh, kw = w.shape
     return (
-        w.reshape(groups, f // groups, c, kh, kw)
-        .transpose(0, 1, 3, 2, 4)
-        .reshape(groups, 1, f // groups, kh * c * kw)
+        w.reshape(groups, f // groups, c, kh, kw).transpose(0, 1, 3, 2, 4).reshape(groups, 1, f // groups, kh * c * kw)
     )
 
 
@@ -210,7 +206,7 @@ def _weight_grad(grad: Array, cache: Conv2dCache) -> Array:
     groups = cache.geometry.groups
     f, c, kh, kw = cache.w.shape
     patches = _patches(cache.x, (kh, kw), (cache.out_shape[2], cache.out_shape[3]), cache.geometry)
-    dw = np.matmul(_by_group(grad, groups), patches.swapaxes(2, 3)).sum(axis=1)
+    dw: Array = np.matmul(_by_group(grad, groups), patches.swapaxes(2, 3)).sum(axis=1)
     return dw.reshape(groups, f // groups, kh, c, kw).transpose(0, 1, 3, 2, 4).reshape(cache.w.shape)
 
 

@@ -62,7 +62,7 @@ def dropout_backward(grad_output: Array, cache: Array) -> Array:
     Raises:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
-    return check_grad(grad_output, cache.shape, cache.dtype) * cache  # type: ignore[no-any-return]
+    return check_grad(grad_output, cache.shape, cache.dtype) * cache
 
 
 def _in_memory_order(mask: Array) -> Array:

@@ -42,22 +42,16 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
         raise ValueError(f"expected a weight of shape (M, K), got {w.shape}")
     out_features, in_features = w.shape
     if x.ndim < 2:
-        raise ValueError(
-            f"expected a batch of shape (N, {in_features}), got {x.shape}; for one sample pass x[None]"
-        )
+        raise ValueError(f"expected a batch of shape (N, {in_features}), got {x.shape}; for one sample pass x[None]")
     if x.shape[-1] != in_features:
         features = int(np.prod(x.shape[1:]))
         hint = f"did you mean Linear({x.shape[-1]}, {out_features})?"
         if x.ndim == 4:
             hint = f"put Flatten() before it, which gives {features} features"
-        raise ValueError(
-            f"expected {in_features} input features, got {x.shape[-1]} (input shape {x.shape}); {hint}"
-        )
+        raise ValueError(f"expected {in_features} input features, got {x.shape[-1]} (input shape {x.shape}); {hint}")
     check_same_dtype(x, w)
     if b is not None and (b.shape != (out_features,) or b.dtype != w.dtype):
-        raise ValueError(
-            f"expected a bias of shape ({out_features},) and {w.dtype}, got {b.shape}, {b.dtype}"
-        )
+        raise ValueError(f"expected a bias of shape ({out_features},) and {w.dtype}, got {b.shape}, {b.dtype}")
     out = np.matmul(x, w.T)
     if b is not None:
         out += b

@@ -142,9 +142,7 @@ def mse_loss_forward(
     check_choice("mse_loss", "reduction", reduction, REDUCTIONS)
     target = np.asarray(target)
     if target.shape != prediction.shape:
-        raise ValueError(
-            f"expected a target of the prediction's shape {prediction.shape}, got {target.shape}"
-        )
+        raise ValueError(f"expected a target of the prediction's shape {prediction.shape}, got {target.shape}")
     difference = prediction - target.astype(prediction.dtype, copy=False)
     divisor = float(difference.size) if reduction == "mean" else 1.0
     return _reduce(difference * difference, reduction, divisor), (difference, divisor, reduction)
@@ -177,9 +175,7 @@ def _class_weights(weight: Array | None, logits: Array) -> Array:
     if weight is None:
         return np.ones(_class_axis(logits), logits.dtype)
     if weight.shape != (logits.shape[1],):
-        raise ValueError(
-            f"expected one weight for each of {logits.shape[1]} classes, got shape {weight.shape}"
-        )
+        raise ValueError(f"expected one weight for each of {logits.shape[1]} classes, got shape {weight.shape}")
     return weight.astype(logits.dtype, copy=False).reshape(_class_axis(logits))
 
 
@@ -189,9 +185,7 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
         raise TypeError(f"expected integer labels or float class probabilities, got {target.dtype}")
     expected = (shape[0], *shape[2:])
     if target.shape != expected:
-        raise ValueError(
-            f"expected labels of shape {expected} for predictions of shape {shape}, got {target.shape}"
-        )
+        raise ValueError(f"expected labels of shape {expected} for predictions of shape {shape}, got {target.shape}")
     kept = target != ignore_index
     wrong = kept & ((target < 0) | (target >= shape[1]))
     if wrong.any():

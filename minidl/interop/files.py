@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +45,8 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     # A name of our own, so that two processes that save at once do not write into one file.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        import zipfile  # noqa: PLC0415 - `import minidl` stays quick
+
         with partial.open("wb") as stream:
             with zipfile.ZipFile(stream, "w") as archive:
                 for name, value in model.state_dict().items():
@@ -82,9 +83,5 @@ def _read(path: Path) -> dict[str, Array]:
         try:
             with np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (
-            Exception
-        ) as error:  # a damaged archive can fail in zipfile, zlib, struct or NumPy in a dozen ways
-            raise ValueError(
-                f"{path} is not an archive that minidl.save wrote, or it is damaged: {error}"
-            ) from error
+        except Exception as error:  # a damaged archive can fail in zipfile, zlib, struct or NumPy in a dozen ways
+            raise ValueError(f"{path} is not an archive that minidl.save wrote, or it is damaged: {error}") from error

@@ -42,13 +42,7 @@ class Sequential(Module):
         if not isinstance(layer, Module):
             hint = f"; did you mean {layer.__name__}()?" if isinstance(layer, type) else ""
             raise TypeError(f"Sequential: layer {name!r} must be a Module, got {layer!r}{hint}")
-        if (
-            not isinstance(name, str)
-            or not name
-            or "." in name
-            or hasattr(Module, name)
-            or name in self.__dict__
-        ):
+        if not isinstance(name, str) or not name or "." in name or hasattr(Module, name) or name in self.__dict__:
             raise ValueError(f"Sequential: {name!r} cannot be the name of a layer")
         own = {id(module): path for path, module in self.named_modules()}
         for module in layer.modules():
@@ -82,7 +76,7 @@ class Sequential(Module):
         return grad_output
 
     @property
-    def needs_input_grad(self) -> bool:  # type: ignore[override]
+    def needs_input_grad(self) -> bool:
         """Whether `backward` returns the gradient of the input: the first layer's flag."""
         return self[0].needs_input_grad if len(self) else True
 

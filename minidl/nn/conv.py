@@ -58,7 +58,7 @@ class Conv2d(Module):
         bias: bool = True,
         padding_mode: str = "zeros",
         *,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -108,9 +108,7 @@ class Conv2d(Module):
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form: those at their defaults are left out."""
-        text = (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
-        )
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         if self.padding != (0, 0):
             text += f", padding={self.padding}"
         if self.dilation != (1, 1):

@@ -20,7 +20,7 @@ def is_grad_enabled() -> bool:
     return _mode.enabled
 
 
-class no_grad(ContextDecorator):  # noqa: N801 - PyTorch's name
+class no_grad(ContextDecorator):
     """Context manager, and decorator, inside which layers keep nothing for a backward pass.
 
     It saves memory when predicting. backward() after a forward pass in here is a RuntimeError.

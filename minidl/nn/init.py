@@ -26,7 +26,13 @@ def fan_in(parameter: Parameter) -> int:
 def uniform_(
     parameter: Parameter, a: float = 0.0, b: float = 1.0, *, rng: np.random.Generator | None = None
 ) -> Parameter:
-    """Fill with values from the uniform distribution on [a, b); return the parameter."""
+    """Fill with values from the uniform distribution on [a, b); return the parameter.
+
+    Args:
+        parameter: changed in place.
+        a, b: the interval.
+        rng: generator; None means minidl's own.
+    """
     draw = default_rng(rng).random(parameter.shape, dtype=parameter.data.dtype.type)
     parameter.data[...] = draw * (b - a) + a
     return parameter
@@ -36,6 +42,11 @@ def kaiming_uniform_(
     parameter: Parameter, a: float = math.sqrt(5), *, rng: np.random.Generator | None = None
 ) -> Parameter:
     """Fill with values from U(-bound, bound), bound = sqrt(2 / (1 + a**2)) * sqrt(3 / fan_in); return the parameter.
+
+    Args:
+        parameter: changed in place; at least two axes.
+        a: slope of the leaky ReLU that follows, as the paper has it.
+        rng: generator; None means minidl's own.
 
     The default a = sqrt(5) gives bound = 1/sqrt(fan_in), which PyTorch uses for Linear and Conv2d.
 

@@ -18,7 +18,7 @@ __all__ = ["Identity", "Linear", "weight_and_bias"]
 
 
 def weight_and_bias(
-    shape: tuple[int, ...], bias: bool, dtype: DTypeLike, rng: np.random.Generator | None
+    shape: tuple[int, ...], bias: bool, dtype: DTypeLike | None, rng: np.random.Generator | None
 ) -> tuple[Parameter, Parameter | None]:
     """Make the parameters of a linear or convolutional layer, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
@@ -62,7 +62,7 @@ class Linear(Module):
         out_features: int,
         bias: bool = True,
         *,
-        dtype: DTypeLike = None,
+        dtype: DTypeLike | None = None,
         rng: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -96,7 +96,10 @@ class Linear(Module):
 
 
 class Identity(Module):
-    """Pass the input through unchanged; arguments are accepted and ignored, as in PyTorch.
+    """Pass the input through unchanged.
+
+    Args:
+        *_args, **_kwargs: accepted and ignored, as in PyTorch, so that it can stand in for any layer.
 
     Shape:
         input and output: any, the same.

@@ -81,9 +81,7 @@ class CrossEntropyLoss(Loss):
         super().__init__(reduction)
         self.register_buffer("weight", None if weight is None else self._check_weight(np.array(weight)))
         self.ignore_index = ignore_index
-        self.label_smoothing = check_number(
-            "CrossEntropyLoss", "label_smoothing", label_smoothing, maximum=1.0
-        )
+        self.label_smoothing = check_number("CrossEntropyLoss", "label_smoothing", label_smoothing, maximum=1.0)
 
     @staticmethod
     def _check_weight(weight: Array) -> Array:

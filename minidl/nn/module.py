@@ -291,9 +291,7 @@ class Module:
         owner = type(self).__name__
         for name, value in values.items():
             if value.dtype.kind not in "fiu":
-                raise TypeError(
-                    f"{owner}: cannot load {name!r}: expected an array of numbers, got {value.dtype}"
-                )
+                raise TypeError(f"{owner}: cannot load {name!r}: expected an array of numbers, got {value.dtype}")
         problems = [
             f"{name} has shape {value.shape}, expected {own[name].shape}"
             for name, value in values.items()
@@ -356,9 +354,7 @@ class Module:
 
     def _describe(self, shown_training: bool) -> str:
         """Write PyTorch's form of the tree; evaluation mode is marked where it begins."""
-        note = (
-            "" if self.training == shown_training else f"  # {'training' if self.training else 'eval'} mode"
-        )
+        note = "" if self.training == shown_training else f"  # {'training' if self.training else 'eval'} mode"
         lines = [
             f"  ({name}): " + child._describe(self.training).replace("\n", "\n  ")
             for name, child in self.named_children()

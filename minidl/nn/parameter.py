@@ -55,9 +55,7 @@ class Parameter:
         if not self.requires_grad:
             return
         if grad.shape != self.data.shape:
-            raise ValueError(
-                f"expected a gradient of the parameter's shape {self.data.shape}, got {grad.shape}"
-            )
+            raise ValueError(f"expected a gradient of the parameter's shape {self.data.shape}, got {grad.shape}")
         if self.grad is None:
             self.grad = grad.astype(self.data.dtype, order="C")
         else:

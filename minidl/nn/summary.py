@@ -143,10 +143,7 @@ def _table(rows: list[LayerSummary], totals: dict[str, Any], input_shape: tuple[
         layer = f"{row.name} ({row.kind})" if row.name else row.kind
         cells.append((layer, str(row.output_shape), f"{row.params:,}", f"{row.multiply_adds:,}"))
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
-    lines = [
-        f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip()
-        for a, b, c, d in cells
-    ]
+    lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in cells]
     rule = "-" * max(len(line) for line in lines)
     frozen = totals["total_params"] - totals["trainable_params"]
     return "\n".join(

@@ -30,9 +30,7 @@ class Optimizer:
         TypeError: something is not a Parameter, or an option is unknown.
     """
 
-    def __init__(
-        self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]
-    ) -> None:
+    def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         owner = type(self).__name__
         if isinstance(params, (Parameter, np.ndarray, Mapping)):
             raise TypeError(
@@ -40,9 +38,7 @@ class Optimizer:
             )
         entries: list[Any] = list(params)
         if not entries:
-            raise ValueError(
-                f"{owner}: got no parameters (a generator such as model.params() can be used only once)"
-            )
+            raise ValueError(f"{owner}: got no parameters (a generator such as model.params() can be used only once)")
         self.defaults = defaults
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
@@ -60,22 +56,16 @@ class Optimizer:
             raise TypeError(f"{owner}: a parameter group must be a dict with 'params', got {group!r}")
         unknown = sorted(set(group) - {"params"} - set(self.defaults))
         if unknown:
-            raise TypeError(
-                f"{owner}: unknown options {unknown} in a parameter group; known: {sorted(self.defaults)}"
-            )
+            raise TypeError(f"{owner}: unknown options {unknown} in a parameter group; known: {sorted(self.defaults)}")
         params = [group["params"]] if isinstance(group["params"], Parameter) else list(group["params"])
         if not params:
             raise ValueError(f"{owner}: a parameter group has no parameters")
         seen = {id(p) for g in self.param_groups for p in g["params"]}
         for index, parameter in enumerate(params):
             if not isinstance(parameter, Parameter):
-                raise TypeError(
-                    f"{owner}: expected nn.Parameter, got {type(parameter).__name__} at index {index}"
-                )
+                raise TypeError(f"{owner}: expected nn.Parameter, got {type(parameter).__name__} at index {index}")
             if id(parameter) in seen:
-                raise ValueError(
-                    f"{owner}: parameter {index} {parameter!r} comes twice; it would be updated twice"
-                )
+                raise ValueError(f"{owner}: parameter {index} {parameter!r} comes twice; it would be updated twice")
             seen.add(id(parameter))
         complete = {"params": params, **self.defaults, **{k: v for k, v in group.items() if k != "params"}}
         self.check_group(complete)

@@ -53,9 +53,7 @@ class SGD(Optimizer):
         for name in ("lr", "momentum", "weight_decay"):
             check_number("SGD", name, group[name])
         check_number("SGD", "dampening", group["dampening"], minimum=float("-inf"))
-        if check_flag("SGD", "nesterov", group["nesterov"]) and (
-            group["momentum"] == 0 or group["dampening"] != 0
-        ):
+        if check_flag("SGD", "nesterov", group["nesterov"]) and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs momentum > 0 and dampening 0, got momentum {group['momentum']} and dampening "
                 f"{group['dampening']}"

@@ -30,9 +30,7 @@ class History:
 
     def __getitem__(self, column: str) -> list[float]:
         if column not in self.columns():
-            raise KeyError(
-                f"History has no column {column!r}; it has {', '.join(self.columns()) or 'no rows yet'}"
-            )
+            raise KeyError(f"History has no column {column!r}; it has {', '.join(self.columns()) or 'no rows yet'}")
         return [row[column] for row in self.rows if column in row]
 
     def columns(self) -> list[str]:

@@ -36,8 +36,8 @@ class NonFiniteLossError(RuntimeError):
 
     def __init__(self, loss: float, epoch: int, batch: int, lr: float, where: str) -> None:
         super().__init__(
-            f"the loss is {loss} in epoch {epoch}, batch {batch}, at learning rate {lr:g}: {where}. The parameters are as "
-            "before this batch; try a lower learning rate, or look at the data"
+            f"the loss is {loss} in epoch {epoch}, batch {batch}, at learning rate {lr:g}: {where}. The parameters are "
+            "as before this batch; try a lower learning rate, or look at the data"
         )
         self.epoch, self.batch, self.lr, self.where = epoch, batch, lr, where
 
@@ -88,8 +88,8 @@ class Trainer:
     def fit(self, train: Batches, val: Batches | None = None, epochs: int = 1) -> History:
         """Train for some epochs, validating after each.
 
-        The mode of every module is put back afterwards, also after an exception. Ctrl-C ends the fit; the history so far
-        is returned, with ``interrupted`` set, and the model keeps what it has learnt.
+        The mode of every module is put back afterwards, also after an exception. Ctrl-C ends the fit; the history so
+        far is returned, with ``interrupted`` set, and the model keeps what it has learnt.
 
         Args:
             train: batches (input, target): a DataLoader, or anything that can be gone through once an epoch.
@@ -97,8 +97,8 @@ class Trainer:
             epochs: how often to go through ``train``.
 
         Returns:
-            The `History` of this fit. Losses and accuracies are means over samples, not over batches; the training ones are
-            measured while the epoch trains.
+            The `History` of this fit. Losses and accuracies are means over samples, not over batches; the training
+            ones are measured while the epoch trains.
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite.
@@ -109,15 +109,14 @@ class Trainer:
         with self._fitting():
             try:
                 self._call("on_fit_start")
-                for self.epoch in range(1, epochs + 1):
+                for epoch in range(1, epochs + 1):
+                    self.epoch = epoch
                     self._fit_epoch(optimizer, train, val, epochs)
                     if self.stop:
                         break
             except KeyboardInterrupt:
                 self.history.interrupted = True
-                self.progress.line(
-                    f"interrupted in epoch {self.epoch}; {len(self.history)} epochs are finished"
-                )
+                self.progress.line(f"interrupted in epoch {self.epoch}; {len(self.history)} epochs are finished")
             finally:
                 self._call("on_fit_end")
         return self.history
@@ -152,8 +151,8 @@ class Trainer:
         Runs in evaluation mode and keeps nothing; every module's mode is put back.
 
         Args:
-            data: an array of inputs (N, ...); a Dataset or a DataLoader, whose targets are passed over; or an iterable of
-                batches.
+            data: an array of inputs (N, ...); a Dataset or a DataLoader, whose targets are passed over; or an iterable
+                of batches.
             batch_size: how many samples at once, where the data is not in batches already.
 
         Returns:
@@ -181,13 +180,12 @@ class Trainer:
         row: dict[str, float] = {"epoch": self.epoch, "lr": float(optimizer.param_groups[0]["lr"])}
         meter = _Meter(self.loss)
         label = f"epoch {self.epoch}/{epochs}"
-        for self.batch, (batch, bar) in enumerate(self.progress.track(train, label), start=1):
+        for number, (batch, bar) in enumerate(self.progress.track(train, label), start=1):
+            self.batch = number
             self._step(optimizer, *_pair(batch), meter)
             bar.set_postfix_str(str(meter), refresh=False)
             self._call("on_batch_end")
-        row.update(
-            {f"train_{name}": value for name, value in meter.result(f"fit, epoch {self.epoch}").items()}
-        )
+        row.update({f"train_{name}": value for name, value in meter.result(f"fit, epoch {self.epoch}").items()})
         if val is not None:
             row.update({f"val_{name}": value for name, value in self.evaluate(val).items()})
         row["seconds"] = time.perf_counter() - start
@@ -216,8 +214,8 @@ class Trainer:
         loss = self.loss(output, target)
         if np.ndim(loss):
             raise ValueError(
-                f"Trainer: the loss must be a number, {type(self.loss).__name__} gave an array of shape {np.shape(loss)}; "
-                "use reduction='mean' or 'sum'"
+                f"Trainer: the loss must be a number, {type(self.loss).__name__} gave an array of shape "
+                f"{np.shape(loss)}; use reduction='mean' or 'sum'"
             )
         return float(loss)
 
@@ -280,8 +278,8 @@ class _Meter:
     def result(self, where: str) -> dict[str, float]:
         if not self._samples:
             raise ValueError(
-                f"Trainer.{where}: there are no batches; an iterator can be gone through only once, and drop_last leaves "
-                "out a batch that is not full"
+                f"Trainer.{where}: there are no batches; an iterator can be gone through only once, and drop_last "
+                "leaves out a batch that is not full"
             )
         result = {"loss": self._total / self._samples}
         if self._classified:
@@ -300,9 +298,7 @@ def _check_kind(argument: str, value: Any, kind: type) -> None:
 
 def _check_batches(method: str, data: Any) -> None:
     if isinstance(data, Dataset):
-        raise TypeError(
-            f"Trainer.{method}: expected batches, got a Dataset; use DataLoader(dataset, batch_size=32)"
-        )
+        raise TypeError(f"Trainer.{method}: expected batches, got a Dataset; use DataLoader(dataset, batch_size=32)")
     if isinstance(data, (np.ndarray, tuple)) or not isinstance(data, Iterable):
         raise TypeError(
             f"Trainer.{method}: expected batches, got {type(data).__name__}; use "

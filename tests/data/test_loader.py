@@ -13,9 +13,7 @@ def order(loader):
     return [int(i) for (batch,) in loader for i in batch]
 
 
-@given(
-    samples=st.integers(1, 40), batch_size=st.integers(1, 45), drop_last=st.booleans(), shuffle=st.booleans()
-)
+@given(samples=st.integers(1, 40), batch_size=st.integers(1, 45), drop_last=st.booleans(), shuffle=st.booleans())
 def test_every_sample_once_a_pass(samples, batch_size, drop_last, shuffle):
     loader = DataLoader(ArrayDataset(np.arange(samples)), batch_size, shuffle, drop_last)
     for _ in range(2):

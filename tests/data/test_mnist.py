@@ -33,9 +33,7 @@ def test_missing_folder_and_missing_file_are_named(fake_mnist, tmp_path):
         load_mnist(tmp_path / "nowhere")
     shutil.copytree(fake_mnist, tmp_path / "m")
     (tmp_path / "m" / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(
-        FileNotFoundError, match="does not hold t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz"
-    ):
+    with pytest.raises(FileNotFoundError, match="does not hold t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz"):
         load_mnist(tmp_path / "m")
 
 
@@ -95,9 +93,7 @@ def test_images_and_labels_must_match(fake_mnist, tmp_path):
     shutil.copytree(fake_mnist, folder)
     labels = folder / "t10k-labels-idx1-ubyte"
     labels.write_bytes(idx_bytes(np.zeros(127)))
-    with pytest.raises(
-        ValueError, match="t10k-images-idx3-ubyte holds 128 images, t10k-labels-idx1-ubyte 127 labels"
-    ):
+    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte holds 128 images, t10k-labels-idx1-ubyte 127 labels"):
         load_mnist(folder)
     labels.write_bytes(idx_bytes(np.full(128, 12)))
     with pytest.raises(ValueError, match="expected labels from 0 to 9, got 12"):

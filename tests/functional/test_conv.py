@@ -26,16 +26,12 @@ SHAPES = {
 }
 
 
-def run(
-    module, shape, n_filters, kernel, stride, padding, dilation, groups, dtype=np.float64, arrange=np.asarray
-):
+def run(module, shape, n_filters, kernel, stride, padding, dilation, groups, dtype=np.float64, arrange=np.asarray):
     rng = np.random.default_rng(0)
     x = arrange(rng.standard_normal(shape).astype(dtype))
     w = arrange(rng.standard_normal((n_filters, shape[1] // groups, *kernel)).astype(dtype))
     b = rng.standard_normal(n_filters).astype(dtype)
-    out, cache = module.conv2d_forward(
-        x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
+    out, cache = module.conv2d_forward(x, w, b, stride=stride, padding=padding, dilation=dilation, groups=groups)
     grad = arrange(rng.standard_normal(out.shape).astype(dtype))
     return [out, *module.conv2d_backward(grad, cache)]
 

@@ -67,9 +67,7 @@ def test_the_dtype_stays(dtype):
 
 
 def test_wrong_sizes_are_refused():
-    with pytest.raises(
-        ValueError, match=r"col2im: expected columns of shape \(N, C\*4, 9\) .* got \(1, 4, 8\)"
-    ):
+    with pytest.raises(ValueError, match=r"col2im: expected columns of shape \(N, C\*4, 9\) .* got \(1, 4, 8\)"):
         f.col2im(np.zeros((1, 4, 8)), (4, 4), 2)
     with pytest.raises(ValueError, match=r"col2im: expected columns"):
         f.col2im(np.zeros((1, 5, 9)), (4, 4), 2)

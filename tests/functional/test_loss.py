@@ -50,9 +50,7 @@ def test_one_hot_probabilities_equal_labels():
     by_label, label_cache = f.cross_entropy_forward(logits, labels, label_smoothing=0.1)
     by_one_hot, one_hot_cache = f.cross_entropy_forward(logits, np.eye(4)[labels], label_smoothing=0.1)
     assert np.isclose(by_label, by_one_hot)
-    np.testing.assert_allclose(
-        f.cross_entropy_backward(2.0, label_cache), f.cross_entropy_backward(2.0, one_hot_cache)
-    )
+    np.testing.assert_allclose(f.cross_entropy_backward(2.0, label_cache), f.cross_entropy_backward(2.0, one_hot_cache))
 
 
 def test_float32_stays_float32_with_float64_weights_and_targets():

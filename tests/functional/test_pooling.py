@@ -32,9 +32,7 @@ small = st.integers(1, 3)
     ceil_mode=st.booleans(),
     levels=st.sampled_from([1, 2, 50]),
 )
-def test_any_sizes_and_ties_agree_with_the_direct_loops(
-    size, kernel, stride, padding, dilation, ceil_mode, levels
-):
+def test_any_sizes_and_ties_agree_with_the_direct_loops(size, kernel, stride, padding, dilation, ceil_mode, levels):
     assume(all(p <= k // 2 for p, k in zip(padding, kernel, strict=True)))
     reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
     assume(all(n + 2 * p >= r for n, p, r in zip(size, padding, reach, strict=True)))

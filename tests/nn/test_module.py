@@ -70,7 +70,7 @@ def test_parameters_are_found_in_attributes_lists_and_dicts():
     assert [name for name, _ in block.named_parameters()] == BLOCK_NAMES
     assert list(block.params()) == list(block.parameters()) == [p for _, p in block.named_params()]
     assert [name for name, _ in block.named_children()] == ["first", "rest.0", "rest.1", "heads.a", "heads.b"]
-    assert [name for name, _ in block.named_modules()][0] == ""
+    assert next(block.named_modules()) == ("", block)
     assert len(list(block.modules())) == 6
     assert list(block.children()) == list(block.modules())[1:]
     assert list(block.state_dict()) == ["gain", "steps", *BLOCK_NAMES[1:]]
@@ -130,9 +130,7 @@ def test_forgetting_super_init_is_a_clear_error():
 
 def test_replacing_a_parameter_by_an_array_is_refused():
     layer = nn.Linear(2, 2)
-    with pytest.raises(
-        TypeError, match=r"weight is a Parameter and cannot become a ndarray; .* self.weight.data"
-    ):
+    with pytest.raises(TypeError, match=r"weight is a Parameter and cannot become a ndarray; .* self.weight.data"):
         layer.weight = np.zeros((2, 2))
     layer.bias = None
     assert [name for name, _ in layer.named_params()] == ["weight"]

@@ -31,7 +31,7 @@ def test_a_trajectory_by_hand():
         {"lr": 0.1, "weight_decay": 0.1},
         {"lr": 0.0, "momentum": 0.5},
     ],
-    ids=lambda o: "-".join(o),
+    ids="-".join,
 )
 def test_a_hundred_steps_as_pytorch(options, dtype, torch):
     rng = np.random.default_rng(0)
@@ -43,16 +43,12 @@ def test_a_hundred_steps_as_pytorch(options, dtype, torch):
         for mine, other in zip(ours, theirs, strict=True):
             grad = rng.standard_normal(mine.shape).astype(dtype)
             mine.grad, other.grad = grad, torch.tensor(grad)
-        sgd.param_groups[0]["lr"] = torch_sgd.param_groups[0]["lr"] = np.float64(options["lr"]) / (
-            1 + step / 50
-        )
+        sgd.param_groups[0]["lr"] = torch_sgd.param_groups[0]["lr"] = np.float64(options["lr"]) / (1 + step / 50)
         sgd.step()
         torch_sgd.step()
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.data.dtype == dtype
-        np.testing.assert_allclose(
-            mine.data, other.detach().numpy(), rtol=1e-4 if dtype == np.float32 else 1e-11
-        )
+        np.testing.assert_allclose(mine.data, other.detach().numpy(), rtol=1e-4 if dtype == np.float32 else 1e-11)
 
 
 def test_groups_have_their_own_options():

@@ -1,0 +1,138 @@
+"""Whatever README and docs show is run, and prints what they say it prints.
+
+Python blocks of a page run in order in one namespace, in an empty folder; a text block right after one is what it
+prints. Numbers with a decimal point may differ in the last digits (another BLAS adds in another order), and the seconds
+of an epoch are not compared. Commands of minidl and of the examples are run; what sets up an environment or tests is
+left to .ci/run.
+
+    python tests/test_docs.py        writes what the blocks print into the pages
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import minidl
+from minidl.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+LEFT_TO_CI = re.compile(r"(pip|pytest|ruff|mypy|python -m venv|python benchmarks/)\b")
+NUMBER = re.compile(r"[-+]?\d+\.\d+(?:e[-+]?\d+)?|[-+]?\d+")
+
+
+@dataclass
+class Block:
+    language: str
+    body: str
+    indent: str
+    span: tuple[int, int]
+
+
+def blocks(text):
+    for match in BLOCK.finditer(text):
+        indent = match["indent"]
+        body = re.sub(f"^{indent}", "", match["body"], flags=re.MULTILINE)
+        yield Block(match["language"], body, indent, match.span())
+
+
+def with_output(text):
+    """Yield each Python block with the text block that follows it, if only blank lines are between."""
+    found = list(blocks(text))
+    for block, following in zip(found, [*found, None][1:], strict=True):
+        if block.language == "python":
+            shows = following and following.language == "text" and not text[block.span[1] : following.span[0]].strip()
+            yield block, following if shows else None
+
+
+def run(body, namespace, name):
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(compile(body, name, "exec"), namespace)
+    return out.getvalue()
+
+
+def assert_same_output(actual, expected):
+    """The same words; integers equal, decimals within 5 % or 0.02; the seconds of an epoch left out."""
+    actual, expected = (
+        re.sub(r"  \d+\.\d s$", "  TIME s", text.strip(), flags=re.MULTILINE) for text in (actual, expected)
+    )
+    assert NUMBER.sub("#", actual) == NUMBER.sub("#", expected)
+    for a, e in zip(NUMBER.findall(actual), NUMBER.findall(expected), strict=True):
+        assert a == e or ("." in e and abs(float(a) - float(e)) <= max(0.02, 0.05 * abs(float(e)))), f"{a} for {e}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_python_blocks_print_what_the_page_says(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "docs"}
+    for block, shown in with_output(page.read_text()):
+        printed = run(block.body, namespace, page.name)
+        if shown is not None:
+            assert_same_output(printed, shown.body)
+        else:
+            assert not printed, f"{page.name} does not show what this prints: {printed}"
+
+
+COMMANDS = [
+    (page.name, command.strip())
+    for page in PAGES
+    for block in blocks(page.read_text())
+    if block.language == "bash"
+    for line in block.body.splitlines()
+    for command in line.split("#")[0].split("&&")
+    if command.strip()
+]
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_commands_run(page, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = command.split()
+    if words[0] == "minidl":
+        assert main(words[1:]) == 0
+        assert capsys.readouterr().err == ""
+    else:
+        assert LEFT_TO_CI.match(command) or words[0] == "source", f"{page}: nobody runs {command!r}"
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_comparison_of_outputs_can_fail():
+    assert_same_output("epoch 1  loss 0.5001  0.3 s\n", "epoch 1  loss 0.5  9.9 s")
+    for actual in ("epoch 2  loss 0.5  9.9 s", "epoch 1  loss 0.6  9.9 s", "epoch 1  cost 0.5  9.9 s", ""):
+        with pytest.raises(AssertionError):
+            assert_same_output(actual, "epoch 1  loss 0.5  9.9 s")
+
+
+def update(page):
+    """Write what the Python blocks print into the text blocks after them."""
+    text = page.read_text()
+    namespace, pieces, end = {"__name__": "docs"}, [], 0
+    minidl.manual_seed(0)
+    for block, shown in with_output(text):
+        printed = run(block.body, namespace, page.name)
+        if shown is not None:
+            body = "".join(f"{shown.indent}{line}".rstrip() + "\n" for line in printed.rstrip().splitlines())
+            pieces += [text[end : shown.span[0]], f"{shown.indent}```text\n{body}{shown.indent}```"]
+            end = shown.span[1]
+    page.write_text("".join([*pieces, text[end:]]))
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for path in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
+            update(path)

@@ -1,0 +1,37 @@
+"""Each example runs, in a short form."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+ARGUMENTS = {
+    "train_digits.py": ["--epochs", "1"],
+    "train_mnist.py": ["--root", "MNIST", "--epochs", "1", "--limit", "100"],
+    "custom_layer.py": ["--epochs", "1"],
+    "article.py": [],
+}
+
+
+def run(name, arguments, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_every_example_is_run():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_example(name, monkeypatch, capsys, fake_mnist):
+    run(name, [str(fake_mnist) if word == "MNIST" else word for word in ARGUMENTS[name]], monkeypatch)
+    assert capsys.readouterr().out
+
+
+def test_the_larger_mnist_network(monkeypatch, capsys, fake_mnist):
+    arguments = ["--root", str(fake_mnist), "--model", "mnist_cnn", "--epochs", "1", "--limit", "64", "--lr", "0.01"]
+    run("train_mnist.py", arguments, monkeypatch)
+    assert "1,199,882" in capsys.readouterr().out

@@ -1,0 +1,35 @@
+"""What importing minidl does: nothing that a user could notice."""
+
+import subprocess
+import sys
+
+
+def run(code, *flags):
+    result = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, check=True)
+    return result.stdout.strip()
+
+
+def test_it_starts_no_thread_and_prints_nothing():
+    count = "(len(os.listdir('/proc/self/task')) if os.path.isdir('/proc/self/task') else threading.active_count())"
+    code = f"import os, threading, numpy; before = {count}; import minidl; print({count} - before)"
+    assert run(code) == "0"
+
+
+def test_it_needs_nothing_but_numpy_and_does_not_load_tqdm_yet():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import minidl; "
+        "print(sorted({name.split('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names)))"
+    )
+    assert run(code) in ("['minidl']", "['minidl', 'numpy']")
+
+
+def test_it_leaves_numpys_random_state_and_draws_nothing():
+    code = (
+        "import numpy as np; np.random.seed(0); before = np.random.get_state()[1].tolist(); import minidl; "
+        "print(np.random.get_state()[1].tolist() == before, minidl._random._generator)"
+    )
+    assert run(code) == "True None"
+
+
+def test_it_works_with_warnings_as_errors_and_without_assertions():
+    assert run("import minidl; print(minidl.__version__)", "-W", "error", "-O")
