@@ -68,7 +68,7 @@ class InASet(Scale):
 
 class DoublePrecision(Scale):
     def forward(self, x):
-        return super().forward(x) * np.float64(1)  # an array scalar of NumPy's: float64 wins
+        return super().forward(x) * np.ones(1)  # a float64 array: float64 wins
 
 
 class DoubleGradient(Scale):
