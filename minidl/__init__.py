@@ -4,15 +4,22 @@
     from minidl.data import DataLoader, load_digits
     from minidl.training import Trainer
 
-Importing it starts no thread, reads no file and draws no random number.
+Importing it starts no thread, reads no file and draws no random number; what stands above the layers is loaded when it
+is first used, so that a program that only predicts starts quickly.
 """
 
-from . import data, functional, interop, models, nn, optim, testing, training
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from . import functional, nn
 from ._random import manual_seed
 from ._version import __version__
-from .interop import load, save
 from .nn.grad_mode import no_grad
-from .testing import gradcheck
+
+if TYPE_CHECKING:
+    from . import data, interop, models, optim, testing, training
+    from .interop import load, save
+    from .testing import gradcheck
 
 __all__ = [
     "__version__",
@@ -30,3 +37,20 @@ __all__ = [
     "testing",
     "training",
 ]
+
+# name -> the module that holds it, or is it
+_LAZY = {name: name for name in ("data", "interop", "models", "optim", "testing", "training")}
+_LAZY.update(gradcheck="testing", load="interop", save="interop")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+    module = import_module(f".{_LAZY[name]}", __name__)
+    value = module if name == _LAZY[name] else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

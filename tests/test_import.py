@@ -33,3 +33,16 @@ def test_it_leaves_numpys_random_state_and_draws_nothing():
 
 def test_it_works_with_warnings_as_errors_and_without_assertions():
     assert run("import minidl; print(minidl.__version__)", "-W", "error", "-O")
+
+
+def test_every_public_name_is_there_though_loaded_late():
+    code = (
+        "import sys, minidl; loaded = 'minidl.training' in sys.modules; "
+        "print(loaded, all(hasattr(minidl, name) for name in minidl.__all__), set(minidl.__all__) <= set(dir(minidl)))"
+    )
+    assert run(code) == "False True True"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    code = "import minidl\ntry:\n    minidl.train\nexcept AttributeError as error:\n    print(error)"
+    assert run(code) == "module 'minidl' has no attribute 'train'"
