@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import functional, nn
-from ._random import manual_seed
+from ._random import default_rng, manual_seed
 from ._version import __version__
 from .nn.grad_mode import no_grad
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "data",
+    "default_rng",
     "functional",
     "gradcheck",
     "interop",

@@ -9,6 +9,7 @@ import argparse
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +73,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("minidl: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (minidl info | head -1); nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if os.environ.get("MINIDL_TRACEBACK"):
             raise
@@ -122,6 +119,10 @@ def _train(options: argparse.Namespace) -> int:
         for name in ("epochs", "lr", "batch_size")
     )
     out = _check_out(options.out or f"minidl-{options.data}.npz")
+    if options.root is not None and options.data == "digits":
+        raise ValueError("--root is for --data mnist; the digits come with the package")
+    if epochs < 1:
+        raise ValueError(f"--epochs must be at least 1, got {epochs}")
     manual_seed(options.seed)
     train, test = recipe.load(options.root)
     model = recipe.model()
@@ -130,17 +131,16 @@ def _train(options: argparse.Namespace) -> int:
     train_loader = DataLoader(train, batch_size, shuffle=True)
     test_loader = DataLoader(test, 256)
     parameters = sum(p.data.size for p in model.params())
-    print(
+    _say(
         f"{options.data}: {len(train):,} training and {len(test):,} test images; {recipe.model.__name__} with "
-        f"{parameters:,} parameters; SGD, lr {lr:g}, batch size {batch_size}, seed {options.seed}",
-        flush=True,
+        f"{parameters:,} parameters; SGD, lr {lr:g}, batch size {batch_size}, seed {options.seed}"
     )
     history = trainer.fit(train_loader, test_loader, epochs=epochs)
     save(model, out)
     accuracy = trainer.evaluate(test_loader)["accuracy"]
     right = round(accuracy * len(test))
-    print(f"test accuracy: {100 * accuracy:.2f} % ({right:,} of {len(test):,})")
-    print(f"weights saved to {out}")
+    _say(f"test accuracy: {100 * accuracy:.2f} % ({right:,} of {len(test):,})")
+    _say(f"weights saved to {out}")
     return 130 if history.interrupted else 0
 
 
@@ -149,15 +149,29 @@ def _check_out(name: str) -> Path:
     out = check_suffix(name)
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.parent}")
-    if out.is_dir() or not os.access(out.parent, os.W_OK):
-        raise ValueError(f"--out {out}: cannot write there")
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ValueError(f"--out {out}: cannot write there ({error.strerror})") from error
+    if out.is_dir():
+        raise ValueError(f"--out {out}: this is a folder")
     return out
 
 
 def _info(_: argparse.Namespace) -> int:
     for name, value in _facts():
-        print(f"{name + ':':<12}{value}")
+        _say(f"{name + ':':<12}{value}")
     return 0
+
+
+def _say(text: str) -> None:
+    """Print a line. When nobody reads any more (minidl train | head -1) the work goes on in silence."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        # what follows, and what Python flushes at its end, goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _facts() -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,8 +26,9 @@ def check_module(module: Module, *inputs: Any) -> bool:
     """Check that a layer keeps minidl's whole contract; the original is not touched.
 
     Checked, in this order: state is registered; dtypes; the rules of the stateful pass (backward before forward and
-    twice, gradients that add up, arguments left as they are, `needs_input_grad`); train and eval mode; a batch of one
-    and non-contiguous input; state dict, pickle and deepcopy round trips; `output_shape`; `gradcheck` in both modes.
+    twice, arguments and earlier outputs left alone, a new forward replaces what was kept, gradients that add up,
+    `needs_input_grad`); train and eval mode; a batch of one and non-contiguous input; state dict, pickle and deepcopy
+    round trips; `output_shape`; `gradcheck` in both modes. Memory kept inside `no_grad` is a warning.
 
     Args:
         module: a layer, container or loss.
@@ -41,7 +43,8 @@ def check_module(module: Module, *inputs: Any) -> bool:
         TypeError: the module is not a Module.
     """
     if not isinstance(module, Module):
-        raise TypeError(f"check_module: expected a Module, got {module!r}")
+        hint = f"; did you mean {module.__name__}(...)?" if isinstance(module, type) else ""
+        raise TypeError(f"check_module: expected a Module, got {module!r}{hint}")
     case = _Case(module, inputs)
     try:
         for check in _CHECKS:
@@ -71,6 +74,7 @@ class _Case:
         self.frozen.restore()
         module = copy.deepcopy(self.original).train().astype(dtype)
         module.zero_grad()
+        module.needs_input_grad = True
         return module
 
     def arguments(self, dtype: Any = np.float64) -> list[Any]:
@@ -116,9 +120,11 @@ def _check_registered(case: _Case) -> None:
                     f"{where} hides a {type(hidden).__name__}, which params() and state_dict() do not find: assign it "
                     "to an attribute, or put it into a list, tuple or dict that is one",
                 )
-            if is_float(value) and name not in part._buffers:
+            if name in part._buffers or name == "_saved":
+                continue
+            for number in range(len(_plain_arrays(value))):
                 case.require(
-                    not _output_depends_on(case, path, name),
+                    not _output_depends_on(case, path, name, number),
                     f"the output depends on {where}, a plain array: make it nn.Parameter(...) to train it, or "
                     f"register_buffer({name!r}, ...) to save and convert it with the module",
                 )
@@ -139,12 +145,21 @@ def _hidden(value: Any, depth: int = 3) -> Iterator[Parameter | Module]:
         yield from _hidden(item, depth - 1)
 
 
-def _output_depends_on(case: _Case, path: str, name: str) -> bool:
+def _plain_arrays(value: Any) -> list[Array]:
+    """The float arrays in an attribute, also inside a list, tuple or dict."""
+    if is_float(value):
+        return [value]
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [item for item in inside if is_float(item)]
+
+
+def _output_depends_on(case: _Case, path: str, name: str, number: int) -> bool:
     outputs = []
     for change in (0.0, 0.5):
         module = case.fresh()
-        part = dict(module.named_modules())[path]
-        object.__setattr__(part, name, vars(part)[name] * (1 + change) + change)
+        array = _plain_arrays(vars(dict(module.named_modules())[path])[name])[number]
+        array.flags.writeable = True  # a copy of our own
+        array[...] = array * (1 + change) + change
         outputs.append(np.asarray(module(*case.arguments())))
     return not np.array_equal(outputs[0], outputs[1], equal_nan=True)
 
@@ -164,44 +179,23 @@ def _check_dtype(case: _Case) -> None:
             )
 
 
-def _check_pass(case: _Case) -> None:
-    output, dx, grads = _run(case.fresh(), case.arguments())
-    expected = _grad_output(output)
-    module = case.fresh()
-    module(*case.arguments())
-    given = _grad_output(output)
-    run_backward(module, output, given)
-    case.require(np.array_equal(given, expected), "grad_output was changed in place")
-    keep = "keep what it needs with self.save_for_backward(...) in forward and fetch it with self.take_saved()"
-    _expect_runtime_error(case, case.fresh(), output, f"backward() before forward(): {keep}")
+_KEEP = "keep what it needs with self.save_for_backward(...) in forward and fetch it with self.take_saved()"
 
+
+def _check_one_pass(case: _Case) -> None:
+    """Backward before forward and twice; arguments left alone; gradients of the right shapes."""
+    module = case.fresh()
+    output = module(*case.arguments())
+    _expect_runtime_error(case, case.fresh(), output, "before forward()", used_before=True)
     module, arguments = case.fresh(), case.arguments()
-    frozen = Frozen(module)
-    _run(module, arguments)
+    output, given = module(*arguments), _grad_output(output)
+    dx = run_backward(module, output, given)
     for index, (argument, before) in enumerate(zip(arguments, case.arguments(), strict=True)):
-        case.require(
-            np.array_equal(argument, before, equal_nan=is_float(before)),
-            f"input {index} was changed in place",
-        )
-    _expect_runtime_error(case, module, output, f"a second backward() after one forward(): {keep}")
-
-    frozen.restore()
-    _, _, twice = _run(module, case.arguments())
-    for name, grad in grads.items():
-        case.require(
-            grad is None or _close(twice[name], 2 * grad),
-            f'the gradient of parameter "{name}" does not add up over two passes; use parameter.add_grad(...)',
-        )
-
-    module = case.fresh()
-    module.needs_input_grad = False
-    _, _, without = _run(module, case.arguments())
-    for name, grad in grads.items():
-        case.require(
-            _close(without[name], grad),
-            f'needs_input_grad = False changes the gradient of parameter "{name}"',
-        )
-    for index, (gradient, argument) in enumerate(zip(dx, case.arguments(), strict=False)):
+        same = np.array_equal(argument, before, equal_nan=is_float(before))
+        case.require(same, f"input {index} was changed in place")
+    case.require(np.array_equal(given, _grad_output(output)), "grad_output was changed in place")
+    _expect_runtime_error(case, module, output, "a second time after one forward()")
+    for index, (gradient, argument) in enumerate(zip(dx if isinstance(dx, tuple) else (dx,), arguments, strict=False)):
         case.require(
             not is_float(argument) or (gradient is not None and gradient.shape == argument.shape),
             f"backward() must return the gradient of input {index}, of shape {np.shape(argument)}, got "
@@ -209,15 +203,70 @@ def _check_pass(case: _Case) -> None:
         )
 
 
-def _expect_runtime_error(case: _Case, module: Module, output: Any, when: str) -> None:
+def _expect_runtime_error(case: _Case, module: Module, output: Any, when: str, used_before: bool = False) -> None:
+    """Require that backward() raises RuntimeError now; a module ``used_before`` the check may still have memory."""
     try:
         run_backward(module, output, _grad_output(output))
     except RuntimeError:
         return
     except Exception as error:
-        message = f"expected RuntimeError, got {type(error).__name__} ({error}) from {when}"
+        found = f"{type(error).__name__} ({error})"
+        message = f"backward() {when} must raise RuntimeError, got {found}; {_KEEP}"
         raise AssertionError(f"check_module of {case.name}: {message}") from error
-    case.require(False, f"expected RuntimeError, got a result from {when}")
+    case.require(used_before, f"backward() {when} must raise RuntimeError, got a result; {_KEEP}")
+
+
+def _check_memory(case: _Case) -> None:
+    """A new forward replaces what was kept and leaves earlier outputs alone; no_grad keeps nothing."""
+    _, expected, _ = _run(case.fresh(), case.arguments())
+    module = case.fresh()
+    frozen = Frozen(module)
+    other = [x[::-1] * 0.5 if is_float(x) else x for x in case.arguments()]
+    module(*other)
+    frozen.restore()
+    output, dx, _ = _run(module, case.arguments())
+    case.require(
+        all(map(_close, dx, expected)),
+        f"backward() after two forwards belongs to the first: a new forward must replace what was kept; {_KEEP}",
+    )
+    before = np.array(output)
+    module(*other)
+    case.require(
+        np.array_equal(output, before, equal_nan=True),
+        "a later forward pass changed an earlier one's output: return a new array each time",
+    )
+    module = case.fresh()
+    with no_grad():
+        output = module(*case.arguments())
+    try:
+        run_backward(module, output, _grad_output(output))
+    except RuntimeError:
+        return
+    warnings.warn(
+        f"check_module of {case.name}: forward() keeps memory for backward() even inside no_grad(); with "
+        "self.save_for_backward(...) it would not",
+        stacklevel=4,
+    )
+
+
+def _check_gradients(case: _Case) -> None:
+    """Gradients add up over passes, and needs_input_grad does not change them."""
+    module = case.fresh()
+    frozen = Frozen(module)
+    _, _, grads = _run(module, case.arguments())
+    frozen.restore()
+    _, _, twice = _run(module, case.arguments())
+    for name, grad in grads.items():
+        case.require(
+            grad is None or _close(twice[name], 2 * grad),
+            f'the gradient of parameter "{name}" does not add up over two passes; use parameter.add_grad(...)',
+        )
+    module = case.fresh()
+    module.needs_input_grad = False
+    _, _, without = _run(module, case.arguments())
+    for name, grad in grads.items():
+        same = _close(without[name], grad)
+        case.require(same, f'needs_input_grad = False changes the gradient of parameter "{name}"')
 
 
 def _check_modes(case: _Case) -> None:
@@ -286,7 +335,9 @@ def _check_output_shape(case: _Case) -> None:
 _CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_registered,
     _check_dtype,
-    _check_pass,
+    _check_one_pass,
+    _check_memory,
+    _check_gradients,
     _check_modes,
     _check_inputs,
     _check_round_trips,

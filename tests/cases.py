@@ -260,12 +260,19 @@ CASES = [
     Case(
         "Flatten",
         shape=(2, 3, 4, 5),
-        bad_options=((("1",), {}, TypeError, "Flatten: start_dim must be an integer, got '1'"),),
+        bad_options=(
+            (("1",), {}, TypeError, "Flatten: start_dim must be an integer, got '1'"),
+            ((3, 1), {}, ValueError, "Flatten: start_dim must not come after end_dim, got 3 and 1"),
+        ),
         bad_inputs=(((np.zeros(3, F4),), ValueError, r"Flatten: cannot flatten axes 1 to -1 of an input of shape"),),
     ),
     Case("Flatten", (2, 3), shape=(2, 3, 4, 5)),
     Case("Flatten", (0, 1), shape=(2, 3, 4)),
-    Case("Identity", shape=(2, 3)),
+    Case(
+        "Identity",
+        shape=(2, 3),
+        bad_inputs=((([1, 2],), TypeError, "Identity: expected a NumPy array as input, got list"),),
+    ),
     Case(
         "CrossEntropyLoss",
         shape=(5, 4),

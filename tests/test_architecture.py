@@ -65,6 +65,11 @@ def test_imports_point_down(path):
     assert not above, f"{path.name} on floor {own} imports from above: {above}"
 
 
+def test_nothing_is_imported_behind_the_checks_back():
+    users = [path.name for path in FILES if "import_module" in path.read_text() or "__import__" in path.read_text()]
+    assert users == ["__init__.py"]
+
+
 def test_the_check_of_imports_can_fail(tmp_path, monkeypatch):
     monkeypatch.setattr("test_architecture.PACKAGE", tmp_path, raising=False)
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)

@@ -120,6 +120,35 @@ def test_faults_in_tiny_gradients_are_found(rng):
         gradcheck(Tiny(), rng.standard_normal((4, 3)))
 
 
+def test_faults_behind_large_outputs_are_found(rng):
+    """A tolerance that grows with the outputs and with ever smaller steps would wave these through."""
+
+    class HalfBias(nn.Linear):
+        def backward(self, grad_output):
+            dx = super().backward(grad_output)
+            self.bias.grad *= 0.5
+            return dx
+
+    class WeakTerm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.Parameter(np.ones(16))
+
+        def forward(self, x):
+            self.save_for_backward(np.tanh(x))
+            return x + 1e-3 * self.w.data * np.tanh(x)
+
+        def backward(self, grad_output):
+            t = self.take_saved()
+            self.w.add_grad(2 * (grad_output * 1e-3 * t).sum(axis=0))
+            return grad_output * (1 + 1e-3 * self.w.data * (1 - t * t))
+
+    with pytest.raises(AssertionError, match='parameter "bias"'):
+        gradcheck(HalfBias(64, 64), 1e6 * rng.standard_normal((16, 64)), max_entries=5)
+    with pytest.raises(AssertionError, match='parameter "w"'):
+        gradcheck(WeakTerm(), 1e4 * rng.standard_normal((16, 16)))
+
+
 def test_kinks_are_stepped_around():
     """Exact zeros in a ReLU, equal values in a window."""
     assert gradcheck(nn.ReLU(), np.zeros((3, 4)))
@@ -197,6 +226,13 @@ def test_several_inputs_are_checked(rng):
     product.wrong = 2.0
     with pytest.raises(AssertionError, match="input 1 at"):
         gradcheck(product, a, b)
+
+
+def test_wrong_arguments_are_explained(rng):
+    with pytest.raises(TypeError, match=r"expected a Module, got .*ReLU'>; did you mean ReLU\(...\)\?"):
+        gradcheck(nn.ReLU, rng.standard_normal((2, 3)))
+    with pytest.raises(ValueError, match="input 0 holds NaN or infinity"):
+        gradcheck(nn.ReLU(), np.array([[np.nan]]))
 
 
 def test_without_arrays_there_is_nothing_to_check():

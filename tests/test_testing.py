@@ -28,7 +28,7 @@ class ByHand(Scale):
     """Keeps the contract too, without save_for_backward and add_grad."""
 
     def forward(self, x):
-        self.x = x
+        self.x = x if nn.is_grad_enabled() else None
         return x * self.weight.data
 
     def backward(self, grad_output):
@@ -86,6 +86,45 @@ class KeepsItsInput(Scale):
     def backward(self, grad_output):
         self.weight.add_grad((grad_output * self.x).sum(axis=0))
         return grad_output * self.weight.data
+
+
+class QueuesItsInput(Scale):
+    """A queue: the second forward pass does not replace the first's memory."""
+
+    def __init__(self):
+        super().__init__()
+        self.queue = []
+
+    def forward(self, x):
+        self.queue.append(x)
+        return x * x * self.weight.data
+
+    def backward(self, grad_output):
+        if not self.queue:
+            raise RuntimeError("nothing is kept")
+        x = self.queue.pop(0)
+        self.weight.add_grad((grad_output * 2 * x).sum(axis=0))
+        return 2 * grad_output * x * self.weight.data
+
+
+class ReusesItsOutput(Scale):
+    out = None
+
+    def forward(self, x):
+        fresh = super().forward(x)
+        if self.out is None or self.out.shape != fresh.shape or self.out.dtype != fresh.dtype:
+            self.out = fresh
+        self.out[...] = fresh
+        return self.out
+
+
+class ArraysInAList(Scale):
+    def __init__(self):
+        super().__init__()
+        self.shifts = [np.ones(3, np.float32)]
+
+    def forward(self, x):
+        return super().forward(x) + self.shifts[0]
 
 
 class SecondBackward(ByHand):
@@ -207,8 +246,11 @@ def test_a_layer_that_has_been_used_can_be_checked(rng):
         (InASet, "extra is a set of Parameters or Modules"),
         (DoublePrecision, "given float32 input and parameters, its output is float64"),
         (DoubleGradient, "given float32 input and parameters, the gradient of input 0 is float64"),
-        (KeepsItsInput, r"expected RuntimeError, got AttributeError .* from backward\(\) before forward"),
-        (SecondBackward, r"expected RuntimeError, got a result from a second backward\(\).*take_saved"),
+        (KeepsItsInput, r"backward\(\) before forward\(\) must raise RuntimeError, got AttributeError .*take_saved"),
+        (SecondBackward, r"backward\(\) a second time after one forward\(\) must raise RuntimeError, got a result"),
+        (QueuesItsInput, "a new forward must replace what was kept"),
+        (ReusesItsOutput, "a later forward pass changed an earlier one's output: return a new array each time"),
+        (ArraysInAList, "the output depends on self.shifts, a plain array"),
         (Overwrites, 'the gradient of parameter "weight" does not add up over two passes'),
         (InPlaceInput, "input 0 was changed in place"),
         (InPlaceGradient, "grad_output was changed in place"),
@@ -254,3 +296,51 @@ def test_the_original_is_left_alone(rng):
 def test_what_is_not_a_module_is_refused():
     with pytest.raises(TypeError, match="check_module: expected a Module"):
         check_module(lambda x: x, np.ones((2, 3)))
+
+
+class KeepsInNoGrad(ByHand):
+    def forward(self, x):
+        self.x = x
+        return x * self.weight.data
+
+
+def test_memory_kept_inside_no_grad_is_a_warning(rng):
+    with pytest.warns(
+        UserWarning, match=r"KeepsInNoGrad: forward\(\) keeps memory for backward\(\) even inside no_grad"
+    ):
+        assert check_module(KeepsInNoGrad(), rng.standard_normal((4, 3)))
+
+
+def test_legal_states_and_random_layers_pass(rng):
+    class Noise(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rngs = [np.random.default_rng(0)]
+
+        def forward(self, x):
+            self.save_for_backward(None)
+            return x + self.rngs[0].standard_normal(x.shape, dtype=x.dtype) if self.training else x
+
+        def backward(self, grad_output):
+            self.take_saved()
+            return grad_output
+
+    x = rng.standard_normal((4, 3))
+    assert check_module(Noise(), x)
+    layer = nn.Linear(3, 2)
+    layer.needs_input_grad = False
+    assert check_module(layer, x)
+    assert not layer.needs_input_grad
+
+
+def test_buffers_that_are_assigned_anew_are_frozen(rng):
+    class Mean(nn.Identity):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", np.zeros(3, np.float32))
+
+        def forward(self, x):
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(axis=0)
+            return super().forward(x)
+
+    assert check_module(Mean(), rng.standard_normal((4, 3)))

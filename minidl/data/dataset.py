@@ -79,11 +79,18 @@ class Subset(Dataset):
 
     Raises:
         IndexError: an index is outside the dataset.
+        TypeError: the indices are not integers; a mask becomes indices with ``np.flatnonzero(mask)``.
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | Array) -> None:
         self.dataset = dataset
-        self.indices = np.asarray(indices, dtype=np.int64)
+        self.indices = np.asarray(indices)
+        if self.indices.ndim != 1 or (self.indices.size and self.indices.dtype.kind not in "iu"):
+            raise TypeError(
+                f"Subset: indices must be a list of integers, got {self.indices.dtype} of shape {self.indices.shape}; "
+                "a mask becomes indices with np.flatnonzero(mask)"
+            )
+        self.indices = self.indices.astype(np.int64)
         if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < len(dataset)):
             raise IndexError(f"Subset: indices must be from 0 to {len(dataset) - 1}")
 
@@ -115,17 +122,18 @@ def random_split(
     Raises:
         ValueError: the lengths do not add up.
     """
+    lengths = list(lengths)
     if any(n < 0 for n in lengths):
-        raise ValueError(f"random_split: lengths must not be negative, got {list(lengths)}")
+        raise ValueError(f"random_split: lengths must not be negative, got {lengths}")
     if lengths and abs(sum(lengths) - 1) < 1e-9 and len(dataset) != 1:
         sizes = [int(len(dataset) * n) for n in lengths]
         for part in range(len(dataset) - sum(sizes)):
             sizes[part % len(sizes)] += 1
-    elif sum(lengths) == len(dataset):
+    elif sum(lengths) == len(dataset) and all(n == int(n) for n in lengths):
         sizes = [int(n) for n in lengths]
     else:
         raise ValueError(
-            f"random_split: lengths must add up to the dataset's {len(dataset)}, or fractions to 1, got {list(lengths)}"
+            f"random_split: lengths must add up to the dataset's {len(dataset)}, or fractions to 1, got {lengths}"
         )
     order = default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)

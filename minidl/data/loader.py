@@ -72,5 +72,10 @@ class DataLoader:
         for number in range(len(self)):
             batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
             if self.transform is not None:
-                batch = (self.transform(batch[0]), *batch[1:])
+                images = self.transform(batch[0])
+                if np.shape(images)[:1] != np.shape(batch[0])[:1]:
+                    raise ValueError(
+                        f"DataLoader: transform must return {len(batch[0])} images, got shape {np.shape(images)}"
+                    )
+                batch = (images, *batch[1:])
             yield batch

@@ -55,7 +55,13 @@ def load_mnist(root: str | os.PathLike[str]) -> tuple[ArrayDataset, ArrayDataset
             raise ValueError(f"load_mnist: expected labels from 0 to 9, got {labels.max()} in {label_file}")
         scaled = np.multiply(images[:, None], np.float32(1 / 255), dtype=np.float32)
         parts.append(ArrayDataset(scaled, labels.astype(np.int64)))
-    return parts[0], parts[1]
+    train, test = parts
+    if not len(train) or not len(test) or train.arrays[0].shape[1:] != test.arrays[0].shape[1:]:
+        raise ValueError(
+            f"load_mnist: expected images of one size for training and test, got {train.arrays[0].shape} and "
+            f"{test.arrays[0].shape} in {folder}"
+        )
+    return train, test
 
 
 def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:

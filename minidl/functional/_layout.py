@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import _memory
 from ._checks import Array
 
 __all__ = ["block", "empty", "images"]
@@ -29,6 +30,6 @@ def images(hcwn: Array) -> Array:
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return an uninitialised array; a four-dimensional one, (N, C, H, W), is laid out H, C, W, N."""
     if len(shape) != 4:
-        return np.empty(shape, dtype)
+        return _memory.empty(shape, dtype)
     n, c, h, w = shape
-    return images(np.empty((h, c, w, n), dtype))
+    return images(_memory.empty((h, c, w, n), dtype))

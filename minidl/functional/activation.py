@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._checks import Array, check_float, check_grad
+from ._mask import kept_unless, select
 
 __all__ = [
     "log_softmax_backward",
@@ -31,7 +32,7 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
     check_float(x)
-    return np.maximum(x, x.dtype.type(0)), np.less_equal(x, 0)
+    return np.maximum(x, x.dtype.type(0)), kept_unless(np.less_equal(x, 0))
 
 
 def relu_backward(grad_output: Array, cache: Array) -> Array:
@@ -49,7 +50,7 @@ def relu_backward(grad_output: Array, cache: Array) -> Array:
     """
     check_float(grad_output, "grad_output")
     check_grad(grad_output, cache.shape, grad_output.dtype)
-    return np.where(cache, grad_output.dtype.type(0), grad_output)
+    return select(grad_output, cache)
 
 
 def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, tuple[Array, int]]:

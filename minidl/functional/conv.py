@@ -17,12 +17,13 @@ the next row's, a view. Then, for all output rows in one batched product,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import _layout
+from . import _layout, _memory
 from ._checks import (
     Array,
     IntPair,
@@ -33,9 +34,16 @@ from ._checks import (
     check_pair,
     check_same_dtype,
 )
-from ._window import Pads, offsets, output_size, resolve_padding, span
+from ._window import Pads, output_size, resolve_padding, span
 
 __all__ = ["Conv2dCache", "conv2d_backward", "conv2d_forward"]
+
+
+# With fewer input channels the flipped convolution's product has too few rows for BLAS, and adding is faster.
+_FEW_CHANNELS = 16
+
+# Bytes of lowered rows at a time, whatever the batch; an output comes on top. A row of one image may exceed it.
+WORKSPACE = 64 * 2**20
 
 
 class Geometry(NamedTuple):
@@ -120,7 +128,7 @@ def conv2d_backward(
     grad = np.ascontiguousarray(_layout.block(grad_output))
     dx = None
     if needs_input_grad:
-        if cache.geometry.stride == (1, 1):
+        if cache.geometry.stride == (1, 1) and cache.w.shape[1] >= _FEW_CHANNELS:
             dx = _layout.images(_input_grad_unit_stride(grad, cache))
         else:
             dx = _layout.images(_input_grad_any_stride(grad, cache))
@@ -160,20 +168,55 @@ def _matrix(w: Array, groups: int) -> Array:
     )
 
 
-def _patches(x: Array, kernel: tuple[int, int], out_size: tuple[int, int], geometry: Geometry) -> Array:
-    """Lower (N, C, H, W) images to (G, OH, KH*C/G*KW, OW*N): a view of the rows, or a copy if DH > 1."""
-    (sh, sw), ((top, bottom), (left, _)), (dh, dw), groups = geometry
-    (kh, kw), (oh, ow) = kernel, out_size
-    n, channels, h, w = x.shape
-    c = channels // groups
-    # negative padding, which an input gradient can need, crops
-    cropped = _layout.block(x)[max(0, -top) : h - max(0, -bottom)]
-    source = cropped.reshape(len(cropped), groups, c, w, n).swapaxes(0, 1)
-    first = max(0, top)
-    rows = np.zeros((groups, h + top + bottom, c, kw, ow, n), x.dtype)
+class _Tile(NamedTuple):
+    """A piece of the work whose lowered rows fit the workspace: some images, some output rows."""
+
+    images: slice
+    rows: slice
+    first_row: int  # the input row on which the first window begins; negative inside the padding
+    height: int  # input rows that the windows span, padding included
+
+
+def _tiles(n: int, row_bytes: int, kernel_height: int, oh: int, geometry: Geometry) -> Iterator[_Tile]:
+    """Cut a batch into tiles of at most ``WORKSPACE`` bytes, or of one image and one output row.
+
+    ``row_bytes`` is the size of one lowered row of one image.
+    """
+    stride, top, reach = geometry.stride[0], geometry.pads[0][0], geometry.dilation[0] * (kernel_height - 1) + 1
+    images = max(1, min(n, WORKSPACE // (row_bytes * ((oh - 1) * stride + reach))))
+    rows = oh if images > 1 else max(1, min(oh, (WORKSPACE // row_bytes - reach) // stride + 1))
+    for begin in range(0, n, images):
+        for row in range(0, oh, rows):
+            end = min(row + rows, oh)
+            height = (end - row - 1) * stride + reach
+            yield _Tile(slice(begin, min(begin + images, n)), slice(row, end), row * stride - top, height)
+
+
+def _lowered_bytes(x: Array, w: Array, ow: int) -> int:
+    """Size of one lowered row of one image."""
+    return int(x.shape[1] * w.shape[3] * ow * x.itemsize)
+
+
+def _patches(x: Array, kernel: tuple[int, int], tile: _Tile, ow: int, geometry: Geometry) -> Array:
+    """Lower a tile of (N, C, H, W) images to (G, OH, KH*C/G*KW, OW*N): a view of the rows, or a copy if DH > 1."""
+    (sh, sw), (_, (left, _)), (dh, dw), groups = geometry
+    kh, kw = kernel
+    _, channels, _, w = x.shape
+    c, oh = channels // groups, tile.rows.stop - tile.rows.start
+    inside = _layout.block(x[tile.images])[max(0, tile.first_row) : max(0, tile.first_row + tile.height)]
+    n = inside.shape[3]
+    source = inside.reshape(len(inside), groups, c, w, n).swapaxes(0, 1)
+    above = min(max(0, -tile.first_row), tile.height)
+    below = above + len(inside)
+    rows = _memory.empty((groups, tile.height, c, kw, ow, n), x.dtype)
+    rows[:, :above] = 0
+    rows[:, below:] = 0
     for j in range(kw):
         columns, in_cols = span(j * dw - left, sw, w, ow)
-        rows[:, first : first + len(cropped), :, j, columns] = source[:, :, :, in_cols]
+        middle = rows[:, above:below, :, j]
+        middle[:, :, :, : columns.start] = 0
+        middle[:, :, :, columns] = source[:, :, :, in_cols]
+        middle[:, :, :, columns.stop :] = 0
     group_step, row_step = rows.strides[:2]
     item = rows.itemsize
     windows = as_strided(
@@ -185,29 +228,42 @@ def _patches(x: Array, kernel: tuple[int, int], out_size: tuple[int, int], geome
     return windows.reshape(groups, oh, kh * c * kw, ow * n)
 
 
+def _by_group(block: Array, groups: int) -> Array:
+    """View an (OH, F, OW, N) block as (G, OH, F/G, OW*N); a copy of it if its last axes are not contiguous."""
+    oh, f, ow, n = block.shape
+    return block.reshape(oh, groups, f // groups, ow * n).swapaxes(0, 1)
+
+
 def _correlate(x: Array, w: Array, geometry: Geometry) -> Array:
     """The product at the heart of it all; returns an (OH, F, OW, N) block."""
     n, _, h, wd = x.shape
     f, _, kh, kw = w.shape
     oh, ow = output_size((h, wd), (kh, kw), geometry.stride, geometry.pads, geometry.dilation)
-    patches = _patches(x, (kh, kw), (oh, ow), geometry)
-    out = np.empty((oh, f, ow, n), x.dtype)
-    np.matmul(_matrix(w, geometry.groups), patches, out=_by_group(out, geometry.groups))
+    out = _memory.empty((oh, f, ow, n), x.dtype)
+    filters = _matrix(w, geometry.groups)
+    for tile in _tiles(n, _lowered_bytes(x, w, ow), kh, oh, geometry):
+        patches = _patches(x, (kh, kw), tile, ow, geometry)
+        target = out[tile.rows, :, :, tile.images]
+        if target.flags.c_contiguous:
+            np.matmul(filters, patches, out=_by_group(target, geometry.groups))
+        else:
+            piece = _memory.empty(target.shape, x.dtype)
+            np.matmul(filters, patches, out=_by_group(piece, geometry.groups))
+            target[...] = piece
     return out
-
-
-def _by_group(block: Array, groups: int) -> Array:
-    """View an (OH, F, OW, N) block as (G, OH, F/G, OW*N)."""
-    oh, f, ow, n = block.shape
-    return block.reshape(oh, groups, f // groups, ow * n).swapaxes(0, 1)
 
 
 def _weight_grad(grad: Array, cache: Conv2dCache) -> Array:
     groups = cache.geometry.groups
     f, c, kh, kw = cache.w.shape
-    patches = _patches(cache.x, (kh, kw), (cache.out_shape[2], cache.out_shape[3]), cache.geometry)
-    dw: Array = np.matmul(_by_group(grad, groups), patches.swapaxes(2, 3)).sum(axis=1)
-    return dw.reshape(groups, f // groups, kh, c, kw).transpose(0, 1, 3, 2, 4).reshape(cache.w.shape)
+    oh, ow = cache.out_shape[2:]
+    total: Array = np.zeros((groups, kh * c * kw, f // groups), grad.dtype)
+    for tile in _tiles(cache.x.shape[0], _lowered_bytes(cache.x, cache.w, ow), kh, oh, cache.geometry):
+        patches = _patches(cache.x, (kh, kw), tile, ow, cache.geometry)
+        # dW.T rather than dW: with the larger matrix on the left BLAS is a quarter faster
+        piece = _by_group(grad[tile.rows, :, :, tile.images], groups)
+        total += np.matmul(patches, piece.swapaxes(2, 3)).sum(axis=1)
+    return total.reshape(groups, kh, c, kw, f // groups).transpose(0, 4, 2, 1, 3).reshape(cache.w.shape)
 
 
 def _input_grad_unit_stride(grad: Array, cache: Conv2dCache) -> Array:
@@ -223,13 +279,30 @@ def _input_grad_unit_stride(grad: Array, cache: Conv2dCache) -> Array:
 
 def _input_grad_any_stride(grad: Array, cache: Conv2dCache) -> Array:
     """Add each window's gradient into the input it was read from; returns an (H, C, W, N) block."""
-    stride, pads, dilation, groups = cache.geometry
+    (sh, sw), (_, (left, _)), (dh, dw), groups = cache.geometry
     n, channels, h, w = cache.x.shape
     _, c, kh, kw = cache.w.shape
     oh, ow = cache.out_shape[2:]
-    columns = np.matmul(_matrix(cache.w, groups).swapaxes(2, 3), _by_group(grad, groups))
-    windows = columns.reshape(groups, oh, kh, c, kw, ow, n)
-    dx = np.zeros((h, groups, c, w, n), grad.dtype)
-    for i, j, rows, cols, in_rows, in_cols in offsets((h, w), (kh, kw), stride, pads, dilation, (oh, ow)):
-        dx[in_rows, :, :, in_cols] += windows[:, rows, i, :, j, cols].swapaxes(0, 1)
-    return dx.reshape(h, channels, w, n)
+    filters = _matrix(cache.w, groups).swapaxes(2, 3)
+    dx = _memory.empty((h, channels, w, n), grad.dtype)
+    dx.fill(0)
+    for tile in _tiles(n, _lowered_bytes(cache.x, cache.w, ow) * kh, kh, oh, cache.geometry):
+        piece = grad[tile.rows, :, :, tile.images]
+        count, images = len(piece), piece.shape[3]
+        windows = _memory.empty((groups, count, kh * c * kw, ow * images), grad.dtype)
+        np.matmul(filters, _by_group(piece, groups), out=windows)
+        windows = windows.reshape(groups, count, kh, c * kw * ow * images)
+        # first the kernel's height, whose contributions are whole rows, then its width
+        rows = _memory.empty((groups, tile.height, c * kw * ow * images), grad.dtype)
+        rows.fill(0)
+        for i in range(kh):
+            rows[:, i * dh : i * dh + (count - 1) * sh + 1 : sh] += windows[:, :, i]
+        unrolled = rows.reshape(groups, tile.height, c, kw, ow, images)
+        begin = max(0, tile.first_row)
+        inside = slice(begin, max(begin, min(h, tile.first_row + tile.height)))
+        unrolled = unrolled[:, inside.start - tile.first_row : inside.stop - tile.first_row].swapaxes(0, 1)
+        target = dx[inside, :, :, tile.images].reshape(len(unrolled), groups, c, w, images)
+        for j in range(kw):
+            out_cols, in_cols = span(j * dw - left, sw, w, ow)
+            target[:, :, :, in_cols] += unrolled[:, :, :, j, out_cols]
+    return dx

@@ -43,9 +43,11 @@ def dropout_forward(
         return x, np.broadcast_to(x.dtype.type(1), x.shape)
     mask = _layout.empty(x.shape, x.dtype)
     # drawn in memory order: the same elements are dropped however x itself lies in memory
-    uniform = rng.random(mask.size, dtype=x.dtype).reshape(_memory_shape(mask))
+    in_order = _layout.block(mask) if mask.ndim == 4 else mask
+    # 32 raw bits an element, compared with a threshold: several times faster than uniform floats, and as even
+    bits = rng.bit_generator.random_raw((mask.size + 1) // 2).view(np.uint32)[: mask.size].reshape(in_order.shape)
     scale = 0.0 if p == 1 else 1 / (1 - p)
-    np.multiply(uniform >= p, x.dtype.type(scale), out=_in_memory_order(mask))
+    np.multiply(bits >= np.uint32(min(round(p * 2**32), 2**32 - 1)), x.dtype.type(scale), out=in_order)
     return x * mask, mask
 
 
@@ -63,11 +65,3 @@ def dropout_backward(grad_output: Array, cache: Array) -> Array:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     return check_grad(grad_output, cache.shape, cache.dtype) * cache
-
-
-def _in_memory_order(mask: Array) -> Array:
-    return _layout.block(mask) if mask.ndim == 4 else mask
-
-
-def _memory_shape(mask: Array) -> tuple[int, ...]:
-    return _in_memory_order(mask).shape

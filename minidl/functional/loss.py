@@ -114,14 +114,21 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     grad = _check_loss_grad(grad_output, (log_p.shape[0], *log_p.shape[2:]), reduction, log_p.dtype)
     if reduction == "none":
         grad = np.expand_dims(grad, 1)
-    with np.errstate(divide="ignore", invalid="ignore"):  # every label ignored: 0/0, NaN as in PyTorch
-        scale = (grad / np.asarray(divisor)).astype(log_p.dtype)
-        return (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q) * scale  # type: ignore[no-any-return]
+    if divisor == 0:  # every label ignored: the loss is NaN, the gradient zero, as in PyTorch
+        return np.zeros_like(log_p)
+    scale = (grad / divisor).astype(log_p.dtype)
+    return (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q) * scale  # type: ignore[no-any-return]
 
 
-def mse_loss_forward(
-    prediction: Array, target: Array, *, reduction: str = "mean"
-) -> tuple[Any, tuple[Array, float, str]]:
+class MSECache(NamedTuple):
+    """Prediction minus target; the divisor of a mean, else 1."""
+
+    difference: Array
+    divisor: float
+    reduction: str
+
+
+def mse_loss_forward(prediction: Array, target: Array, *, reduction: str = "mean") -> tuple[Any, MSECache]:
     """Squared error: (prediction - target)**2, its mean over all elements, or its sum.
 
     Args:
@@ -145,10 +152,10 @@ def mse_loss_forward(
         raise ValueError(f"expected a target of the prediction's shape {prediction.shape}, got {target.shape}")
     difference = prediction - target.astype(prediction.dtype, copy=False)
     divisor = float(difference.size) if reduction == "mean" else 1.0
-    return _reduce(difference * difference, reduction, divisor), (difference, divisor, reduction)
+    return _reduce(difference * difference, reduction, divisor), MSECache(difference, divisor, reduction)
 
 
-def mse_loss_backward(grad_output: Any, cache: tuple[Array, float, str]) -> Array:
+def mse_loss_backward(grad_output: Any, cache: MSECache) -> Array:
     """Gradient of `mse_loss_forward` with respect to the prediction: grad * 2 * (prediction - target) / divisor.
 
     Args:
@@ -163,8 +170,7 @@ def mse_loss_backward(grad_output: Any, cache: tuple[Array, float, str]) -> Arra
     """
     difference, divisor, reduction = cache
     grad = _check_loss_grad(grad_output, difference.shape, reduction, difference.dtype)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return difference * (2 * grad / np.asarray(divisor)).astype(difference.dtype)  # type: ignore[no-any-return]
+    return difference * (2 * grad / max(divisor, 1.0)).astype(difference.dtype)  # type: ignore[no-any-return]
 
 
 def _class_axis(logits: Array) -> tuple[int, ...]:

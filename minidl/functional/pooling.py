@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_pair
+from ._mask import kept_unless, select
 from ._window import Pads, offsets, output_size
 
 __all__ = ["MaxPool2dCache", "max_pool2d_backward", "max_pool2d_forward", "pool_options"]
@@ -100,7 +101,8 @@ def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
         cache: from `max_pool2d_forward`.
 
     Returns:
-        dx (N, C, H, W). Its sum is that of grad_output.
+        dx (N, C, H, W). Its sum is that of grad_output, except for windows that dilation keeps in the padding alone:
+        their output is -inf, as in PyTorch, and their gradient goes nowhere.
 
     Raises:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
@@ -109,13 +111,28 @@ def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
     check_grad(grad_output, out.shape, x.dtype)
     dx = _layout.empty(x.shape, x.dtype)
     source, winner, grad, target = (_layout.block(a) for a in (x, out, grad_output, dx))
-    target.fill(0)
-    open_windows = np.ones(winner.shape, bool)
     size, count = (x.shape[2], x.shape[3]), (out.shape[2], out.shape[3])
+    overlapping = any(
+        s < d * (k - 1) + 1 for k, s, d in zip(options.kernel, options.stride, options.dilation, strict=True)
+    )
+    if overlapping or not _tiles(size, options, count):
+        target.fill(0)
+    unclaimed = np.full(winner.shape, -1, np.int8)
     for _, _, rows, cols, in_rows, in_cols in offsets(size, *options, count):
-        value, is_open = source[in_rows, :, in_cols], open_windows[rows, :, cols]
         # "not less" rather than "equal": a window whose maximum is NaN passes its gradient on as well
-        hit = is_open & ~(value < winner[rows, :, cols])
-        target[in_rows, :, in_cols] += np.where(hit, grad[rows, :, cols], x.dtype.type(0))
-        is_open &= ~hit
+        hit = kept_unless(np.less(source[in_rows, :, in_cols], winner[rows, :, cols]))
+        hit &= unclaimed[rows, :, cols]
+        unclaimed[rows, :, cols] ^= hit
+        if overlapping:
+            target[in_rows, :, in_cols] += select(grad[rows, :, cols], hit)
+        else:
+            select(grad[rows, :, cols], hit, out=target[in_rows, :, in_cols])
     return dx
+
+
+def _tiles(size: tuple[int, int], options: PoolOptions, count: tuple[int, int]) -> bool:
+    """Tell whether every pixel is in a window."""
+    return all(
+        s == k and d == 1 and before == 0 and o * s >= n
+        for n, k, s, (before, _), d, o in zip(size, *options, count, strict=True)
+    )

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["name_layer"]
 
 
-def name_layer(error: Exception, module: Module) -> None:
+def name_layer(error: BaseException, module: Module) -> None:
     """Put ``module``, through which ``error`` is passing, into the error's message.
 
     Called with the innermost layer first: its class is put in front (``Linear: expected ...``). Each container on

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
-from ._naming import name_layer
 from .module import Module
 
 __all__ = ["Sequential"]
@@ -41,8 +40,9 @@ class Sequential(Module):
     def _add(self, name: str, layer: Module) -> None:
         if not isinstance(layer, Module):
             hint = f"; did you mean {layer.__name__}()?" if isinstance(layer, type) else ""
+            hint = "; unpack the list: Sequential(*layers)" if isinstance(layer, (list, tuple)) else hint
             raise TypeError(f"Sequential: layer {name!r} must be a Module, got {layer!r}{hint}")
-        if not isinstance(name, str) or not name or "." in name or hasattr(Module, name) or name in self.__dict__:
+        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or name in self.__dict__:
             raise ValueError(f"Sequential: {name!r} cannot be the name of a layer")
         own = {id(module): path for path, module in self.named_modules()}
         for module in layer.modules():
@@ -55,7 +55,10 @@ class Sequential(Module):
 
     def append(self, layer: Module) -> Sequential:
         """Add a layer at the end; return self."""
-        self._add(str(len(self)), layer)
+        number = len(self)
+        while str(number) in self.__dict__:  # a slice keeps its layers' names
+            number += 1
+        self._add(str(number), layer)
         return self
 
     def forward(self, x: Any) -> Any:
@@ -67,12 +70,7 @@ class Sequential(Module):
     def backward(self, grad_output: Any) -> Any:
         """Run the layers' backward passes in reverse order; return the gradient of the input."""
         for layer in reversed(list(self)):
-            try:
-                grad_output = layer.backward(grad_output)
-            except (ValueError, TypeError, RuntimeError) as error:
-                name_layer(error, layer)
-                name_layer(error, self)
-                raise
+            grad_output = layer.backward(grad_output)
         return grad_output
 
     @property

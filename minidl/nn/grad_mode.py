@@ -26,12 +26,15 @@ class no_grad(ContextDecorator):
     It saves memory when predicting. backward() after a forward pass in here is a RuntimeError.
     """
 
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
     def __enter__(self) -> None:
-        self._before = _mode.enabled
+        self._before.append(_mode.enabled)
         _mode.enabled = False
 
     def __exit__(self, *error: object) -> None:
-        _mode.enabled = self._before
+        _mode.enabled = self._before.pop()
 
     def _recreate_cm(self) -> no_grad:
-        return no_grad()  # a decorated function may call itself: each call remembers its own state
+        return no_grad()  # a decorated function may run in several threads, each with its own state

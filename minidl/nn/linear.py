@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional._checks import Array, check_flag, check_grad, check_int
+from ..functional._checks import Array, check_flag, check_float, check_grad, check_int
 from ..functional.linear import linear_backward, linear_forward
 from . import init
 from .module import Module
@@ -102,7 +102,7 @@ class Identity(Module):
         *_args, **_kwargs: accepted and ignored, as in PyTorch, so that it can stand in for any layer.
 
     Shape:
-        input and output: any, the same.
+        input and output: any, the same; float32 or float64.
     """
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
@@ -110,6 +110,7 @@ class Identity(Module):
 
     def forward(self, x: Array) -> Array:
         """Return x."""
+        check_float(x)
         self.save_for_backward((x.shape, x.dtype))
         return x
 

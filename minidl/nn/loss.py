@@ -25,14 +25,21 @@ class Loss(Module):
 
     Args:
         reduction: 'mean' or 'sum' for a number, 'none' for an array with the loss of each sample.
+
+    Attributes:
+        divisor: what the last mean was divided by (1 for the other reductions), so that means can be put together.
     """
+
+    divisor: float = 1.0
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
-    def finish(self, loss: Any) -> Any:
-        """Return a reduced loss as a float, an unreduced one as the array it is."""
+    def finish(self, loss: Any, cache: Any) -> Any:
+        """Keep the cache; return a reduced loss as a float, an unreduced one as the array it is."""
+        self.save_for_backward(cache)
+        self.divisor = cache.divisor
         return loss if self.reduction == "none" else float(loss)
 
     def backward(self, grad_output: Any = 1.0) -> Array:
@@ -99,8 +106,7 @@ class CrossEntropyLoss(Loss):
             label_smoothing=self.label_smoothing,
             reduction=self.reduction,
         )
-        self.save_for_backward(cache)
-        return self.finish(loss)
+        return self.finish(loss, cache)
 
     def backward(self, grad_output: Any = 1.0) -> Array:
         """Return the gradient with respect to the logits; see `Loss.backward`."""
@@ -126,8 +132,7 @@ class MSELoss(Loss):
     def forward(self, prediction: Array, target: ArrayLike) -> Any:
         """Return the loss of a prediction against a target of the same shape."""
         loss, cache = mse_loss_forward(prediction, np.asarray(target), reduction=self.reduction)
-        self.save_for_backward(cache)
-        return self.finish(loss)
+        return self.finish(loss, cache)
 
     def backward(self, grad_output: Any = 1.0) -> Array:
         """Return the gradient with respect to the prediction; see `Loss.backward`."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..functional._checks import Array, check_flag
+from ..functional._memory import release
 from ._naming import name_layer
 from .grad_mode import is_grad_enabled
 from .parameter import Parameter
@@ -74,6 +76,14 @@ class Module:
     def __init__(self) -> None:
         self.__dict__.update(_saved=[], _buffers={}, _forward_hooks={}, training=True)
 
+    def __del__(self) -> None:
+        release()  # the memory that its passes recycled goes back to the system
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "backward" in cls.__dict__:
+            cls.backward = _guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
+
     # The pass
 
     def forward(self, *inputs: Any) -> Any:
@@ -92,10 +102,15 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define backward()")
 
     def __call__(self, *inputs: Any) -> Any:
-        """Run `forward`, then the forward hooks. An error is given this layer's name and path."""
+        """Run `forward`, then the forward hooks.
+
+        An error is given this layer's name and path, and leaves nothing kept: not here, not in any descendant.
+        """
         try:
             output = self.forward(*inputs)
-        except (ValueError, TypeError, RuntimeError) as error:
+        except BaseException as error:
+            for module in self.modules():
+                module._saved.clear()
             name_layer(error, self)
             raise
         for hook in tuple(self._forward_hooks.values()):
@@ -118,12 +133,10 @@ class Module:
             RuntimeError: nothing is kept.
         """
         if not self._saved:
-            error = RuntimeError(
-                "backward() has no forward pass to work on: call the module in training first, outside no_grad(), "
-                "and call backward() once for each forward pass"
+            raise RuntimeError(
+                "backward() has no forward pass to work on: call the module first, outside no_grad(), and call "
+                "backward() once for each forward pass"
             )
-            name_layer(error, self)
-            raise error
         return self._saved.pop()
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
@@ -409,6 +422,22 @@ class Module:
                     yield _join(path, name), value
 
 
+def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the errors of a backward method the layer's name, and put what it took back: a refused call is no call."""
+
+    @wraps(backward)
+    def guarded(self: Module, *args: Any, **kwargs: Any) -> Any:
+        saved = list(self._saved)
+        try:
+            return backward(self, *args, **kwargs)
+        except BaseException as error:
+            self._saved[:] = saved
+            name_layer(error, self)
+            raise
+
+    return guarded
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
@@ -422,6 +451,9 @@ def _find(name: str, value: Any, owner: str) -> Iterator[tuple[str, Parameter | 
             yield from _find(f"{name}.{index}", item, owner)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _find(f"{name}.{key}", item, owner)
+            found = list(_find(f"{name}.{key}", item, owner))
+            if found and (not isinstance(key, str) or "." in key):
+                raise TypeError(f"{owner}: the keys of {name} must be strings without a dot to be paths, got {key!r}")
+            yield from found
     elif isinstance(value, (set, frozenset)) and any(isinstance(v, (Parameter, Module)) for v in value):
         raise TypeError(f"{owner}: {name} is a set of Parameters or Modules, which has no order; use a list")

@@ -26,6 +26,8 @@ class Flatten(Module):
         super().__init__()
         self.start_dim = check_int("Flatten", "start_dim", start_dim, minimum=-32)
         self.end_dim = check_int("Flatten", "end_dim", end_dim, minimum=-32)
+        if (start_dim < 0) == (end_dim < 0) and start_dim > end_dim:
+            raise ValueError(f"Flatten: start_dim must not come after end_dim, got {start_dim} and {end_dim}")
 
     def forward(self, x: Array) -> Array:
         """Apply the layer."""

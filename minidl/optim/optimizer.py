@@ -32,7 +32,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         owner = type(self).__name__
-        if isinstance(params, (Parameter, np.ndarray, Mapping)):
+        if isinstance(params, (Parameter, np.ndarray, Mapping)) or not isinstance(params, Iterable):
             raise TypeError(
                 f"{owner}: params must be an iterable of Parameters, such as model.params(), got {params!r}"
             )
@@ -80,7 +80,18 @@ class Optimizer:
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; frozen ones are passed by."""
+        """Update every parameter that has a gradient; frozen ones are passed by.
+
+        Raises:
+            ValueError: a gradient has not its parameter's shape; no parameter has changed then.
+        """
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.grad.shape != parameter.shape:
+                    raise ValueError(
+                        f"{type(self).__name__}: a parameter of shape {parameter.shape} has a gradient of shape "
+                        f"{parameter.grad.shape}"
+                    )
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.requires_grad:

@@ -68,6 +68,8 @@ class SGD(Optimizer):
             step = grad + decay * parameter.data
         if momentum:
             velocity = state.get("momentum_buffer")
+            if velocity is not None and velocity.dtype != step.dtype:  # the model was converted in between
+                velocity = state["momentum_buffer"] = velocity.astype(step.dtype)
             if velocity is None:
                 velocity = state["momentum_buffer"] = step.copy()
             else:

@@ -31,12 +31,12 @@ def first_non_finite(model: Module, x: Array) -> str:
             return
         broken = [n for n, p in module.named_params() if not np.isfinite(p.data).all()]
         because = f'; its parameter "{broken[0]}" is not finite' if broken else ""
-        found.append(f'the first layer whose output is not finite is {type(module).__name__} "{name}"{because}')
+        layer = f'{type(module).__name__} "{name}"' if name else type(module).__name__
+        found.append(f"the first layer whose output is not finite is {layer}{because}")
 
     handles = [
         module.register_forward_hook(lambda m, _, output, name=name: look(name, m, output))  # type: ignore[misc]
-        for name, module in model.named_modules()
-        if not any(module.children())
+        for name, module in model.named_modules()  # children finish before their parents
     ]
     try:
         with no_grad(), np.errstate(all="ignore"):

@@ -26,7 +26,7 @@ class Progress:
     def shows_bar(self) -> bool:
         """Whether bars are shown; looked up when needed, since standard error may change."""
         if self.style == "auto":
-            return "ipykernel" in sys.modules or sys.stderr.isatty()
+            return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
         return self.style == "bar"
 
     def track(self, batches: Iterable[Any], label: str) -> Iterator[tuple[Any, Any]]:
@@ -40,9 +40,13 @@ class Progress:
                 yield batch, bar
 
     def line(self, text: str) -> None:
-        """Print one line, above a bar if there is one."""
-        if self.style != "none":
-            from tqdm.auto import tqdm  # noqa: PLC0415
+        """Print one line, above a bar if there is one. A reader that has gone away does not end the training."""
+        if self.style == "none" or sys.stdout is None:
+            return
+        from tqdm.auto import tqdm  # noqa: PLC0415
 
+        try:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
+        except BrokenPipeError:
+            self.style = "none"

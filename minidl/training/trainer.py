@@ -13,6 +13,7 @@ import numpy as np
 from ..data import ArrayDataset, DataLoader, Dataset
 from ..functional._checks import Array, check_int
 from ..nn import Loss, Module
+from ..nn.buffers import BufferSnapshot
 from ..nn.summary import evaluating
 from ..optim import Optimizer
 from .callbacks import Callback
@@ -26,20 +27,21 @@ Batches = Iterable[tuple[Any, ...]]
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite. The parameters are as the last good step left them.
+    """A loss became NaN or infinite. The parameters are as the last step left them.
 
     Attributes:
+        what: the loss that is not finite.
         epoch, batch: where, counted from 1.
         lr: learning rate of the first parameter group.
         where: which layer, parameter or input was not finite first.
     """
 
-    def __init__(self, loss: float, epoch: int, batch: int, lr: float, where: str) -> None:
+    def __init__(self, what: str, epoch: int, batch: int, lr: float, where: str) -> None:
         super().__init__(
-            f"the loss is {loss} in epoch {epoch}, batch {batch}, at learning rate {lr:g}: {where}. The parameters are "
-            "as before this batch; try a lower learning rate, or look at the data"
+            f"{what} in epoch {epoch}, batch {batch}, at learning rate {lr:g}: {where}. The parameters are as the last "
+            "step left them; try a lower learning rate, or look at the data"
         )
-        self.epoch, self.batch, self.lr, self.where = epoch, batch, lr, where
+        self.what, self.epoch, self.batch, self.lr, self.where = what, epoch, batch, lr, where
 
 
 class Trainer:
@@ -137,7 +139,7 @@ class Trainer:
         """
         _check_batches("evaluate", data)
         meter = _Meter(self.loss)
-        with evaluating(self.model):
+        with evaluating(self.model), np.errstate(over="ignore", invalid="ignore"):
             for batch, bar in self.progress.track(data, "evaluating"):
                 x, target = _pair(batch)
                 output = self.model(x)
@@ -166,7 +168,7 @@ class Trainer:
         if isinstance(data, Dataset):
             data = DataLoader(data, batch_size)
         outputs: list[Array] = []
-        with evaluating(self.model):
+        with evaluating(self.model), np.errstate(over="ignore", invalid="ignore"):
             for batch, _ in self.progress.track(data, "predicting"):
                 outputs.append(self.model(batch[0] if isinstance(batch, (tuple, list)) else batch))
         if not outputs:
@@ -186,29 +188,38 @@ class Trainer:
             bar.set_postfix_str(str(meter), refresh=False)
             self._call("on_batch_end")
         row.update({f"train_{name}": value for name, value in meter.result(f"fit, epoch {self.epoch}").items()})
+        broken = [name for name, p in self.model.named_params() if not np.isfinite(p.data).all()]
+        if broken:
+            raise self._non_finite("the last step was not finite", f'parameter "{broken[0]}" is not finite')
+        self.history.rows.append(row)  # before validation: Ctrl-C there does not lose the epoch
         if val is not None:
             row.update({f"val_{name}": value for name, value in self.evaluate(val).items()})
+            if not math.isfinite(row["val_loss"]):
+                where = "the parameters are finite, the model's output or the validation data is not"
+                raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
         row["seconds"] = time.perf_counter() - start
-        self.history.rows.append(row)
         numbers = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
         self.progress.line(f"{label}  {numbers}  {row['seconds']:.1f} s")
         self._call("on_epoch_end")
 
     def _step(self, optimizer: Optimizer, x: Any, target: Any, meter: _Meter) -> None:
         """One training step; when the loss is not finite, everything is left as it was before."""
-        buffers = [(buffer, buffer.copy()) for _, buffer in self.model.named_buffers()]
+        buffers = BufferSnapshot(self.model)
+        self.model.zero_grad()
         optimizer.zero_grad()
         output = self.model(x)
         self.batch_loss = self._loss(output, target)
         if not math.isfinite(self.batch_loss):
             where = first_non_finite(self.model, x)
-            for buffer, before in buffers:
-                buffer[...] = before
-            lr = float(optimizer.param_groups[0]["lr"])
-            raise NonFiniteLossError(self.batch_loss, self.epoch, self.batch, lr, where)
+            buffers.restore()
+            raise self._non_finite(f"the loss is {self.batch_loss}", where)
         self.model.backward(self.loss.backward())
         optimizer.step()
         meter.add(self.batch_loss, output, target)
+
+    def _non_finite(self, what: str, where: str) -> NonFiniteLossError:
+        lr = float(self.optimizer.param_groups[0]["lr"]) if self.optimizer else math.nan
+        return NonFiniteLossError(what, self.epoch, self.batch, lr, where)
 
     def _loss(self, output: Any, target: Any) -> float:
         loss = self.loss(output, target)
@@ -253,18 +264,24 @@ class Trainer:
 
 
 class _Meter:
-    """Running means over samples of loss and accuracy."""
+    """Running means of loss and accuracy: over samples, weighted as the loss weights them."""
 
     def __init__(self, loss: Module) -> None:
-        self._is_sum = getattr(loss, "reduction", "mean") == "sum"
+        self._loss = loss
         self._ignored = getattr(loss, "ignore_index", None)
-        self._total, self._samples = 0.0, 0
+        self._total, self._weight, self._samples = 0.0, 0.0, 0
         self._correct, self._classified = 0, 0
 
     def add(self, loss: float, output: Array, target: Any) -> None:
         samples, target = len(output), np.asarray(target)
-        self._total += loss if self._is_sum else loss * samples
         self._samples += samples
+        if getattr(self._loss, "reduction", "mean") == "sum":
+            self._total, self._weight = self._total + loss, self._weight + samples
+        else:
+            # what the mean was divided by: samples, or the sum of their class weights, less the ignored ones
+            weight = getattr(self._loss, "divisor", samples)
+            self._total += loss * weight if weight else 0.0
+            self._weight += weight
         if output.ndim < 2:
             return
         labels = target
@@ -281,7 +298,7 @@ class _Meter:
                 f"Trainer.{where}: there are no batches; an iterator can be gone through only once, and drop_last "
                 "leaves out a batch that is not full"
             )
-        result = {"loss": self._total / self._samples}
+        result = {"loss": self._total / self._weight if self._weight else math.nan}
         if self._classified:
             result["accuracy"] = self._correct / self._classified
         return result

@@ -56,6 +56,8 @@ def test_lengths_that_do_not_add_up_are_refused():
     data = ArrayDataset(np.arange(10))
     with pytest.raises(ValueError, match="lengths must add up to the dataset's 10"):
         random_split(data, [5, 4])
+    with pytest.raises(ValueError, match="lengths must add up"):
+        random_split(data, [4.5, 5.5])
     with pytest.raises(ValueError, match="must not be negative"):
         random_split(data, [11, -1])
 
@@ -64,5 +66,9 @@ def test_a_subset_of_a_subset():
     data = Subset(Subset(Squares(), [5, 6, 7]), [2, 0])
     assert data[0][1] == 49
     assert data.batch(np.array([1]))[1].tolist() == [25]
+    for wrong in (np.arange(10) > 7, [0.6, 1.9], [[1]]):
+        with pytest.raises(TypeError, match=r"a mask becomes indices with np.flatnonzero\(mask\)"):
+            Subset(Squares(), wrong)
+    assert len(Subset(Squares(), [])) == 0
     with pytest.raises(IndexError, match="indices must be from 0 to 9"):
         Subset(Squares(), [10])

@@ -61,6 +61,12 @@ def test_the_transform_gets_the_whole_batch_of_images():
     assert (data.arrays[0] == 1).all()
 
 
+def test_a_transform_that_loses_images_is_found():
+    loader = DataLoader(ArrayDataset(np.ones((4, 1)), np.arange(4)), 4, transform=lambda x: x[:2])
+    with pytest.raises(ValueError, match=r"transform must return 4 images, got shape \(2, 1\)"):
+        next(iter(loader))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

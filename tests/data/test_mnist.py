@@ -88,6 +88,16 @@ def test_damaged_gzip_is_refused(tmp_path):
             assert result.shape == (3, 4, 5)
 
 
+def test_images_of_two_sizes_and_empty_files_are_refused(fake_mnist, tmp_path):
+    folder = tmp_path / "m"
+    shutil.copytree(fake_mnist, folder)
+    for images in (np.zeros((128, 5, 9)), np.zeros((0, 28, 28))):
+        (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(images))
+        (folder / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(len(images))))
+        with pytest.raises(ValueError, match="expected images of one size for training and test"):
+            load_mnist(folder)
+
+
 def test_images_and_labels_must_match(fake_mnist, tmp_path):
     folder = tmp_path / "m"
     shutil.copytree(fake_mnist, folder)

@@ -1,6 +1,7 @@
 """Weights in files: round trips, damage, atomic writes."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,8 +95,10 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="disk full"):
-        minidl.save(nn.Linear(2, 1), path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+    for target, name in ((os, "fsync"), (Path, "replace")):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, fail)
+            with pytest.raises(OSError, match="disk full"):
+                minidl.save(nn.Linear(2, 1), path)
+        assert path.read_bytes() == before
+        assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]

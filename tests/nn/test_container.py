@@ -52,6 +52,12 @@ def test_a_split_sequential_computes_the_same(rng):
     assert_close(head.backward(tail.backward(out)), dx, 0)
 
 
+def test_append_finds_a_free_name():
+    tail = nn.Sequential(nn.ReLU(), nn.ReLU(), nn.Linear(2, 2))[1:].append(nn.Flatten())
+    assert [name for name, _ in tail.named_children()] == ["1", "2", "3"]
+    assert len(nn.Sequential({"1": nn.ReLU()}).append(nn.ReLU())) == 2
+
+
 def test_named_construction():
     model = nn.Sequential(OrderedDict(fc=nn.Linear(4, 3), act=nn.ReLU()))
     assert model.fc is model[0]
@@ -77,12 +83,17 @@ def test_what_is_not_a_module_is_refused(wrong):
         nn.Sequential(wrong)
 
 
+def test_a_list_of_layers_gets_a_hint():
+    with pytest.raises(TypeError, match=r"unpack the list: Sequential\(\*layers\)"):
+        nn.Sequential([nn.ReLU()])
+
+
 def test_a_class_in_a_layers_place_gets_a_hint():
     with pytest.raises(TypeError, match=r"did you mean ReLU\(\)\?"):
         nn.Sequential(nn.ReLU)
 
 
-@pytest.mark.parametrize("name", ["forward", "a.b", "", "training", 3])
+@pytest.mark.parametrize("name", ["forward", "append", "_add", "a.b", "", "training", 3])
 def test_names_that_cannot_be_attributes_are_refused(name):
     with pytest.raises(ValueError, match="cannot be the name of a layer"):
         nn.Sequential({name: nn.ReLU()})

@@ -7,11 +7,16 @@ from minidl import nn
 
 
 @pytest.mark.parametrize(
-    ("layer", "fan_in"),
-    [(nn.Linear(50, 400), 50), (nn.Conv2d(8, 200, (3, 5)), 120), (nn.Conv2d(8, 200, 3, groups=4), 18)],
+    ("make", "fan_in"),
+    [
+        (lambda: nn.Linear(50, 400), 50),
+        (lambda: nn.Conv2d(8, 200, (3, 5)), 120),
+        (lambda: nn.Conv2d(8, 200, 3, groups=4), 18),
+    ],
     ids=["linear", "conv", "grouped"],
 )
-def test_weights_and_biases_are_uniform_within_one_over_the_root_of_fan_in(layer, fan_in):
+def test_weights_and_biases_are_uniform_within_one_over_the_root_of_fan_in(make, fan_in):
+    layer = make()
     bound = 1 / np.sqrt(fan_in)
     for values in (layer.weight.data, layer.bias.data):
         assert values.dtype == np.float32

@@ -92,6 +92,14 @@ def test_a_set_of_layers_is_refused():
         list(block.params())
 
 
+@pytest.mark.parametrize("heads", [{1: nn.ReLU()}, {"a.0": nn.ReLU()}])
+def test_dict_keys_that_could_collide_in_paths_are_refused(heads):
+    block = Block()
+    block.heads = heads
+    with pytest.raises(TypeError, match="Block: the keys of heads must be strings without a dot to be paths"):
+        block.state_dict()
+
+
 def test_shared_parameters_and_modules_come_once_but_are_saved_under_both_names():
     block = Block()
     block.rest[1] = block.heads["b"]
@@ -197,6 +205,45 @@ def test_backward_before_forward_and_twice_name_the_layer_and_its_path():
     model.backward(out)
     with pytest.raises(RuntimeError, match=r'ReLU "1.1": .* once for each forward pass'):
         model.backward(out)
+
+
+def test_a_refused_backward_uses_nothing_up_and_names_the_layer(rng):
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    out = model(rng.standard_normal((2, 4)).astype(np.float32))
+    with pytest.raises(
+        ValueError, match=r'Linear "2": expected grad_output of the output\'s shape \(2, 2\), got \(2, 9\)'
+    ):
+        model.backward(np.ones((2, 9), np.float32))
+    assert model.backward(out).shape == (2, 4)
+    layer = nn.Linear(4, 3)
+    layer(np.ones((1, 4), np.float32))
+    with pytest.raises(TypeError, match="^Linear: expected grad_output in the output's dtype float32, got float64"):
+        layer.backward(np.ones((1, 3)))
+
+
+def test_a_failed_forward_leaves_no_memory_anywhere(rng):
+    class Picky(nn.Identity):
+        def forward(self, x):
+            if not np.isfinite(x).all():
+                raise ValueError("not finite")
+            return super().forward(x)
+
+    model = nn.Sequential(nn.Linear(3, 3), Picky())
+    x = rng.standard_normal((2, 3)).astype(np.float32)
+    out = model(x)
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match='Picky "1": not finite'):
+        model(x * np.float32(np.inf))
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        model.backward(out)
+
+
+def test_one_no_grad_object_can_be_nested():
+    guard = minidl.no_grad()
+    with guard:
+        with guard:
+            assert not nn.is_grad_enabled()
+        assert not nn.is_grad_enabled()
+    assert nn.is_grad_enabled()
 
 
 def test_no_grad_nests_decorates_and_survives_exceptions():

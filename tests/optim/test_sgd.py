@@ -60,6 +60,24 @@ def test_groups_have_their_own_options():
     assert "lr: 1.0" in repr(sgd)
 
 
+def test_a_gradient_of_another_shape_changes_nothing():
+    a, b = nn.Parameter(np.ones(2)), nn.Parameter(np.ones(2))
+    a.grad, b.grad = np.ones(2), np.ones(())
+    with pytest.raises(ValueError, match=r"SGD: a parameter of shape \(2,\) has a gradient of shape \(\)"):
+        optim.SGD([a, b], lr=0.1).step()
+    assert (a.data == 1).all()
+
+
+def test_converting_the_model_converts_the_velocity():
+    layer = nn.Linear(2, 1)
+    sgd = optim.SGD(layer.params(), lr=0.1, momentum=0.9)
+    for dtype in (np.float32, np.float64):
+        layer.astype(dtype)
+        layer.weight.grad = np.ones((1, 2), dtype)
+        sgd.step()
+    assert sgd.state[layer.weight]["momentum_buffer"].dtype == np.float64
+
+
 def test_frozen_parameters_and_those_without_gradient_stay():
     a, b = nn.Parameter(np.ones(1)), nn.Parameter(np.ones(1), requires_grad=False)
     b.grad = np.ones(1)
@@ -80,6 +98,11 @@ def test_frozen_parameters_and_those_without_gradient_stay():
         (lambda p: optim.SGD([{"params": [p], "rate": 1}], lr=0.1), TypeError, r"unknown options \['rate'\]"),
         (lambda p: optim.SGD([p.data], lr=0.1), TypeError, "expected nn.Parameter, got ndarray at index 0"),
         (lambda p: optim.SGD(p, lr=0.1), TypeError, "must be an iterable of Parameters"),
+        (
+            lambda p: optim.SGD(nn.Linear(1, 1), lr=0.1),
+            TypeError,
+            r"must be an iterable of Parameters, such as model.params",
+        ),
         (lambda p: optim.SGD([p], lr=-1), ValueError, "SGD: lr must be at least 0.0, got -1"),
         (lambda p: optim.SGD([p], lr=float("nan")), ValueError, "SGD: lr must be at least 0.0, got nan"),
         (lambda p: optim.SGD([p], lr="fast"), TypeError, "SGD: lr must be a number, got 'fast'"),

@@ -232,7 +232,7 @@ def test_the_first_non_finite_loss_stops_the_fit_and_names_the_layer():
     error = caught.value
     assert (error.epoch, error.batch, error.lr) == (2, 3, 0.25)
     assert 'the first layer whose output is not finite is Blow "1.1"' in str(error)
-    assert "the loss is nan in epoch 2, batch 3, at learning rate 0.25" in str(error)
+    assert "the loss is nan in epoch 2, batch 3, at learning rate 0.25: " in str(error)
     assert len(trainer.history) == 1
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, snapshots[-1][name])
@@ -241,6 +241,92 @@ def test_the_first_non_finite_loss_stops_the_fit_and_names_the_layer():
 def test_a_learning_rate_that_is_too_high_stops_with_the_broken_parameter():
     with pytest.raises(NonFiniteLossError, match=r"learning rate 1e\+30: the first layer .* is Linear"):
         make(lr=1e30).fit(DataLoader(problem(), 10), epochs=5)
+
+
+def test_an_infinite_loss_stops_too():
+    class Huge(nn.MSELoss):
+        def forward(self, prediction, target):
+            super().forward(prediction, target)
+            return float("inf")
+
+    model, x = nn.Linear(4, 4), problem().arrays[0]
+    trainer = Trainer(model, Huge(), optim.SGD(model.params(), lr=0.1), progress="none")
+    with pytest.raises(NonFiniteLossError, match="the loss is inf in epoch 1, batch 1"):
+        trainer.fit([(x, x)])
+
+
+def test_a_last_step_that_is_not_finite_is_found():
+    model, x = nn.Linear(4, 3), problem().arrays[0] * np.float32(1e3)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=1e38), progress="none")
+    with pytest.raises(NonFiniteLossError, match=r'the last step was not finite .* parameter "weight" is not finite'):
+        trainer.fit([(x, problem().arrays[1])])
+
+
+def test_a_validation_loss_that_is_not_finite_is_found():
+    data, val = problem(), problem()
+    val.arrays[0][3] = np.nan
+    with pytest.raises(NonFiniteLossError, match="the validation loss is nan in epoch 1"):
+        make().fit(DataLoader(data, 10), DataLoader(val, 10))
+
+
+def test_a_composite_module_is_named_when_its_own_arithmetic_fails():
+    class Log(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return np.log(self.inner(x) - 100)
+
+    model = nn.Sequential(Log())
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), progress="none")
+    with pytest.raises(NonFiniteLossError, match='the first layer whose output is not finite is Log "0"'):
+        trainer.fit(DataLoader(problem(), 10))
+
+
+def test_parameters_outside_the_optimizer_are_zeroed_too():
+    model = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model[1].params(), lr=0.0), progress="none")
+    x, y = problem(10).arrays
+    trainer.fit([(x, y)])
+    once = model[0].weight.grad.copy()
+    trainer.fit([(x, y)], epochs=5)
+    np.testing.assert_array_equal(model[0].weight.grad, once)
+
+
+def test_the_first_layers_input_gradient_is_not_computed_during_a_fit():
+    class Look(Callback):
+        def on_batch_end(self, trainer):
+            assert not trainer.model[0].needs_input_grad
+
+    trainer = make(callbacks=[Look()])
+    trainer.fit(DataLoader(problem(), 10))
+    assert trainer.model[0].needs_input_grad
+
+
+@pytest.mark.parametrize("options", [{"weight": [1, 10, 0.1]}, {"ignore_index": 2}])
+def test_the_mean_does_not_depend_on_the_batch_size(options):
+    trainer, data = make(**options), problem(50)
+    expected = trainer.evaluate(DataLoader(data, 50))
+    for batch_size in (1, 7, 16):
+        result = trainer.evaluate(DataLoader(data, batch_size))
+        assert np.isclose(result["loss"], expected["loss"], rtol=1e-5)
+        assert result["accuracy"] == expected["accuracy"]
+
+
+def test_ctrl_c_during_validation_keeps_the_epoch():
+    def interrupted():
+        yield problem(10).arrays
+        raise KeyboardInterrupt
+
+    class Data:
+        def __iter__(self):
+            return interrupted()
+
+    history = make().fit(DataLoader(problem(), 10), Data(), epochs=3)
+    assert history.interrupted
+    assert history["epoch"] == [1]
+    assert "val_loss" not in history.columns()
 
 
 def test_nan_in_the_input_is_found_in_the_input():
@@ -266,7 +352,7 @@ def test_buffers_are_put_back_when_a_batch_is_not_finite():
             self.register_buffer("mean", np.zeros(4, np.float32))
 
         def forward(self, x):
-            self.mean += x.mean(axis=0)
+            self.mean = self.mean + x.mean(axis=0)
             return super().forward(x)
 
     data = problem(20)

@@ -1,0 +1,35 @@
+"""The networks of the benchmark, written once for both sides: ``nn`` is minidl.nn or torch.nn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SHAPES = {"lenet5": (1, 28, 28), "mnist_cnn": (1, 28, 28), "small_vgg": (3, 32, 32)}
+
+
+def build(name: str, nn: Any) -> Any:
+    """Return the network ``name`` made of ``nn``'s layers."""
+    return nn.Sequential(*globals()[f"_{name}"](nn))
+
+
+def _lenet5(nn: Any) -> list[Any]:
+    return [
+        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+    ]
+
+
+def _mnist_cnn(nn: Any) -> list[Any]:
+    return [
+        *(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)),
+        *(nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)),
+    ]
+
+
+def _small_vgg(nn: Any) -> list[Any]:
+    layers = []
+    for inputs, outputs in ((3, 32), (32, 64)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+        layers += [nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    return [*layers, nn.Flatten(), nn.Linear(4096, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, 10)]

@@ -1,0 +1,97 @@
+"""One side of one case, in a process of its own. Reads numbers of steps from standard input, answers with seconds.
+
+    python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch, TASK train|infer
+
+For each line ``N`` it runs N steps and prints their durations as a JSON list; at the end of input it prints the peak
+memory of the process in bytes. Threads are limited by the environment, before anything is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import nets
+
+
+def minidl_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    """Return a function that does one step with minidl."""
+    import minidl
+    from minidl import nn, optim
+
+    minidl.manual_seed(0)
+    model, loss_fn = nets.build(net, nn), nn.CrossEntropyLoss()
+    if task == "infer":
+        model.eval()
+
+        def infer() -> object:
+            with minidl.no_grad():
+                return model(x)
+
+        return infer
+    optimizer = optim.SGD(model.params(), lr=0.01, momentum=0.9)
+    model.needs_input_grad = False  # as the Trainer does; PyTorch does not compute it either
+
+    def train() -> object:
+        optimizer.zero_grad()
+        loss = loss_fn(model(x), labels)
+        model.backward(loss_fn.backward())
+        optimizer.step()
+        return loss
+
+    return train
+
+
+def torch_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    """Return a function that does one step with PyTorch."""
+    import torch
+
+    torch.manual_seed(0)
+    model, loss_fn = nets.build(net, torch.nn), torch.nn.CrossEntropyLoss()
+    images, targets = torch.from_numpy(x), torch.from_numpy(labels)
+    if task == "infer":
+        model.eval()
+
+        def infer() -> object:
+            with torch.inference_mode():
+                return model(images)
+
+        return infer
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def train() -> object:
+        optimizer.zero_grad()
+        loss = loss_fn(model(images), targets)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return train
+
+
+def main() -> None:
+    """Serve steps until the input ends."""
+    side, net, task, batch = sys.argv[1:5]
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((int(batch), *nets.SHAPES[net]), dtype=np.float32)
+    labels = rng.integers(0, 10, int(batch))
+    step = {"minidl": minidl_step, "torch": torch_step}[side](net, task, x, labels)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - start)
+        print(json.dumps(seconds), flush=True)
+    print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024), flush=True)
+
+
+if __name__ == "__main__":
+    main()

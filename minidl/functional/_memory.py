@@ -1,0 +1,92 @@
+"""Recycled memory for large arrays: half of a naive training step is page faults of freshly mapped pages.
+
+`empty` returns an ordinary ndarray over a pooled buffer. Every view of an array keeps that array alive as its base, so
+a weak reference on it fires when the last view is gone; then, and only then, the buffer returns to the pool. Nothing is
+ever shared: an output that someone still holds is not written to by a later step.
+
+At most ``CAP`` bytes wait in the pool; beyond that buffers go back to the system at once. `release` empties the pool;
+`minidl.nn.Module` calls it when a module goes.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._checks import Array
+
+__all__ = ["CAP", "SMALL", "empty", "held", "release"]
+
+CAP = 512 * 2**20
+SMALL = 2**16
+_ALIGNMENT = 64
+
+
+class _Buffer(NamedTuple):
+    """Memory for ``capacity`` bytes from ``offset`` on, which is a multiple of 64 for the sake of SIMD."""
+
+    memory: bytearray
+    offset: int
+    capacity: int
+
+
+_lock = threading.RLock()  # a weak reference can fire inside `empty` of the same thread
+_free: dict[int, list[_Buffer]] = {}
+_lent: dict[int, tuple[weakref.ref[Any], _Buffer]] = {}  # by the reference's id: an array has no hash
+_held = 0
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one over recycled memory."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALL:
+        return np.empty(shape, dtype)
+    # eight sizes to an octave: at most an eighth is wasted, and nearly equal sizes share their buffers
+    step = 1 << max(size.bit_length() - 4, 0)
+    capacity = -(-size // step) * step
+    buffer = _take(capacity) or _new(capacity)
+    array = np.ndarray(shape, dtype, buffer.memory, buffer.offset)
+    reference = weakref.ref(array, _give_back)
+    _lent[id(reference)] = reference, buffer
+    return array
+
+
+def held() -> int:
+    """Return the bytes that wait in the pool."""
+    return _held
+
+
+def release() -> None:
+    """Give all waiting buffers back to the system; arrays in use are not touched."""
+    global _held  # noqa: PLW0603
+    with _lock:
+        _free.clear()
+        _held = 0
+
+
+def _new(capacity: int) -> _Buffer:
+    memory = bytearray(capacity + _ALIGNMENT)
+    return _Buffer(memory, -np.frombuffer(memory, np.uint8).ctypes.data % _ALIGNMENT, capacity)
+
+
+def _take(capacity: int) -> _Buffer | None:
+    global _held  # noqa: PLW0603
+    with _lock:
+        waiting = _free.get(capacity)
+        if not waiting:
+            return None
+        _held -= capacity
+        return waiting.pop()
+
+
+def _give_back(reference: weakref.ref[Any]) -> None:
+    global _held  # noqa: PLW0603
+    _, buffer = _lent.pop(id(reference))
+    with _lock:
+        if _held + buffer.capacity <= CAP:
+            _held += buffer.capacity
+            _free.setdefault(buffer.capacity, []).append(buffer)

@@ -1,0 +1,143 @@
+"""Recycled memory: never shared while anyone holds a view, given back when asked, bounded."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+from minidl import nn
+from minidl.functional import _memory, conv
+from minidl.functional._memory import empty, held, release
+
+F4 = np.dtype(np.float32)
+SHAPE = (64, 1024)
+
+
+@pytest.fixture(autouse=True)
+def clean():
+    gc.collect()
+    release()
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_memory_is_used_again_only_when_the_last_view_is_gone():
+    first = empty(SHAPE, F4)
+    where = address(first)
+    view = first[3:, ::2].T
+    del first
+    second = empty(SHAPE, F4)
+    assert address(second) != where
+    del view
+    third = empty(SHAPE, F4)
+    assert address(third) == where
+
+
+def test_arrays_are_aligned_writable_and_of_the_asked_kind():
+    for shape, dtype in (((300, 7, 33), F4), ((70000,), np.dtype(np.float64)), ((3, 4), F4), ((0, 5), F4)):
+        array = empty(shape, dtype)
+        assert array.shape == shape
+        assert array.dtype == dtype
+        assert array.flags.c_contiguous
+        assert array.flags.writeable
+        assert array.nbytes < _memory.SMALL or address(array) % 64 == 0
+
+
+def test_outputs_of_two_forward_passes_do_not_share_memory():
+    layer = nn.Conv2d(4, 8, 3)
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 16, 4, 20, 20)).astype(np.float32)
+    first = layer(a)
+    before = first.copy()
+    for _ in range(3):
+        layer(b)
+    np.testing.assert_array_equal(first, before)
+
+
+def test_memory_comes_back_after_an_exception():
+    def fail():
+        array = empty(SHAPE, F4)
+        raise ValueError(array.shape)
+
+    for _ in range(5):
+        with pytest.raises(ValueError, match="64"):
+            fail()
+        gc.collect()
+    assert held() <= 2 * np.prod(SHAPE) * 4
+
+
+def test_the_pool_is_bounded_and_can_be_emptied(monkeypatch):
+    monkeypatch.setattr(_memory, "CAP", 1_000_000)
+    arrays = [empty(SHAPE, F4) for _ in range(10)]
+    assert held() == 0
+    arrays.clear()
+    assert 0 < held() <= 1_000_000
+    release()
+    assert held() == 0
+
+
+def test_a_module_that_goes_gives_the_memory_back():
+    layer = nn.Conv2d(4, 8, 3)
+    layer(np.zeros((16, 4, 30, 30), np.float32))
+    gc.collect()
+    assert held() > 0
+    del layer
+    gc.collect()
+    assert held() == 0
+
+
+def test_threads_get_memory_of_their_own():
+    problems = []
+
+    def work(value):
+        for _ in range(300):
+            array = empty(SHAPE, F4)
+            array.fill(value)
+            if (array != value).any():
+                problems.append(value)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+
+
+@pytest.mark.parametrize("workspace", [1, 3000, 20_000])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2), (3, 2)])
+def test_the_size_of_the_workspace_does_not_change_the_result(workspace, stride, dilation, monkeypatch):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((5, 4, 11, 10)), rng.standard_normal((6, 2, 3, 3))
+    options = {"stride": stride, "padding": 2, "dilation": dilation, "groups": 2}
+
+    def run():
+        out, cache = conv.conv2d_forward(x, w, **options)
+        return [out, *conv.conv2d_backward(np.cos(out), cache)[:2]]
+
+    expected = run()
+    monkeypatch.setattr(conv, "WORKSPACE", workspace)
+    for piecewise, whole in zip(run(), expected, strict=True):
+        np.testing.assert_allclose(piecewise, whole, rtol=1e-11, atol=1e-11)
+
+
+def test_a_large_batch_needs_no_more_than_the_workspace_beyond_its_output(monkeypatch):
+    taken = []
+    original = _memory.empty
+
+    def counting(shape, dtype):
+        array = original(shape, dtype)
+        taken.append(array.nbytes)
+        return array
+
+    monkeypatch.setattr(_memory, "empty", counting)
+    monkeypatch.setattr(conv, "WORKSPACE", 2**20)
+    x, w = np.zeros((2000, 8, 12, 12), np.float32), np.zeros((8, 8, 3, 3), np.float32)
+    out, cache = conv.conv2d_forward(x, w)
+    assert sorted(taken)[-1] == out.nbytes
+    assert sorted(taken)[-2] <= 2**20
+    conv.conv2d_backward(out, cache, needs_input_grad=False)
+    assert sorted(taken)[-2] <= 2**20
