@@ -14,7 +14,7 @@ import numpy as np
 from . import _memory
 from ._checks import Array
 
-__all__ = ["block", "empty", "images"]
+__all__ = ["block", "empty", "empty_like", "images"]
 
 
 def block(x: Array) -> Array:
@@ -25,6 +25,16 @@ def block(x: Array) -> Array:
 def images(hcwn: Array) -> Array:
     """View an (H, C, W, N) block with its axes as (N, C, H, W); no copy."""
     return hcwn.transpose(3, 1, 0, 2)
+
+
+def empty_like(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
+    """Return an uninitialised array of x's shape and memory order, over recycled memory."""
+    dtype = x.dtype if dtype is None else dtype
+    if x.flags.c_contiguous or x.ndim < 2:
+        return _memory.empty(x.shape, dtype)
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    inverse = sorted(range(x.ndim), key=order.__getitem__)
+    return _memory.empty(tuple(x.shape[axis] for axis in order), dtype).transpose(inverse)
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import _layout
 from ._checks import Array
 
 __all__ = ["kept_unless", "select"]
@@ -24,5 +25,6 @@ def kept_unless(dropped: Array) -> Array:
 def select(x: Array, mask: Array, out: Array | None = None) -> Array:
     """Return x where ``mask`` is set, 0 elsewhere, in x's dtype (float32 or float64)."""
     kind = _BITS[x.dtype.itemsize]
-    bits: Array = np.bitwise_and(x.view(kind), mask, out=None if out is None else out.view(kind))
+    out = _layout.empty_like(x) if out is None else out
+    bits: Array = np.bitwise_and(x.view(kind), mask, out=out.view(kind))
     return bits.view(x.dtype)

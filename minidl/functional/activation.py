@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import _layout
 from ._checks import Array, check_float, check_grad
 from ._mask import kept_unless, select
 
@@ -32,7 +33,8 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
     check_float(x)
-    return np.maximum(x, x.dtype.type(0)), kept_unless(np.less_equal(x, 0))
+    out = np.maximum(x, x.dtype.type(0), out=_layout.empty_like(x))
+    return out, kept_unless(np.less_equal(x, 0, out=_layout.empty_like(x, np.dtype(bool))))
 
 
 def relu_backward(grad_output: Array, cache: Array) -> Array:

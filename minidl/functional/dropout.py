@@ -48,7 +48,7 @@ def dropout_forward(
     bits = rng.bit_generator.random_raw((mask.size + 1) // 2).view(np.uint32)[: mask.size].reshape(in_order.shape)
     scale = 0.0 if p == 1 else 1 / (1 - p)
     np.multiply(bits >= np.uint32(min(round(p * 2**32), 2**32 - 1)), x.dtype.type(scale), out=in_order)
-    return x * mask, mask
+    return np.multiply(x, mask, out=_layout.empty_like(x)), mask
 
 
 def dropout_backward(grad_output: Array, cache: Array) -> Array:
@@ -64,4 +64,5 @@ def dropout_backward(grad_output: Array, cache: Array) -> Array:
     Raises:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
-    return check_grad(grad_output, cache.shape, cache.dtype) * cache
+    check_grad(grad_output, cache.shape, cache.dtype)
+    return np.multiply(grad_output, cache, out=_layout.empty_like(grad_output))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import _memory
 from ._checks import Array, check_float, check_grad, check_same_dtype
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward"]
@@ -80,6 +81,6 @@ def linear_backward(
     dx = None
     if needs_input_grad:
         # (w.T @ grad.T).T rather than grad @ w: the batch stays innermost in memory, as convolutions want it
-        dx = np.matmul(w.T, grad.T).T.reshape(x.shape)
-    dw = np.matmul(grad.T, x.reshape(-1, w.shape[1]))
+        dx = np.matmul(w.T, grad.T, out=_memory.empty((w.shape[1], len(grad)), x.dtype)).T.reshape(x.shape)
+    dw = np.matmul(grad.T, x.reshape(-1, w.shape[1]), out=_memory.empty(w.shape, x.dtype))
     return dx, dw, grad.sum(axis=0) if has_bias else None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..functional._checks import Array, check_float
+from ..functional._memory import empty
 
 __all__ = ["Parameter"]
 
@@ -57,7 +58,8 @@ class Parameter:
         if grad.shape != self.data.shape:
             raise ValueError(f"expected a gradient of the parameter's shape {self.data.shape}, got {grad.shape}")
         if self.grad is None:
-            self.grad = grad.astype(self.data.dtype, order="C")
+            self.grad = empty(self.data.shape, self.data.dtype)
+            self.grad[...] = grad
         else:
             self.grad += grad
 

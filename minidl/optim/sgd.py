@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..functional._checks import Array, check_flag, check_number
+from ..functional._memory import empty
 from ..nn.parameter import Parameter
 from .optimizer import Optimizer
 
@@ -63,9 +66,11 @@ class SGD(Optimizer):
         """Apply the rule to one parameter."""
         # Python floats: a NumPy float64 scalar would turn float32 arrays into float64.
         lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
+        scratch = empty(parameter.shape, parameter.dtype)
         step = grad
         if decay:
-            step = grad + decay * parameter.data
+            step = np.multiply(parameter.data, decay, out=empty(parameter.shape, parameter.dtype))
+            step += grad
         if momentum:
             velocity = state.get("momentum_buffer")
             if velocity is not None and velocity.dtype != step.dtype:  # the model was converted in between
@@ -74,6 +79,12 @@ class SGD(Optimizer):
                 velocity = state["momentum_buffer"] = step.copy()
             else:
                 velocity *= momentum
-                velocity += (1 - float(group["dampening"])) * step
-            step = step + momentum * velocity if group["nesterov"] else velocity
-        parameter.data -= lr * step
+                velocity += (
+                    np.multiply(step, 1 - float(group["dampening"]), out=scratch) if group["dampening"] else step
+                )
+            step = (
+                np.add(np.multiply(velocity, momentum, out=scratch), step, out=scratch)
+                if group["nesterov"]
+                else velocity
+            )
+        parameter.data -= np.multiply(step, lr, out=scratch)
