@@ -98,8 +98,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--net", help="only this network")
     parser.add_argument("--task", choices=["train", "infer"], help="only this task")
+    parser.add_argument("--profile", metavar="NET", help="milliseconds per layer of one network instead")
+    parser.add_argument("--batch", type=int, default=32, help="batch size of --profile (default: 32)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     options = parser.parse_args()
+    if options.profile:
+        environment = {**os.environ, **dict.fromkeys(THREADS, str(options.threads[0]))}
+        command = [sys.executable, str(HERE / "profile_layers.py"), options.profile, str(options.batch)]
+        sys.exit(subprocess.run(command, env=environment, check=False).returncode)
     rounds, seconds = (3, 0.3) if options.quick else (6, 1.0)
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}\n")
     for threads in options.threads:

@@ -1,7 +1,11 @@
-"""Milliseconds per layer of one training step of minidl, beside the arithmetic at this machine's GEMM speed."""
+"""Milliseconds per layer of one training step of minidl, beside the arithmetic at this machine's GEMM speed.
+
+python benchmarks/profile_layers.py NET BATCH
+"""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -74,3 +78,7 @@ def profile(name: str, batch: int, rounds: int = 20) -> None:
         print(f"| {i} {type(layer).__name__} | " + " | ".join(f"{v:.2f}" for v in row) + " |")
     print("| all layers | " + " | ".join(f"{v:.2f}" for v in totals) + " |")
     print(f"| loss, optimiser | {1e3 * rest[:, 0].min():.2f} | | {1e3 * rest[:, 1].min():.2f} | |\n")
+
+
+if __name__ == "__main__":
+    profile(sys.argv[1], int(sys.argv[2]))

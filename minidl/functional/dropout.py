@@ -44,8 +44,9 @@ def dropout_forward(
     mask = _layout.empty(x.shape, x.dtype)
     # drawn in memory order: the same elements are dropped however x itself lies in memory
     in_order = _layout.block(mask) if mask.ndim == 4 else mask
-    # 32 raw bits an element, compared with a threshold: several times faster than uniform floats, and as even
-    bits = rng.bit_generator.random_raw((mask.size + 1) // 2).view(np.uint32)[: mask.size].reshape(in_order.shape)
+    # 32 random bits an element, drawn 64 at a time: twice as fast as uniform floats
+    drawn = rng.integers(0, 2**64 - 1, (mask.size + 1) // 2, np.uint64, endpoint=True)
+    bits = drawn.view(np.uint32)[: mask.size].reshape(in_order.shape)
     scale = 0.0 if p == 1 else 1 / (1 - p)
     np.multiply(bits >= np.uint32(min(round(p * 2**32), 2**32 - 1)), x.dtype.type(scale), out=in_order)
     return np.multiply(x, mask, out=_layout.empty_like(x)), mask

@@ -66,25 +66,28 @@ class SGD(Optimizer):
         """Apply the rule to one parameter."""
         # Python floats: a NumPy float64 scalar would turn float32 arrays into float64.
         lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
-        scratch = empty(parameter.shape, parameter.dtype)
         step = grad
         if decay:
-            step = np.multiply(parameter.data, decay, out=empty(parameter.shape, parameter.dtype))
+            step = _scaled(parameter.data, decay)
             step += grad
         if momentum:
             velocity = state.get("momentum_buffer")
-            if velocity is not None and velocity.dtype != step.dtype:  # the model was converted in between
-                velocity = state["momentum_buffer"] = velocity.astype(step.dtype)
             if velocity is None:
-                velocity = state["momentum_buffer"] = step.copy()
+                velocity = step.copy()
             else:
+                velocity = velocity.astype(step.dtype, copy=False)  # the model may have been converted in between
                 velocity *= momentum
-                velocity += (
-                    np.multiply(step, 1 - float(group["dampening"]), out=scratch) if group["dampening"] else step
-                )
-            step = (
-                np.add(np.multiply(velocity, momentum, out=scratch), step, out=scratch)
-                if group["nesterov"]
-                else velocity
-            )
-        parameter.data -= np.multiply(step, lr, out=scratch)
+                velocity += _scaled(step, 1 - float(group["dampening"])) if group["dampening"] else step
+            state["momentum_buffer"] = velocity
+            if group["nesterov"]:
+                ahead = _scaled(velocity, momentum)
+                ahead += step
+                step = ahead
+            else:
+                step = velocity
+        parameter.data -= _scaled(step, lr)
+
+
+def _scaled(array: Array, factor: float) -> Array:
+    """Return factor * array, in recycled memory."""
+    return np.multiply(array, factor, out=empty(array.shape, array.dtype))

@@ -16,8 +16,9 @@ def test_relu_at_the_edges():
     np.testing.assert_array_equal(f.relu_backward(grad, cache), [[0, 0, 0, 0, np.inf, np.inf, np.inf]])
 
 
-def test_dropout_keeps_the_expectation_and_the_mask():
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.SFC64, np.random.MT19937, np.random.Philox])
+def test_dropout_keeps_the_expectation_and_the_mask(bits):
+    rng = np.random.Generator(bits(0))
     x = np.ones((1000, 1000), np.float32)
     out, cache = f.dropout_forward(x, 0.3, rng=rng)
     assert set(np.unique(out)) == {np.float32(0), np.float32(1 / 0.7)}
