@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import functional, nn
 from ._random import default_rng, manual_seed
 from ._version import __version__
+from .functional._threads import get_num_threads, set_num_threads
 from .nn.grad_mode import no_grad
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "data",
     "default_rng",
     "functional",
+    "get_num_threads",
     "gradcheck",
     "interop",
     "load",
@@ -35,6 +37,7 @@ __all__ = [
     "no_grad",
     "optim",
     "save",
+    "set_num_threads",
     "testing",
     "training",
 ]

@@ -19,6 +19,7 @@ import numpy as np
 
 from . import __version__, manual_seed, save
 from .data import ArrayDataset, DataLoader, load_digits, load_mnist
+from .functional._threads import available_cpus, blas_threads, cpu_quota, get_num_threads
 from .interop.files import check_suffix
 from .models import digits_cnn, lenet5
 from .nn import CrossEntropyLoss, Module
@@ -177,32 +178,13 @@ def _say(text: str) -> None:
 def _facts() -> list[tuple[str, str]]:
     config: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
     blas = config.get("Build Dependencies", {}).get("blas", {})
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-    limits = [f"{name}={os.environ[name]}" for name in names if name in os.environ]
-    quota = _cpu_quota()
+    quota = cpu_quota()
     return [
         ("minidl", __version__),
         ("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
         ("NumPy", np.__version__),
         ("Platform", platform.platform()),
         ("BLAS", f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()),
-        ("CPUs", f"{os.cpu_count()}, usable {usable}" + (f", container quota {quota:g}" if quota else "")),
-        (
-            "Threads",
-            ", ".join(limits) or "BLAS's own choice (set OPENBLAS_NUM_THREADS or the like to limit it)",
-        ),
+        ("CPUs", f"{os.cpu_count()}, usable {available_cpus()}" + (f", container quota {quota:g}" if quota else "")),
+        ("Threads", f"{get_num_threads()}, BLAS by itself {blas_threads() or 'unknown'}"),
     ]
-
-
-def _cpu_quota(group: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Return how many CPUs' time the container may use, from its control group (version 2 or 1); None if unlimited."""
-    try:
-        if (group / "cpu.max").exists():
-            quota, period = (group / "cpu.max").read_text().split()[:2]
-        else:
-            quota = (group / "cpu/cpu.cfs_quota_us").read_text()
-            period = (group / "cpu/cpu.cfs_period_us").read_text()
-        return int(quota) / int(period) if int(quota) > 0 else None
-    except (OSError, ValueError):  # no control groups here, or "max": no limit
-        return None

@@ -13,8 +13,12 @@ import numpy as np
 
 from . import _memory
 from ._checks import Array
+from ._threads import cut
 
-__all__ = ["block", "empty", "empty_like", "images"]
+__all__ = ["block", "empty", "empty_like", "images", "parts", "pieces"]
+
+# Bytes of the first array in a piece of elementwise work.
+_PIECE = 2**21
 
 
 def block(x: Array) -> Array:
@@ -43,3 +47,18 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         return _memory.empty(shape, dtype)
     n, c, h, w = shape
     return images(_memory.empty((h, c, w, n), dtype))
+
+
+def pieces(*arrays: Array, size: int = _PIECE) -> list[tuple[Array, ...]]:
+    """Cut arrays of one shape along the outermost axis in memory, for elementwise work on about ``size`` bytes each."""
+    first = arrays[0]
+    if first.nbytes <= size or first.ndim == 0:
+        return [arrays]
+    outermost = max(range(first.ndim), key=lambda axis: abs(first.strides[axis]))
+    before = (slice(None),) * outermost
+    return [tuple(a[(*before, part)] for a in arrays) for part in parts(first.shape[outermost], first.nbytes, size)]
+
+
+def parts(count: int, nbytes: int, size: int = _PIECE) -> list[slice]:
+    """Cut ``count`` rows that take ``nbytes`` altogether into pieces of about ``size`` bytes."""
+    return cut(count, count * size // max(1, nbytes))

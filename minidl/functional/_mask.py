@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import _layout
 from ._checks import Array
 
-__all__ = ["kept_unless", "select"]
+__all__ = ["kept_unless", "remove", "select"]
 
 _BITS = {4: np.int32, 8: np.int64}
 
@@ -22,9 +21,15 @@ def kept_unless(dropped: Array) -> Array:
     return np.subtract(bits, np.int8(1), out=bits)
 
 
-def select(x: Array, mask: Array, out: Array | None = None) -> Array:
-    """Return x where ``mask`` is set, 0 elsewhere, in x's dtype (float32 or float64)."""
+def select(x: Array, mask: Array, out: Array) -> Array:
+    """Write x where ``mask`` is set, 0 elsewhere, into ``out`` of x's dtype (float32 or float64); return it."""
     kind = _BITS[x.dtype.itemsize]
-    out = _layout.empty_like(x) if out is None else out
-    bits: Array = np.bitwise_and(x.view(kind), mask, out=out.view(kind))
-    return bits.view(x.dtype)
+    np.bitwise_and(x.view(kind), mask, out=out.view(kind))
+    return out
+
+
+def remove(x: Array, selected: Array) -> None:
+    """Set x to exactly 0 where ``selected``, made by `select` from x, holds its values."""
+    kind = _BITS[x.dtype.itemsize]
+    bits = x.view(kind)
+    bits ^= selected.view(kind)

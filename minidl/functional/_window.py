@@ -11,13 +11,27 @@ window at the end is dropped: it is not read, and its gradient is zero.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from ._checks import IntPair, check_choice, check_pair
 
-__all__ = ["Pads", "offsets", "output_size", "resolve_padding", "span"]
+__all__ = ["Geometry", "Pads", "offsets", "output_size", "resolve_padding", "span"]
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 Pair = tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """The options of a correlation: (height, width) pairs, ``before`` being the padding above and to the left.
+
+    Padding may be negative: the first windows then begin inside the image. How much there is at the end follows from
+    the number of windows.
+    """
+
+    stride: Pair
+    before: Pair
+    dilation: Pair
+    groups: int
 
 
 def resolve_padding(owner: str, padding: IntPair | str, kernel: Pair, stride: Pair, dilation: Pair) -> Pads:

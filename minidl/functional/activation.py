@@ -7,6 +7,7 @@ import numpy as np
 from . import _layout
 from ._checks import Array, check_float, check_grad
 from ._mask import kept_unless, select
+from ._threads import run
 
 __all__ = [
     "log_softmax_backward",
@@ -33,8 +34,15 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
     check_float(x)
-    out = np.maximum(x, x.dtype.type(0), out=_layout.empty_like(x))
-    return out, kept_unless(np.less_equal(x, 0, out=_layout.empty_like(x, np.dtype(bool))))
+    out, dropped = _layout.empty_like(x), _layout.empty_like(x, np.dtype(bool))
+
+    def work(piece: tuple[Array, ...]) -> None:
+        values, rectified, mask = piece
+        np.maximum(values, 0, out=rectified)
+        kept_unless(np.less_equal(values, 0, out=mask))
+
+    run(work, _layout.pieces(x, out, dropped))
+    return out, dropped.view(np.int8)
 
 
 def relu_backward(grad_output: Array, cache: Array) -> Array:
@@ -52,7 +60,9 @@ def relu_backward(grad_output: Array, cache: Array) -> Array:
     """
     check_float(grad_output, "grad_output")
     check_grad(grad_output, cache.shape, grad_output.dtype)
-    return select(grad_output, cache)
+    dx = _layout.empty_like(grad_output)
+    run(lambda piece: select(*piece), _layout.pieces(grad_output, cache, dx))
+    return dx
 
 
 def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, tuple[Array, int]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, check_float, check_grad, check_number
+from ._threads import run
 
 __all__ = ["check_probability", "dropout_backward", "dropout_forward"]
 
@@ -48,8 +49,9 @@ def dropout_forward(
     drawn = rng.integers(0, 2**64 - 1, (mask.size + 1) // 2, np.uint64, endpoint=True)
     bits = drawn.view(np.uint32)[: mask.size].reshape(in_order.shape)
     scale = 0.0 if p == 1 else 1 / (1 - p)
-    np.multiply(bits >= np.uint32(min(round(p * 2**32), 2**32 - 1)), x.dtype.type(scale), out=in_order)
-    return np.multiply(x, mask, out=_layout.empty_like(x)), mask
+    threshold, factor = np.uint32(min(round(p * 2**32), 2**32 - 1)), x.dtype.type(scale)
+    run(lambda piece: np.multiply(piece[0] >= threshold, factor, out=piece[1]), _layout.pieces(bits, in_order))
+    return _times(x, mask), mask
 
 
 def dropout_backward(grad_output: Array, cache: Array) -> Array:
@@ -66,4 +68,10 @@ def dropout_backward(grad_output: Array, cache: Array) -> Array:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     check_grad(grad_output, cache.shape, cache.dtype)
-    return np.multiply(grad_output, cache, out=_layout.empty_like(grad_output))
+    return _times(grad_output, cache)
+
+
+def _times(x: Array, mask: Array) -> Array:
+    out = _layout.empty_like(x)
+    run(lambda piece: np.multiply(piece[0], piece[1], out=piece[2]), _layout.pieces(x, mask, out))
+    return out

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from . import _memory
 from ._checks import Array, check_float, check_grad, check_same_dtype
+from ._threads import cut, one_blas_thread, run
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward"]
+
+# Multiply-adds that are worth a piece of their own, and the least columns of one.
+_WORK, _NARROW = 2**24, 64
 
 
 class LinearCache(NamedTuple):
@@ -53,10 +58,17 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
     check_same_dtype(x, w)
     if b is not None and (b.shape != (out_features,) or b.dtype != w.dtype):
         raise ValueError(f"expected a bias of shape ({out_features},) and {w.dtype}, got {b.shape}, {b.dtype}")
-    out = np.matmul(x, w.T)
-    if b is not None:
-        out += b
-    return out, LinearCache(x, w, b is not None)
+    # (w @ x.T).T rather than x @ w.T: the batch stays innermost in memory, as convolutions have it, and BLAS is faster
+    columns = x.reshape(-1, in_features).T
+    out = _memory.empty((out_features, columns.shape[1]), x.dtype)
+
+    def work(part: slice) -> None:
+        np.matmul(w[part], columns, out=out[part])
+        if b is not None:
+            out[part] += b[part, None]
+
+    _share(work, out_features, out.size * in_features)
+    return out.T.reshape(*x.shape[:-1], out_features), LinearCache(x, w, b is not None)
 
 
 def linear_backward(
@@ -77,10 +89,21 @@ def linear_backward(
     """
     x, w, has_bias = cache
     check_grad(grad_output, (*x.shape[:-1], w.shape[0]), x.dtype)
-    grad = grad_output.reshape(-1, w.shape[0])
-    dx = None
-    if needs_input_grad:
-        # (w.T @ grad.T).T rather than grad @ w: the batch stays innermost in memory, as convolutions want it
-        dx = np.matmul(w.T, grad.T, out=_memory.empty((w.shape[1], len(grad)), x.dtype)).T.reshape(x.shape)
-    dw = np.matmul(grad.T, x.reshape(-1, w.shape[1]), out=_memory.empty(w.shape, x.dtype))
-    return dx, dw, grad.sum(axis=0) if has_bias else None
+    grad, flat = grad_output.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
+    dx = _memory.empty((w.shape[1], len(grad)), x.dtype) if needs_input_grad else None
+    dw = _memory.empty(w.shape, x.dtype)
+
+    def work(part: slice) -> None:
+        np.matmul(grad.T, flat[:, part], out=dw[:, part])
+        if dx is not None:
+            np.matmul(w.T[part], grad.T, out=dx[part])
+
+    _share(work, w.shape[1], 2 * dw.size * len(grad))
+    return None if dx is None else dx.T.reshape(x.shape), dw, grad.sum(axis=0) if has_bias else None
+
+
+def _share(work: Callable[[slice], None], columns: int, multiply_adds: int) -> None:
+    """Do the columns of a product in pieces, cut by shape alone; narrow ones would be slow."""
+    pieces = max(1, min(multiply_adds // _WORK, columns // _NARROW))
+    with one_blas_thread:
+        run(work, cut(columns, -(-columns // pieces)))

@@ -12,7 +12,8 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_pair
-from ._mask import kept_unless, select
+from ._mask import kept_unless, remove, select
+from ._threads import run
 from ._window import Pads, offsets, output_size
 
 __all__ = ["MaxPool2dCache", "max_pool2d_backward", "max_pool2d_forward", "pool_options"]
@@ -86,10 +87,15 @@ def max_pool2d_forward(
     oh, ow = output_size((h, w), *options, ceil_mode=ceil_mode)
     out = _layout.empty((n, c, oh, ow), x.dtype)
     source, target = _layout.block(x), _layout.block(out)
-    target.fill(-np.inf)
-    for _, _, rows, cols, in_rows, in_cols in offsets((h, w), *options, (oh, ow)):
-        view = target[rows, :, cols]
-        np.maximum(view, source[in_rows, :, in_cols], out=view)
+
+    def work(piece: _Piece) -> None:
+        part, result = source[piece.inputs], target[piece.windows]
+        result.fill(-np.inf)
+        for _, _, rows, cols, in_rows, in_cols in offsets((len(part), w), *piece.options, (len(result), ow)):
+            view = result[rows, :, cols]
+            np.maximum(view, part[in_rows, :, in_cols], out=view)
+
+    run(work, _pieces(h, oh, options, x.nbytes))
     return out, MaxPool2dCache(x, out, options)
 
 
@@ -110,24 +116,56 @@ def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
     x, out, options = cache
     check_grad(grad_output, out.shape, x.dtype)
     dx = _layout.empty(x.shape, x.dtype)
+    (_, _, h, w), (_, _, oh, ow) = x.shape, out.shape
     source, winner, grad, target = (_layout.block(a) for a in (x, out, grad_output, dx))
-    size, count = (x.shape[2], x.shape[3]), (out.shape[2], out.shape[3])
     overlapping = any(
         s < d * (k - 1) + 1 for k, s, d in zip(options.kernel, options.stride, options.dilation, strict=True)
     )
-    if overlapping or not _tiles(size, options, count):
-        target.fill(0)
-    unclaimed = np.full(winner.shape, -1, np.int8)
-    for _, _, rows, cols, in_rows, in_cols in offsets(size, *options, count):
-        # "not less" rather than "equal": a window whose maximum is NaN passes its gradient on as well
-        hit = kept_unless(np.less(source[in_rows, :, in_cols], winner[rows, :, cols]))
-        hit &= unclaimed[rows, :, cols]
-        unclaimed[rows, :, cols] ^= hit
-        if overlapping:
-            target[in_rows, :, in_cols] += select(grad[rows, :, cols], hit)
-        else:
-            select(grad[rows, :, cols], hit, out=target[in_rows, :, in_cols])
+    tiled = not overlapping and _tiles((h, w), options, (oh, ow))
+
+    def work(piece: _Piece) -> None:
+        part, best, result = source[piece.inputs], winner[piece.windows], target[piece.inputs]
+        left = grad[piece.windows].copy()  # what no pixel has taken yet; of equal ones the first takes it
+        if not tiled:
+            result.fill(0)
+        meetings = list(offsets((len(part), w), *piece.options, (len(best), ow)))
+        for number, (_, _, rows, cols, in_rows, in_cols) in enumerate(meetings):
+            view, there = result[in_rows, :, in_cols], left[rows, :, cols]
+            if tiled and number == len(meetings) - 1:
+                view[...] = there
+                break
+            # "not less" rather than "equal": a window whose maximum is NaN passes its gradient on as well
+            mask = kept_unless(np.less(part[in_rows, :, in_cols], best[rows, :, cols]))
+            taken = select(there, mask, np.empty(mask.shape, left.dtype) if overlapping else view)
+            remove(there, taken)
+            if overlapping:
+                view += taken
+
+    # rows of windows that overlap add to the same pixels: one thread's work
+    run(work, _pieces(h, oh, options, 0 if overlapping else x.nbytes))
     return dx
+
+
+class _Piece(NamedTuple):
+    """Some rows of windows, the input rows from which they and no others read, and the options between the two."""
+
+    windows: slice
+    inputs: slice
+    options: PoolOptions
+
+
+def _pieces(height: int, count: int, options: PoolOptions, nbytes: int) -> list[_Piece]:
+    """Cut ``count`` rows of windows over ``height`` rows of pixels of ``nbytes`` altogether."""
+    (kernel, _), (stride, _), ((top, bottom), sides), (dilation, _) = options
+    reach = max(stride, dilation * (kernel - 1) + 1)
+    pieces = []
+    for windows in _layout.parts(count, nbytes):
+        first = windows.start * stride - top
+        begin = 0 if windows.start == 0 else max(0, first)
+        end = height if windows.stop == count else max(0, min(height, (windows.stop - 1) * stride - top + reach))
+        moved = options._replace(pads=((begin - first, bottom), sides))
+        pieces.append(_Piece(windows, slice(begin, end), moved))
+    return pieces
 
 
 def _tiles(size: tuple[int, int], options: PoolOptions, count: tuple[int, int]) -> bool:

@@ -1,4 +1,8 @@
-"""Optimizer: parameter groups and state, the base of every update rule."""
+"""Optimizer: parameter groups and state, the base of every update rule.
+
+A rule is elementwise: what happens to one number of a parameter depends on that number, its gradient and what is
+remembered of it. So the base can cut large parameters into pieces that fit the cache, and share them among threads.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from ..functional._checks import Array
+from ..functional._layout import pieces
+from ..functional._threads import run
 from ..nn.parameter import Parameter
 
 __all__ = ["Optimizer"]
 
+# Bytes of the parameter in a piece of work: with its gradient and slots it fits a core's second-level cache.
+_PIECE = 2**18
+
 
 class Optimizer:
-    """Base class. A subclass gives its defaults to ``__init__`` and writes `check_group` and `update`.
+    """Base class. A subclass gives its defaults to ``__init__`` and writes `check_group`, `slots` and `update`.
 
     Args:
         params: Parameters, as ``model.params()`` gives them; or dicts, each a group with its own options:
@@ -23,7 +33,7 @@ class Optimizer:
 
     Attributes:
         param_groups: a list of dicts: "params", a list, and the options. Schedules change "lr" in here.
-        state: what the rule remembers of each parameter, a dict of arrays and numbers.
+        state: what the rule remembers of each parameter, a dict: "step", the number of updates, and its slots.
 
     Raises:
         ValueError: there are no parameters, one comes twice, or an option is out of range.
@@ -75,8 +85,19 @@ class Optimizer:
         """Raise ValueError or TypeError if an option of a group is wrong."""
         raise NotImplementedError(f"{type(self).__name__} does not define check_group()")
 
-    def update(self, parameter: Parameter, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Change one parameter in place along its gradient; remember in ``state`` what the rule needs."""
+    def slots(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """Return the names of the arrays of the parameter's shape that the rule remembers; they begin as zeros."""
+        return ()
+
+    def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
+        """Change some numbers of a parameter in place along their gradient, and their slots.
+
+        Args:
+            data, grad: numbers of the parameter and their gradient; ``grad`` must be left as it is.
+            slots: what is remembered of them, by name; to be changed in place.
+            group: the options.
+            step: the number of this update, from 1.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def step(self) -> None:
@@ -95,7 +116,21 @@ class Optimizer:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.requires_grad:
-                    self.update(parameter, parameter.grad, self.state.setdefault(parameter, {}), group)
+                    self._update(parameter, parameter.grad, group)
+
+    def _update(self, parameter: Parameter, grad: Array, group: dict[str, Any]) -> None:
+        state, data, names = self.state.setdefault(parameter, {}), parameter.data, self.slots(group)
+        # a state of PyTorch's SGD has a momentum buffer, but no count
+        step = state["step"] = int(state.get("step", len(state) > 0)) + 1
+        for name in names:
+            slot = state.get(name)  # the model may have been converted in between
+            state[name] = np.zeros_like(data) if slot is None else slot.astype(data.dtype, copy=False)
+
+        def work(piece: tuple[Array, ...]) -> None:
+            numbers, gradient, *arrays = piece
+            self.update(numbers, gradient, dict(zip(names, arrays, strict=True)), group, step)
+
+        run(work, pieces(data, grad, *(state[name] for name in names), size=_PIECE))
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters: `grad` becomes None."""

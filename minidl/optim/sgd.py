@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from ..functional._checks import Array, check_flag, check_number
-from ..functional._memory import empty
 from ..nn.parameter import Parameter
 from .optimizer import Optimizer
 
@@ -62,32 +59,19 @@ class SGD(Optimizer):
                 f"{group['dampening']}"
             )
 
-    def update(self, parameter: Parameter, grad: Array, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Apply the rule to one parameter."""
+    def slots(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """The velocity, if there is momentum."""
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
+        """Apply the rule."""
         # Python floats: a NumPy float64 scalar would turn float32 arrays into float64.
         lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
-        step = grad
         if decay:
-            step = _scaled(parameter.data, decay)
-            step += grad
+            grad = decay * data + grad
         if momentum:
-            velocity = state.get("momentum_buffer")
-            if velocity is None:
-                velocity = step.copy()
-            else:
-                velocity = velocity.astype(step.dtype, copy=False)  # the model may have been converted in between
-                velocity *= momentum
-                velocity += _scaled(step, 1 - float(group["dampening"])) if group["dampening"] else step
-            state["momentum_buffer"] = velocity
-            if group["nesterov"]:
-                ahead = _scaled(velocity, momentum)
-                ahead += step
-                step = ahead
-            else:
-                step = velocity
-        parameter.data -= _scaled(step, lr)
-
-
-def _scaled(array: Array, factor: float) -> Array:
-    """Return factor * array, in recycled memory."""
-    return np.multiply(array, factor, out=empty(array.shape, array.dtype))
+            velocity = slots["momentum_buffer"]
+            velocity *= momentum
+            velocity += (1 - float(group["dampening"])) * grad if group["dampening"] and step > 1 else grad
+            grad = grad + momentum * velocity if group["nesterov"] else velocity
+        data -= lr * grad

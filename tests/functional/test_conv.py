@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import functional as f
-from minidl.functional import reference
+from minidl.functional import _correlation, reference
 
 # (N, C, H, W), F, kernel, stride, padding, dilation, groups: one trouble each
 SHAPES = {
@@ -22,8 +22,17 @@ SHAPES = {
     "dilation": ((2, 2, 7, 6), 2, (3, 2), (1, 1), (2, 1), (2, 3), 1),
     "dilation and stride": ((1, 2, 8, 7), 2, (2, 3), (3, 2), (1, 0), (3, 2), 1),
     "groups": ((2, 4, 4, 5), 6, (2, 3), (1, 2), (1, 1), (1, 1), 2),
+    "rows in one call": ((1, 9, 12, 4), 2, (3, 3), (1, 1), (1, 1), (1, 1), 1),
+    "many": ((3, 9, 6, 5), 4, (3, 2), (2, 1), (1, 2), (1, 2), 1),
+    "pointwise": ((2, 9, 3, 4), 5, (1, 1), (1, 1), (0, 0), (1, 1), 1),
     "depthwise": ((2, 3, 4, 4), 6, (3, 3), (1, 1), (1, 1), (1, 1), 3),
 }
+
+
+@pytest.fixture(params=["lowered rows", "row products"])
+def method(request, monkeypatch):
+    """Both methods of the engine, whatever the number of channels."""
+    monkeypatch.setattr(_correlation, "_FEW_CHANNELS", 1 if request.param == "row products" else 1000)
 
 
 def run(module, shape, n_filters, kernel, stride, padding, dilation, groups, dtype=np.float64, arrange=np.asarray):
@@ -37,12 +46,14 @@ def run(module, shape, n_filters, kernel, stride, padding, dilation, groups, dty
 
 
 @pytest.mark.parametrize("case", list(SHAPES.values()), ids=list(SHAPES))
+@pytest.mark.usefixtures("method")
 def test_within_1e_10_of_the_direct_loops(case):
     for fast, slow, name in zip(run(f, *case), run(reference, *case), ("out", "dx", "dw", "db"), strict=True):
         assert_close(fast, slow, 1e-10, name)
 
 
 @pytest.mark.parametrize("case", list(SHAPES.values()), ids=list(SHAPES))
+@pytest.mark.usefixtures("method")
 def test_float32_stays_float32_and_close(case):
     for single, double in zip(run(f, *case, dtype=np.float32), run(f, *case), strict=True):
         assert single.dtype == np.float32
@@ -55,7 +66,8 @@ def backwards(array):
 
 
 @pytest.mark.parametrize("arrange", [np.asfortranarray, backwards])
-@pytest.mark.parametrize("case", [SHAPES["stride < kernel"], SHAPES["groups"], SHAPES["odd padding"]])
+@pytest.mark.parametrize("case", [SHAPES["stride < kernel"], SHAPES["groups"], SHAPES["odd padding"], SHAPES["many"]])
+@pytest.mark.usefixtures("method")
 def test_memory_order_of_the_arguments_does_not_matter(case, arrange):
     for ordered, plain in zip(run(f, *case, arrange=arrange), run(f, *case), strict=True):
         assert_close(ordered, plain, 1e-12)
@@ -108,7 +120,7 @@ pairs = st.tuples(small, small)
     padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
     dilation=pairs,
     groups=st.integers(1, 2),
-    channels=small,
+    channels=st.sampled_from([1, 2, 9]),
     filters=small,
     batch=small,
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minidl import nn
-from minidl.functional import _memory, conv
+from minidl.functional import _correlation, _memory, conv
 from minidl.functional._memory import empty, held, release
 
 F4 = np.dtype(np.float32)
@@ -108,18 +108,18 @@ def test_threads_get_memory_of_their_own():
 
 
 @pytest.mark.parametrize("workspace", [1, 3000, 20_000])
-@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2), (3, 2)])
-def test_the_size_of_the_workspace_does_not_change_the_result(workspace, stride, dilation, monkeypatch):
+@pytest.mark.parametrize(("stride", "dilation", "groups"), [(1, 1, 1), (2, 1, 2), (1, 2, 2), (3, 2, 2)])
+def test_the_size_of_the_workspace_does_not_change_the_result(workspace, stride, dilation, groups, monkeypatch):
     rng = np.random.default_rng(0)
-    x, w = rng.standard_normal((5, 4, 11, 10)), rng.standard_normal((6, 2, 3, 3))
-    options = {"stride": stride, "padding": 2, "dilation": dilation, "groups": 2}
+    x, w = rng.standard_normal((5, 16, 11, 10)), rng.standard_normal((6, 16 // groups, 3, 3))
+    options = {"stride": stride, "padding": 2, "dilation": dilation, "groups": groups}
 
     def run():
         out, cache = conv.conv2d_forward(x, w, **options)
         return [out, *conv.conv2d_backward(np.cos(out), cache)[:2]]
 
     expected = run()
-    monkeypatch.setattr(conv, "WORKSPACE", workspace)
+    monkeypatch.setattr(_correlation, "WORKSPACE", workspace)
     for piecewise, whole in zip(run(), expected, strict=True):
         np.testing.assert_allclose(piecewise, whole, rtol=1e-11, atol=1e-11)
 
@@ -134,7 +134,7 @@ def test_a_large_batch_needs_no_more_than_the_workspace_beyond_its_output(monkey
         return array
 
     monkeypatch.setattr(_memory, "empty", counting)
-    monkeypatch.setattr(conv, "WORKSPACE", 2**20)
+    monkeypatch.setattr(_correlation, "WORKSPACE", 2**20)
     x, w = np.zeros((2000, 8, 12, 12), np.float32), np.zeros((8, 8, 3, 3), np.float32)
     out, cache = conv.conv2d_forward(x, w)
     assert sorted(taken)[-1] == out.nbytes

@@ -1,0 +1,230 @@
+"""Threads: how many, and how the pieces of one operation are shared among them.
+
+The arithmetic cuts its work into pieces that fit a core's cache, and `run` shares the pieces among threads: products,
+copies and elementwise passes alike. Products stand inside ``with one_blas_thread``: BLAS's own threads wait for work by
+spinning, on the cores that the pieces need.
+
+Results do not depend on the number of threads: pieces are cut by shape alone, and what is summed over pieces is
+summed in their order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from ._checks import check_int
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+__all__ = [
+    "available_cpus",
+    "blas_threads",
+    "cpu_quota",
+    "cut",
+    "get_num_threads",
+    "one_blas_thread",
+    "run",
+    "set_num_threads",
+]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class _Blas(NamedTuple):
+    """OpenBLAS's own two functions."""
+
+    get: Callable[[], int]
+    set: Callable[[int], None]
+
+
+class _State:
+    """What the process has: the number of threads, the pool, and how many are inside `one_blas_thread`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.threads: int | None = None
+        self.pool: ThreadPoolExecutor | None = None
+        self.inside = 0
+        self.outside_blas = 1
+
+    def after_fork(self) -> None:
+        """A forked child has none of its parent's threads, and its locks may be held by them."""
+        self.lock = threading.Lock()
+        self.pool = None
+        self.inside = 0
+
+
+_state = _State()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_state.after_fork)
+
+
+def set_num_threads(n: int) -> None:
+    """Let minidl use n threads from now on; results are the same for every n.
+
+    Only minidl's own operations are concerned: NumPy's BLAS outside of them keeps its setting.
+
+    Args:
+        n: number of threads, at least 1.
+
+    Raises:
+        TypeError, ValueError: n is not an integer of at least 1.
+    """
+    n = check_int("set_num_threads", "n", n)
+    with _state.lock:
+        _state.threads = n
+        _state.pool = None  # its threads end when nobody is using it any more
+
+
+def get_num_threads() -> int:
+    """Return how many threads minidl uses.
+
+    Unless `set_num_threads` was called: as many as NumPy's BLAS has been given (OPENBLAS_NUM_THREADS and the like are
+    respected), but not more than the CPUs that this process may use, whether its affinity or its container's quota
+    limits them. One, if NumPy was built with a BLAS whose threads cannot be held back (anything but OpenBLAS).
+    """
+    if _state.threads is None:
+        _state.threads = min(blas_threads() or 1, available_cpus())
+    return _state.threads
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use: its affinity, or a container's quota (rounded up) if that is less."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return usable if quota is None else max(1, min(usable, math.ceil(quota)))
+
+
+def cpu_quota(group: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Return how many CPUs' time the container may use, from its control group (version 2 or 1); None if unlimited."""
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text().split()[:2]
+        else:
+            quota = (group / "cpu/cpu.cfs_quota_us").read_text()
+            period = (group / "cpu/cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no control groups here, or "max": no limit
+        return None
+
+
+def blas_threads() -> int | None:
+    """Return how many threads NumPy's BLAS uses outside of minidl; None if it is not OpenBLAS."""
+    blas = _blas()
+    return None if blas is None else (_state.outside_blas if _state.inside else blas.get())
+
+
+@cache
+def _blas() -> _Blas | None:
+    """Find the OpenBLAS that NumPy is linked with: its symbols carry a prefix and a suffix that vary."""
+    core = "numpy._core" if "numpy._core" in sys.modules else "numpy.core"  # NumPy 1.26
+    linked = Path(str(sys.modules[f"{core}._multiarray_umath"].__file__))
+    beside = (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*")  # Windows looks in one file only
+    for path in (linked, *beside):
+        try:
+            library = ctypes.CDLL(str(path))
+        except OSError:  # not a library that can be loaded: not the one NumPy uses
+            continue
+        for prefix in ("scipy_openblas", "openblas"):
+            for suffix in ("64_", "", "_64"):
+                if hasattr(library, f"{prefix}_set_num_threads{suffix}"):
+                    return _Blas(
+                        getattr(library, f"{prefix}_get_num_threads{suffix}"),
+                        getattr(library, f"{prefix}_set_num_threads{suffix}"),
+                    )
+    return None
+
+
+def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Result]:
+    """Call ``function`` on every piece, several at a time; return the results in the order of the pieces.
+
+    The pieces must not write to the same memory. The calling thread works along. The first error is raised once no
+    piece is being worked on any more.
+    """
+    if len(pieces) == 1 or get_num_threads() == 1:
+        return [function(piece) for piece in pieces]
+    results: list[Any] = [None] * len(pieces)
+    left = list(range(len(pieces)))[::-1]
+
+    def work() -> None:
+        while left:
+            try:
+                index = left.pop()
+            except IndexError:  # another thread was quicker
+                return
+            try:
+                results[index] = function(pieces[index])
+            except BaseException:
+                left.clear()
+                raise
+
+    pool = _pool()
+    # a copy of the context each: np.errstate of the caller holds in the other threads too
+    helpers: list[Future[None]] = [
+        pool.submit(copy_context().run, work) for _ in range(min(get_num_threads(), len(pieces)) - 1)
+    ]
+    try:
+        work()
+    finally:
+        errors = [helper.exception() for helper in helpers if not helper.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
+    return results
+
+
+def _pool() -> ThreadPoolExecutor:
+    with _state.lock:
+        if _state.pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - `import minidl` stays quick
+
+            _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="minidl")
+        return _state.pool
+
+
+class _OneBlasThread:
+    """Holds BLAS to one thread; what it had before is put back when the last one leaves."""
+
+    def __enter__(self) -> None:
+        blas = _blas()
+        if blas is not None:
+            with _state.lock:
+                if _state.inside == 0:
+                    _state.outside_blas = blas.get()
+                    if _state.outside_blas > 1:
+                        blas.set(1)
+                _state.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        blas = _blas()
+        if blas is not None:
+            with _state.lock:
+                _state.inside -= 1
+                if _state.inside == 0 and _state.outside_blas > 1:
+                    blas.set(_state.outside_blas)
+
+
+one_blas_thread = _OneBlasThread()
+
+
+def cut(count: int, size: int) -> list[slice]:
+    """Cut ``range(count)`` into slices of at most ``size``, as even as can be; at least one."""
+    if size >= count:
+        return [slice(0, count)]
+    parts = -(-count // max(1, size))
+    bounds = [count * part // parts for part in range(parts + 1)]
+    return [slice(begin, end) for begin, end in pairwise(bounds)]

@@ -1,0 +1,182 @@
+"""Threads: the same result for every number of them, errors that come through, BLAS left as it was."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import nn, optim
+from minidl.functional import _threads
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    before = _threads._state.threads
+    yield
+    _threads._state.threads = before
+
+
+def train(threads, dtype=np.float32):
+    """Three steps of a net whose every layer is cut into several pieces; all it leads to."""
+    minidl.set_num_threads(threads)
+    minidl.manual_seed(0)
+    model = nn.Sequential(
+        *(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 32, 3, stride=2), nn.Dropout(0.3), nn.Flatten(), nn.Linear(1568, 256), nn.Linear(256, 10)),
+    ).astype(dtype)
+    loss_fn, optimizer = nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.05, momentum=0.9)
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((64, 3, 32, 32)).astype(dtype), rng.integers(0, 10, 64)
+    results = []
+    for _ in range(3):
+        optimizer.zero_grad()
+        results.append(loss_fn(model(x), labels))
+        results.append(model.backward(loss_fn.backward()))
+        optimizer.step()
+    return [*results, *model.state_dict().values()]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_same_bits_for_every_number_of_threads(dtype, monkeypatch):
+    shared = []
+    original = _threads._pool
+    monkeypatch.setattr(_threads, "_pool", lambda: (shared.append(1), original())[1])
+    alone = train(1, dtype)
+    assert not shared
+    for threads in (2, 3):
+        for one, many in zip(alone, train(threads, dtype), strict=True):
+            np.testing.assert_array_equal(one, many)
+    assert shared
+
+
+def test_the_pieces_cover_everything_once():
+    for count, size in ((10, 3), (7, 7), (1, 5), (0, 4), (12, 0), (5, 1)):
+        parts = _threads.cut(count, size)
+        assert [n for part in parts for n in range(count)[part]] == list(range(count))
+        assert all(part.stop - part.start <= max(1, size) for part in parts)
+
+
+def test_results_come_in_the_order_of_the_pieces():
+    minidl.set_num_threads(4)
+    assert _threads.run(lambda n: n * n, list(range(50))) == [n * n for n in range(50)]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("failing", [0, 5, 19])
+def test_an_error_in_any_piece_comes_through(threads, failing):
+    minidl.set_num_threads(threads)
+
+    def work(n):
+        if n == failing:
+            raise KeyError("this piece")
+        return n
+
+    with pytest.raises(KeyError, match="this piece"):
+        _threads.run(work, list(range(20)))
+    assert _threads.run(lambda n: n, [1, 2, 3]) == [1, 2, 3]
+
+
+def test_the_callers_errstate_holds_in_all_threads():
+    minidl.set_num_threads(3)
+    barrier = threading.Barrier(3, timeout=10)
+
+    def work(n):
+        if n < 3:
+            barrier.wait()  # three threads are at work
+        np.float32(1) / np.zeros(4, np.float32)
+
+    if np.__version__ >= "2":  # before, NumPy kept it by thread
+        with np.errstate(divide="ignore"):
+            _threads.run(work, list(range(12)))
+    with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
+        _threads.run(work, list(range(3, 12)))
+
+
+def test_blas_has_its_threads_back_afterwards():
+    before = _threads.blas_threads()
+    train(2)
+    assert _threads.blas_threads() == before
+    if before is None:
+        return
+    with _threads.one_blas_thread:
+        assert _threads._blas().get() == 1
+        assert _threads.blas_threads() == before
+        with pytest.raises(KeyError), _threads.one_blas_thread:
+            raise KeyError
+        assert _threads._blas().get() == 1
+    assert _threads._blas().get() == before
+
+
+def test_several_threads_of_the_users_can_use_it_at_once():
+    minidl.set_num_threads(2)
+    expected, results = train(2), {}
+    users = [threading.Thread(target=lambda n=n: results.update({n: predict()})) for n in range(4)]
+
+    def predict():
+        layer = nn.Conv2d(16, 32, 3, rng=np.random.default_rng(1))
+        return layer(np.ones((32, 16, 20, 20), np.float32))
+
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    for n in range(4):
+        np.testing.assert_array_equal(results[n], results[0])
+    assert len(expected) > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_can_go_on():
+    code = (
+        "import os, numpy as np, minidl; from minidl import nn; minidl.set_num_threads(2); "
+        "layer = nn.Conv2d(16, 32, 3); x = np.ones((64, 16, 32, 32), np.float32); a = layer(x); pid = os.fork(); "
+        "b = layer(x); ok = bool((a == b).all()); pid or os._exit(0 if ok else 1); print(os.waitpid(pid, 0)[1], ok)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.strip() == "0 True"
+
+
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), ("2", TypeError)])
+def test_a_wrong_number_of_threads_is_refused(value, error):
+    before = minidl.get_num_threads()
+    with pytest.raises(error, match="set_num_threads: n must be"):
+        minidl.set_num_threads(value)
+    assert minidl.get_num_threads() == before
+
+
+def test_the_default_respects_blas_affinity_and_quota(monkeypatch):
+    for blas, usable, quota, expected in (
+        (8, 4, None, 4),
+        (8, 4, 1.5, 2),
+        (1, 4, None, 1),
+        (8, 4, 0.2, 1),
+        (None, 4, None, 1),
+    ):
+        monkeypatch.setattr(_threads, "blas_threads", lambda blas=blas: blas)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=usable: set(range(n)), raising=False)
+        monkeypatch.setattr(_threads, "cpu_quota", lambda quota=quota: quota)
+        _threads._state.threads = None
+        assert minidl.get_num_threads() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "quota"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_containers_quota_is_read(files, quota, tmp_path):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert _threads.cpu_quota(tmp_path) == quota
