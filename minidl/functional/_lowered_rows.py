@@ -15,9 +15,8 @@ What output row ``r`` needs are the rows r*SH + (0..KH-1)*DH. When DH is 1 they 
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from . import _memory
+from . import _layout, _memory
 from ._checks import Array
 from ._threads import cut
 from ._window import Geometry, span
@@ -115,10 +114,9 @@ def _lower(x: Array, shape: tuple[int, ...], geometry: Geometry, out: Array) -> 
         middle[:, :, :, columns] = source[:, :, :, in_cols]
         middle[:, :, :, columns.stop :] = 0
     group_step, row_step = rows.strides[:2]
-    windows = as_strided(
+    windows = _layout.windows(
         rows,
         (groups, oh, kh, c * kw, ow * n),
         (group_step, sh * row_step, dh * row_step, ow * n * rows.itemsize, rows.itemsize),
-        writeable=False,
     )
     return windows.reshape(groups, oh, kh * c * kw, ow * n)

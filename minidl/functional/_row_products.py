@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from . import _memory
+from . import _layout, _memory
 from ._checks import Array
 from ._lowered_rows import sum_of_filters
 from ._window import Geometry, span
@@ -127,12 +126,7 @@ def _calls(x: Array, kh: int, geometry: Geometry, out: Array) -> Iterator[tuple[
     """
     (height, c, w, n), oh, stride, top = x.shape, len(out), geometry.stride[0], geometry.before[0]
     matrix = x.reshape(height * c, w * n)
-    windows = as_strided(
-        matrix,
-        (max(0, height - kh + 1), kh * c, w * n),
-        (x.strides[0], *matrix.strides),
-        writeable=False,
-    )
+    windows = _layout.windows(matrix, (max(0, height - kh + 1), kh * c, w * n), (x.strides[0], *matrix.strides))
     row = 0
     while row < oh:
         first = row * stride - top

@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from functools import cache
@@ -157,34 +158,41 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
     """
     if len(pieces) == 1 or get_num_threads() == 1:
         return [function(piece) for piece in pieces]
+    threads = min(get_num_threads(), len(pieces))
     results: list[Any] = [None] * len(pieces)
-    left = list(range(len(pieces)))[::-1]
+    # neighbouring pieces to one thread, the same ones in the next layer: they are in its core's cache
+    left = [deque(range(part.start, part.stop)) for part in cut(len(pieces), -(-len(pieces) // threads))]
 
-    def work() -> None:
-        while left:
-            try:
-                index = left.pop()
-            except IndexError:  # another thread was quicker
-                return
+    def work(own: int) -> None:
+        while (index := _next(left, own)) is not None:
             try:
                 results[index] = function(pieces[index])
             except BaseException:
-                left.clear()
+                for queue in left:
+                    queue.clear()
                 raise
 
     pool = _pool()
     # a copy of the context each: np.errstate of the caller holds in the other threads too
-    helpers: list[Future[None]] = [
-        pool.submit(copy_context().run, work) for _ in range(min(get_num_threads(), len(pieces)) - 1)
-    ]
+    helpers: list[Future[None]] = [pool.submit(copy_context().run, work, n) for n in range(1, len(left))]
     try:
-        work()
+        work(0)
     finally:
         errors = [helper.exception() for helper in helpers if not helper.cancel()]
     for error in errors:
         if error is not None:
             raise error
     return results
+
+
+def _next(left: list[deque[int]], own: int) -> int | None:
+    """Take the next piece of one's own, or the last of another's; None when there are none."""
+    for queue, take in ((left[own], deque.popleft), *((other, deque.pop) for other in left)):
+        try:
+            return take(queue)
+        except IndexError:  # empty, or another thread was quicker
+            continue
+    return None
 
 
 def _pool() -> ThreadPoolExecutor:

@@ -34,15 +34,9 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
     check_float(x)
-    out, dropped = _layout.empty_like(x), _layout.empty_like(x, np.dtype(bool))
-
-    def work(piece: tuple[Array, ...]) -> None:
-        values, rectified, mask = piece
-        np.maximum(values, 0, out=rectified)
-        kept_unless(np.less_equal(values, 0, out=mask))
-
-    run(work, _layout.pieces(x, out, dropped))
-    return out, dropped.view(np.int8)
+    out = _layout.empty_like(x)
+    run(lambda piece: np.maximum(piece[0], 0, out=piece[1]), _layout.pieces(x, out))
+    return out, out
 
 
 def relu_backward(grad_output: Array, cache: Array) -> Array:
@@ -61,7 +55,12 @@ def relu_backward(grad_output: Array, cache: Array) -> Array:
     check_float(grad_output, "grad_output")
     check_grad(grad_output, cache.shape, grad_output.dtype)
     dx = _layout.empty_like(grad_output)
-    run(lambda piece: select(*piece), _layout.pieces(grad_output, cache, dx))
+
+    def work(piece: tuple[Array, ...]) -> None:
+        grad, out, result = piece
+        select(grad, kept_unless(np.less_equal(out, 0)), result)
+
+    run(work, _layout.pieces(grad_output, cache, dx))
     return dx
 
 

@@ -45,8 +45,8 @@ def flatten_forward(x: Array, start_dim: int = 1, end_dim: int = -1) -> tuple[Ar
     if x.flags.c_contiguous or shape[0] != x.shape[0]:
         return x.reshape(shape), (x.shape, shape)
     # Copy with the batch innermost, as image batches lie in memory: runs of N, not single elements.
-    batch_last = np.ascontiguousarray(np.moveaxis(x, 0, -1))
-    return np.moveaxis(batch_last.reshape(*shape[1:], shape[0]), -1, 0), (x.shape, shape)
+    batch_last = np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0)).reshape(*shape[1:], shape[0])
+    return batch_last.transpose(-1, *range(len(shape) - 1)), (x.shape, shape)
 
 
 def flatten_backward(grad_output: Array, cache: FlattenCache) -> Array:
