@@ -122,7 +122,8 @@ def test_every_public_name_is_documented(module, name):
         return
     doc = inspect.getdoc(value)
     assert doc, f"{module}.{name} has no docstring"
-    parameters = [p for p in inspect.signature(value).parameters if p not in ("self", "args", "kwargs")]
+    named = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    parameters = [n for n, p in inspect.signature(value).parameters.items() if n != "self" and p.kind in named]
     described = doc
     missing = [p for p in parameters if p not in described]
     assert not missing, f"{module}.{name} does not describe {missing}"

@@ -1,35 +1,20 @@
 """Layers, containers and losses: state on top of `minidl.functional`. Names and defaults are PyTorch's."""
 
-from . import init
-from .activation import ReLU
-from .container import Sequential
-from .conv import Conv2d
-from .dropout import Dropout
-from .grad_mode import is_grad_enabled, no_grad
-from .linear import Identity, Linear
-from .loss import CrossEntropyLoss, Loss, MSELoss
-from .module import Module
-from .parameter import Parameter
-from .pooling import MaxPool2d
-from .shape import Flatten
-from .summary import Summary
+from . import init as init
+from .activation import *
+from .container import *
+from .conv import *
+from .dropout import *
+from .grad_mode import is_grad_enabled as is_grad_enabled
+from .grad_mode import no_grad as no_grad
+from .linear import Identity as Identity
+from .linear import Linear as Linear
+from .loss import *
+from .module import Module as Module
+from .parameter import Parameter as Parameter
+from .pooling import *
+from .shape import *
+from .summary import Summary as Summary
 
-__all__ = [
-    "Conv2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Flatten",
-    "Identity",
-    "Linear",
-    "Loss",
-    "MSELoss",
-    "MaxPool2d",
-    "Module",
-    "Parameter",
-    "ReLU",
-    "Sequential",
-    "Summary",
-    "init",
-    "is_grad_enabled",
-    "no_grad",
-]
+__all__ = ["init", "is_grad_enabled", "no_grad"]
+__all__ += [name for name in globals() if name[0].isupper()]

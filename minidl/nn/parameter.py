@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from ..functional._checks import Array, check_float
 from ..functional._memory import empty
 
-__all__ = ["Parameter"]
+__all__ = ["Parameter", "filled"]
 
 
 class Parameter:
@@ -66,3 +66,8 @@ class Parameter:
     def __repr__(self) -> str:
         frozen = "" if self.requires_grad else ", requires_grad=False"
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype}{frozen})"
+
+
+def filled(shape: int | tuple[int, ...], value: float, dtype: DTypeLike | None) -> Parameter:
+    """Return a Parameter of equal numbers; a dtype of None is float32."""
+    return Parameter(np.full(shape, value, np.float32 if dtype is None else dtype))
