@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-SHAPES = {"lenet5": (1, 28, 28), "mnist_cnn": (1, 28, 28), "small_vgg": (3, 32, 32)}
+SHAPES = {"lenet5": (1, 28, 28), "mnist_cnn": (1, 28, 28), "small_vgg": (3, 32, 32), "vgg_bn": (3, 32, 32)}
 
 
 def build(name: str, nn: Any) -> Any:
@@ -33,3 +33,10 @@ def _small_vgg(nn: Any) -> list[Any]:
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
         layers += [nn.Conv2d(outputs, outputs, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
     return [*layers, nn.Flatten(), nn.Linear(4096, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, 10)]
+
+
+def _vgg_bn(nn: Any) -> list[Any]:
+    layers = []
+    for inputs, outputs, stride in ((3, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1)):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+    return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]

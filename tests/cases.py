@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from case import F4, Case
 from cases_activation import ACTIVATIONS
+from cases_normalization import NORMALIZATIONS
+from cases_pooling import POOLINGS
 
 
 def _conv(*args: Any, shape: tuple[int, ...], **options: Any) -> Case:
@@ -292,6 +294,8 @@ CASES = [
     Case("MSELoss", (), {"reduction": "sum"}, (2, 3, 4), "values"),
     Case("MSELoss", (), {"reduction": "none"}, (3, 2), "values"),
     *ACTIVATIONS,
+    *NORMALIZATIONS,
+    *POOLINGS,
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.

@@ -11,6 +11,7 @@ from .dropout import *
 from .im2col import *
 from .linear import *
 from .loss import *
+from .normalization import *
 from .pooling import *
 from .shape import *
 

@@ -25,6 +25,7 @@ __all__ = [
     "check_number",
     "check_pair",
     "check_same_dtype",
+    "check_sequences",
 ]
 
 Array = NDArray[Any]
@@ -136,6 +137,16 @@ def check_images(x: Any, channels: int | None = None, fix: str = "") -> Array:
         if x.shape[3] == channels:
             hint = "; the channels seem to come last: use x.transpose(0, 3, 1, 2)"
         raise ValueError(f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape}){hint}")
+    return x  # type: ignore[no-any-return]
+
+
+def check_sequences(x: Any, channels: int | None = None) -> Array:
+    """Return ``x`` if it is a float (N, C, L) array with the expected number of channels."""
+    check_float(x)
+    if x.ndim != 3:
+        raise ValueError(f"expected a batch of shape (N, C, L), got {x.shape}")
+    if channels is not None and x.shape[1] != channels:
+        raise ValueError(f"expected {channels} input channels, got {x.shape[1]} (input shape {x.shape})")
     return x  # type: ignore[no-any-return]
 
 

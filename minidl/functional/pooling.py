@@ -1,22 +1,38 @@
-"""Max pooling in forward and backward pairs.
+"""Pooling in forward and backward pairs.
 
-Padding is never read (it counts as minus infinity), the first maximum in row-major order wins a tie, and
+In max pooling padding is never read (it counts as minus infinity), the first maximum in row-major order wins a tie, and
 where windows overlap their gradients add up.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import _layout
-from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_pair
+from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_int, check_pair, check_sequences
 from ._mask import kept_unless, remove, select
 from ._threads import run
 from ._window import Pads, offsets, output_size
 
-__all__ = ["MaxPool2dCache", "max_pool2d_backward", "max_pool2d_forward", "pool_options"]
+__all__ = [
+    "MaxPool2dCache",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
+    "adaptive_max_pool2d_backward",
+    "adaptive_max_pool2d_forward",
+    "avg_pool2d_backward",
+    "avg_pool2d_forward",
+    "lp_pool2d_backward",
+    "lp_pool2d_forward",
+    "max_pool1d_backward",
+    "max_pool1d_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
+    "pool_options",
+]
 
 
 class PoolOptions(NamedTuple):
@@ -174,3 +190,320 @@ def _tiles(size: tuple[int, int], options: PoolOptions, count: tuple[int, int]) 
         s == k and d == 1 and before == 0 and o * s >= n
         for n, k, s, (before, _), d, o in zip(size, *options, count, strict=True)
     )
+
+
+def max_pool1d_forward(
+    x: Array,
+    kernel_size: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+) -> tuple[Array, MaxPool2dCache]:
+    """Take the maximum of each window of a sequence: `max_pool2d_forward` on images of one row.
+
+    Args:
+        x: input (N, C, L), float32 or float64.
+        kernel_size, stride, padding, dilation, ceil_mode: as there, along L.
+
+    Returns:
+        out (N, C, OL) of x's dtype, and the cache for `max_pool1d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+    """
+    check_sequences(x)
+    out, cache = max_pool2d_forward(
+        x[:, :, None],
+        (1, kernel_size),
+        stride=(1, kernel_size if stride is None else stride),
+        padding=(0, padding),
+        dilation=(1, dilation),
+        ceil_mode=ceil_mode,
+    )
+    return out[:, :, 0], cache
+
+
+def max_pool1d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
+    """Gradient of `max_pool1d_forward`: each window's gradient goes to its first maximum.
+
+    Args:
+        grad_output: gradient of the output, (N, C, OL).
+        cache: from `max_pool1d_forward`.
+
+    Returns:
+        dx (N, C, L).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    check_grad(grad_output, (*cache.out.shape[:2], cache.out.shape[3]), cache.out.dtype)
+    return max_pool2d_backward(grad_output[:, :, None], cache)[:, :, 0]
+
+
+class AvgPool2dCache(NamedTuple):
+    """What `avg_pool2d_backward` needs: shapes, options, and by what each window was divided, (OH, 1, OW, 1)."""
+
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    options: PoolOptions
+    divisor: Array
+
+
+def avg_pool2d_forward(
+    x: Array,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[Array, AvgPool2dCache]:
+    """Take the mean of each window.
+
+    out[n, c, oh, ow] = sum over i, j of x_padded[n, c, oh*SH + i, ow*SW + j] / divisor; OH and OW as in max pooling.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64.
+        kernel_size, stride, padding, ceil_mode: as in `max_pool2d_forward`; padding counts as zeros.
+        count_include_pad: whether the divisor counts the padding; what ceil_mode lets hang over is never counted.
+        divisor_override: a divisor for all windows.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `avg_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    """
+    check_images(x)
+    options = pool_options("avg_pool2d", kernel_size, stride, padding, 1)
+    check_flag("avg_pool2d", "ceil_mode", ceil_mode)
+    check_flag("avg_pool2d", "count_include_pad", count_include_pad)
+    n, c, h, w = x.shape
+    oh, ow = output_size((h, w), *options, ceil_mode=ceil_mode)
+    if divisor_override is not None:
+        divisor = np.full((oh, 1, ow, 1), check_int("avg_pool2d", "divisor_override", divisor_override), x.dtype)
+    else:
+        rows = _counts(h, oh, options, 0, count_include_pad)
+        cols = _counts(w, ow, options, 1, count_include_pad)
+        divisor = (rows[:, None, None, None] * cols[None, None, :, None]).astype(x.dtype)
+    out = _layout.empty((n, c, oh, ow), x.dtype)
+    source, target = _layout.block(x), _layout.block(out)
+
+    def work(piece: _Piece) -> None:
+        part, result = source[piece.inputs], target[piece.windows]
+        result.fill(0)
+        for _, _, rows, cols, in_rows, in_cols in offsets((len(part), w), *piece.options, (len(result), ow)):
+            view = result[rows, :, cols]
+            view += part[in_rows, :, in_cols]
+        result /= divisor[piece.windows]
+
+    run(work, _pieces(h, oh, options, x.nbytes))
+    return out, AvgPool2dCache(x.shape, out.shape, options, divisor)
+
+
+def avg_pool2d_backward(grad_output: Array, cache: AvgPool2dCache) -> Array:
+    """Gradient of `avg_pool2d_forward`: each window's gradient, divided, goes to all of its pixels.
+
+    Args:
+        grad_output: gradient of the output, (N, C, OH, OW).
+        cache: from `avg_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    in_shape, out_shape, options, divisor = cache
+    check_grad(grad_output, out_shape, divisor.dtype)
+    dx = _layout.empty(in_shape, grad_output.dtype)
+    target, grad = _layout.block(dx), _layout.block(grad_output) / divisor
+    target.fill(0)
+    for _, _, rows, cols, in_rows, in_cols in offsets(in_shape[2:], *options, out_shape[2:]):  # type: ignore[arg-type]
+        target[in_rows, :, in_cols] += grad[rows, :, cols]
+    return dx
+
+
+def _counts(size: int, count: int, options: PoolOptions, axis: int, count_include_pad: bool) -> Array:
+    """Return how many numbers each window along an axis has."""
+    before, after = options.pads[axis]
+    first: Array = np.arange(count) * options.stride[axis] - before
+    last = np.minimum(first + options.kernel[axis], size + after)
+    return last - first if count_include_pad else np.minimum(last, size) - np.maximum(first, 0)
+
+
+def lp_pool2d_forward(
+    x: Array, norm_type: float, kernel_size: IntPair, *, stride: IntPair | None = None, ceil_mode: bool = False
+) -> tuple[Array, Any]:
+    """Take the p-norm of each window: out = (sum of x**p)**(1/p), p = norm_type.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64.
+        norm_type: p, not 0; 1 is the sum, infinity would be the maximum.
+        kernel_size, stride, ceil_mode: as in `avg_pool2d_forward`.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `lp_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
+    """
+    check_images(x)
+    kernel = pool_options("lp_pool2d", kernel_size, stride, 0, 1).kernel
+    mean, cache = avg_pool2d_forward(x**norm_type, kernel_size, stride=stride, ceil_mode=ceil_mode)
+    total = mean * (kernel[0] * kernel[1])  # a window that hangs over counts as a whole one, as in PyTorch
+    with np.errstate(invalid="ignore"):  # of a negative sum there is no root: NaN
+        out = total ** (1 / norm_type)
+    return out, (x, total, norm_type, kernel, cache)
+
+
+def lp_pool2d_backward(grad_output: Array, cache: Any) -> Array:
+    """Gradient of `lp_pool2d_forward`: dx = sum over windows of grad * total**(1/p - 1) * x**(p-1).
+
+    Args:
+        grad_output: gradient of the output, (N, C, OH, OW).
+        cache: from `lp_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    x, total, p, kernel, inner = cache
+    check_grad(grad_output, total.shape, total.dtype)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        outer = grad_output * total ** (1 / p - 1) * (kernel[0] * kernel[1])
+        return avg_pool2d_backward(outer, inner) * x ** (p - 1)  # type: ignore[no-any-return]
+
+
+def adaptive_avg_pool2d_forward(x: Array, output_size: IntPair | tuple[int | None, int | None]) -> tuple[Array, Any]:
+    """Take the mean of OH x OW windows that cover the image: out cell i has the rows floor(i*H/OH) to ceil((i+1)*H/OH).
+
+    Args:
+        x: input (N, C, H, W), float32 or float64.
+        output_size: an int, or (OH, OW); None keeps the input's size. (1, 1) is global average pooling.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `adaptive_avg_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
+    """
+    rows, cols = _adaptive_windows("adaptive_avg_pool2d", x, output_size)
+    source = _layout.block(x)
+    # first the columns, whose sums are then added up by rows
+    by_columns = np.stack([source[:, :, part].mean(axis=2) for part in cols], axis=2)
+    return _layout.images(np.stack([by_columns[part].mean(axis=0) for part in rows])), (x.shape, x.dtype, rows, cols)
+
+
+def adaptive_avg_pool2d_backward(grad_output: Array, cache: Any) -> Array:
+    """Gradient of `adaptive_avg_pool2d_forward`: each window's gradient goes to all of its pixels in equal shares.
+
+    Args:
+        grad_output: gradient of the output, (N, C, OH, OW).
+        cache: from `adaptive_avg_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    shape, dtype, rows, cols = cache
+    check_grad(grad_output, (*shape[:2], len(rows), len(cols)), dtype)
+    n, c, h, _ = shape
+    by_rows = np.zeros((h, c, len(cols), n), dtype)
+    for part, grad in zip(rows, _layout.block(grad_output), strict=True):
+        by_rows[part] += grad / (part.stop - part.start)
+    dx = _layout.empty(shape, dtype)
+    target = _layout.block(dx)
+    target.fill(0)
+    for j, part in enumerate(cols):
+        target[:, :, part] += by_rows[:, :, j : j + 1] / (part.stop - part.start)
+    return dx
+
+
+def adaptive_max_pool2d_forward(x: Array, output_size: IntPair | tuple[int | None, int | None]) -> tuple[Array, Any]:
+    """Take the maximum of OH x OW windows that cover the image, placed as in `adaptive_avg_pool2d_forward`.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64. A NaN in a window makes its output NaN.
+        output_size: an int, or (OH, OW); None keeps the input's size.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `adaptive_max_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html
+    """
+    rows, cols = _adaptive_windows("adaptive_max_pool2d", x, output_size)
+    out = _layout.empty((*x.shape[:2], len(rows), len(cols)), x.dtype)
+    winners = np.empty(out.shape, np.intp)
+    for i, j, window in _cells(x, rows, cols):
+        winners[:, :, i, j] = window.argmax(axis=2)
+        out[:, :, i, j] = np.take_along_axis(window, winners[:, :, i, j, None], axis=2)[:, :, 0]
+    return out, (x.shape, x.dtype, rows, cols, winners)
+
+
+def adaptive_max_pool2d_backward(grad_output: Array, cache: Any) -> Array:
+    """Gradient of `adaptive_max_pool2d_forward`: each window's gradient goes to its first maximum.
+
+    Args:
+        grad_output: gradient of the output, (N, C, OH, OW).
+        cache: from `adaptive_max_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    shape, dtype, rows, cols, winners = cache
+    check_grad(grad_output, winners.shape, dtype)
+    dx = np.zeros(shape, dtype)
+    for i, j, window in _cells(dx, rows, cols):
+        share = np.zeros_like(window)
+        np.put_along_axis(share, winners[:, :, i, j, None], grad_output[:, :, i, j, None], axis=2)
+        target = dx[:, :, rows[i], cols[j]]
+        target += share.reshape(target.shape)
+    return dx
+
+
+def _adaptive_windows(owner: str, x: Array, size: Any) -> tuple[list[slice], list[slice]]:
+    """Return the rows and the columns of the windows."""
+    check_images(x)
+    wanted = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(wanted) != 2:
+        raise TypeError(f"{owner}: output_size must be an integer or a pair, got {size!r}")
+    rows, cols = (
+        [slice(i * have // count, -(-(i + 1) * have // count)) for i in range(count)]
+        for have, count in (
+            (have, have if count is None else check_int(owner, "output_size", count))
+            for have, count in zip(x.shape[2:], wanted, strict=True)
+        )
+    )
+    return rows, cols
+
+
+def _cells(x: Array, rows: list[slice], cols: list[slice]) -> Iterator[tuple[int, int, Array]]:
+    """Yield (i, j, window (N, C, pixels)) for each window."""
+    for i, row in enumerate(rows):
+        for j, col in enumerate(cols):
+            yield i, j, x[:, :, row, col].reshape(*x.shape[:2], -1)

@@ -11,6 +11,7 @@ from .linear import Identity as Identity
 from .linear import Linear as Linear
 from .loss import *
 from .module import Module as Module
+from .normalization import *
 from .parameter import Parameter as Parameter
 from .pooling import *
 from .shape import *

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import numpy as np
 from numpy.typing import DTypeLike
 
 from ..functional import activation as f
 from ..functional._checks import Array, check_choice, check_flag, check_int, check_number
+from ._pair import Pair
 from .module import Module
 from .parameter import filled
 
@@ -46,39 +45,17 @@ __all__ = [
 INF = float("inf")
 
 
-class Activation(Module):
+class Activation(Pair):
     """Base of the activations: a pair of functions, and the options that they are called with.
 
     Shape:
         input and output: any, the same; float32 or float64.
     """
 
-    functions: ClassVar[tuple[f.Forward, f.Backward]]
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        self._options = tuple(options)
-        for name, value in options.items():
-            setattr(self, name, value)
-
     def number(self, name: str, value: float, minimum: float = -INF) -> float:
         """Return ``value`` as it is if it is a number of at least ``minimum``, or raise in this layer's name."""
         check_number(type(self).__name__, name, value, minimum=minimum)
         return value
-
-    def forward(self, x: Array) -> Array:
-        """Apply the function."""
-        out, cache = self.functions[0](x, **{name: getattr(self, name) for name in self._options})
-        self.save_for_backward(cache)
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return the gradient of the input."""
-        return self.functions[1](grad_output, self.take_saved())
-
-    def extra_repr(self) -> str:
-        """Options in PyTorch's form."""
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._options)
 
 
 class _Plain(Activation):

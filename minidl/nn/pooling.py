@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from ..functional._checks import Array, IntPair, check_flag
-from ..functional.pooling import max_pool2d_backward, max_pool2d_forward, pool_options
-from .module import Module
+from typing import Any
 
-__all__ = ["MaxPool2d"]
+from ..functional import pooling as f
+from ..functional._checks import IntPair, check_flag, check_int, check_number
+from ._pair import Pair
+
+__all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "LPPool2d", "MaxPool1d", "MaxPool2d"]
 
 
-class MaxPool2d(Module):
+class MaxPool2d(Pair):
     """Maximum of each window of an image.
 
     Args:
@@ -28,6 +30,8 @@ class MaxPool2d(Module):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
     """
 
+    functions = f.max_pool2d_forward, f.max_pool2d_backward
+
     def __init__(
         self,
         kernel_size: IntPair,
@@ -36,34 +40,161 @@ class MaxPool2d(Module):
         dilation: IntPair = 1,
         ceil_mode: bool = False,
     ) -> None:
-        super().__init__()
-        pool_options("MaxPool2d", kernel_size, stride, padding, dilation)
-        self.kernel_size = kernel_size
-        self.stride = kernel_size if stride is None else stride
-        self.padding = padding
-        self.dilation = dilation
-        self.ceil_mode = check_flag("MaxPool2d", "ceil_mode", ceil_mode)
-
-    def forward(self, x: Array) -> Array:
-        """Apply the layer to (N, C, H, W)."""
-        out, cache = max_pool2d_forward(
-            x,
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            ceil_mode=self.ceil_mode,
+        f.pool_options("MaxPool2d", kernel_size, stride, padding, dilation)
+        super().__init__(
+            kernel_size=kernel_size,
+            stride=kernel_size if stride is None else stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=check_flag("MaxPool2d", "ceil_mode", ceil_mode),
         )
-        self.save_for_backward(cache)
-        return out
 
-    def backward(self, grad_output: Array) -> Array:
-        """Return the gradient of the input."""
-        return max_pool2d_backward(grad_output, self.take_saved())
+
+class MaxPool1d(Pair):
+    """Maximum of each window of a sequence.
+
+    Args:
+        kernel_size: an int.
+        stride: an int; None means kernel_size.
+        padding: on each side, at most half the kernel; padding never wins.
+        dilation: distance between the window's elements.
+        ceil_mode: round the output size up instead of down.
+
+    Shape:
+        input (N, C, L), output (N, C, OL), OL as OW of MaxPool2d.
+    """
+
+    functions = f.max_pool1d_forward, f.max_pool1d_backward
+
+    def __init__(
+        self,
+        kernel_size: int,
+        stride: int | None = None,
+        padding: int = 0,
+        dilation: int = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        check_int("MaxPool1d", "kernel_size", kernel_size)
+        f.pool_options("MaxPool1d", kernel_size, stride, padding, dilation)
+        super().__init__(
+            kernel_size=kernel_size,
+            stride=kernel_size if stride is None else stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=check_flag("MaxPool1d", "ceil_mode", ceil_mode),
+        )
+
+
+class AvgPool2d(Pair):
+    """Mean of each window of an image.
+
+    Args:
+        kernel_size: an int, or (KH, KW).
+        stride: an int, or (SH, SW); None means kernel_size.
+        padding: zeros on each side, at most half the kernel.
+        ceil_mode: round the output size up instead of down.
+        count_include_pad: whether the mean counts the padding.
+        divisor_override: what to divide the sums by instead of the windows' sizes.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW) with
+        OH = floor((H + 2*PH - KH) / SH) + 1 and OW likewise.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    """
+
+    functions = f.avg_pool2d_forward, f.avg_pool2d_backward
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        f.pool_options("AvgPool2d", kernel_size, stride, padding, 1)
+        if divisor_override is not None:
+            check_int("AvgPool2d", "divisor_override", divisor_override)
+        super().__init__(
+            kernel_size=kernel_size,
+            stride=kernel_size if stride is None else stride,
+            padding=padding,
+            ceil_mode=check_flag("AvgPool2d", "ceil_mode", ceil_mode),
+            count_include_pad=check_flag("AvgPool2d", "count_include_pad", count_include_pad),
+            divisor_override=divisor_override,
+        )
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class LPPool2d(Pair):
+    """The p-norm of each window of an image: (sum of x**p)**(1/p).
+
+    Args:
+        norm_type: p, not 0.
+        kernel_size: an int, or (KH, KW).
+        stride: an int, or (SH, SW); None means kernel_size.
+        ceil_mode: round the output size up instead of down.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW) with
+        OH = floor((H - KH) / SH) + 1 and OW likewise.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
+    """
+
+    functions = f.lp_pool2d_forward, f.lp_pool2d_backward
+
+    def __init__(
+        self, norm_type: float, kernel_size: IntPair, stride: IntPair | None = None, ceil_mode: bool = False
+    ) -> None:
+        if check_number("LPPool2d", "norm_type", norm_type, minimum=-float("inf")) == 0:
+            raise ValueError("LPPool2d: norm_type must not be 0")
+        f.pool_options("LPPool2d", kernel_size, stride, 0, 1)
+        check_flag("LPPool2d", "ceil_mode", ceil_mode)
+        super().__init__(norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode)
+
+
+class _Adaptive(Pair):
+    def __init__(self, output_size: IntPair | tuple[int | None, int | None]) -> None:
+        pair: Any = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+        if len(pair) != 2:
+            raise TypeError(f"{type(self).__name__}: output_size must be an integer or a pair, got {output_size!r}")
+        for size in pair:
+            if size is not None:
+                check_int(type(self).__name__, "output_size", size)
+        super().__init__(output_size=output_size)
+
+
+class AdaptiveAvgPool2d(_Adaptive):
+    """Mean of as many windows as wanted, which cover the image: AdaptiveAvgPool2d(1) is global average pooling.
+
+    Args:
+        output_size: an int, or (OH, OW); None keeps the input's size.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW). Window i has the rows floor(i*H/OH) to ceil((i+1)*H/OH).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
+    """
+
+    functions = f.adaptive_avg_pool2d_forward, f.adaptive_avg_pool2d_backward
+
+
+class AdaptiveMaxPool2d(_Adaptive):
+    """Maximum of as many windows as wanted, which cover the image.
+
+    Args:
+        output_size: an int, or (OH, OW); None keeps the input's size.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW). Window i has the rows floor(i*H/OH) to ceil((i+1)*H/OH).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html
+    """
+
+    functions = f.adaptive_max_pool2d_forward, f.adaptive_max_pool2d_backward

@@ -1,0 +1,75 @@
+"""Normalisation layers: running statistics as PyTorch's, modes, large means, pieces."""
+
+import numpy as np
+import pytest
+from checks import assert_close
+
+from minidl import nn
+from minidl.functional import normalization
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("layer", "options"),
+    [
+        ("BatchNorm2d", {}),
+        ("BatchNorm2d", {"momentum": None}),
+        ("BatchNorm2d", {"momentum": 0.3, "affine": False}),
+        ("BatchNorm2d", {"track_running_stats": False}),
+        ("BatchNorm2d", {"bias": False}),
+        ("InstanceNorm2d", {"track_running_stats": True, "affine": True}),
+    ],
+)
+def test_running_statistics_and_evaluation_as_pytorch(layer, options, dtype, torch):
+    rng = np.random.default_rng(0)
+    ours, theirs = getattr(nn, layer)(3, **options).astype(dtype), getattr(torch.nn, layer)(3, **options)
+    theirs = theirs.to(torch.from_numpy(np.zeros(0, dtype)).dtype)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-12
+    for training in (True, True, True, False):
+        ours.train(training)
+        theirs.train(training)
+        x = (rng.standard_normal((4, 3, 5, 6)) * 2 + 1).astype(dtype)
+        tensor = torch.from_numpy(x).requires_grad_()
+        out, expected = ours(x), theirs(tensor)
+        grad = rng.standard_normal(out.shape).astype(dtype)
+        expected.backward(torch.from_numpy(grad))
+        assert_close(out, expected.detach().numpy(), tolerance)
+        assert_close(ours.backward(grad), tensor.grad.numpy(), tolerance)
+        for (name, value), other in zip(ours.named_buffers(), theirs.buffers(), strict=True):
+            assert_close(value, other.numpy(), tolerance, name)
+    for name, parameter in ours.named_params():
+        assert_close(parameter.grad, dict(theirs.named_parameters())[name].grad.numpy(), tolerance, name)
+
+
+def test_a_state_dict_travels_both_ways(torch):
+    ours, theirs = nn.BatchNorm2d(2), torch.nn.BatchNorm2d(2)
+    theirs(torch.randn(3, 2, 4, 4))
+    ours.load_state_dict(theirs.state_dict())
+    assert int(ours.num_batches_tracked) == 1
+    ours(np.ones((2, 2, 3, 3), np.float32))
+    theirs.load_state_dict({name: torch.from_numpy(value) for name, value in ours.state_dict().items()})
+    assert int(theirs.num_batches_tracked) == 2
+
+
+def test_a_large_mean_does_no_harm():
+    x = np.random.default_rng(0).standard_normal((8, 2, 10, 10)).astype(np.float32)
+    layer = nn.BatchNorm2d(2)
+    assert_close(layer(x + np.float32(1000)), layer(x), 1e-3)  # 1000 has left x itself with 1e-4
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm((4, 6, 5)), nn.LayerNorm(5)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_pieces_do_not_change_the_result(size, layer, order, monkeypatch):
+    layer = layer.astype(np.float64)
+    x = np.asarray(np.random.default_rng(0).standard_normal((3, 4, 6, 5)), order=order)
+
+    def run():
+        layer.zero_grad()
+        out = layer(x)
+        return [out, layer.backward(np.cos(out)), *(p.grad for p in layer.params())]
+
+    whole = run()
+    monkeypatch.setattr(normalization, "_PIECE", size)
+    for piecewise, expected in zip(run(), whole, strict=True):
+        assert_close(piecewise, expected, 1e-12)
