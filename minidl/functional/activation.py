@@ -361,7 +361,8 @@ def relu_backward(grad_output: Array, cache: Array) -> Array:
 
     def work(piece: tuple[Array, ...]) -> None:
         grad, out, result = piece
-        select(grad, kept_unless(np.less_equal(out, 0)), result)
+        dropped = np.less_equal(out, 0, out=_layout.empty_like(out, np.dtype(bool)))
+        select(grad, kept_unless(dropped), result)
 
     run(work, _layout.pieces(grad_output, cache, dx))
     return dx

@@ -65,8 +65,9 @@ def _mean_and_var(x: Array, axes: Axes, centred: bool) -> tuple[Array | None, Ar
     shift = first if centred else np.zeros_like(first)
 
     def sums(piece: Array, origin: Array) -> tuple[Array, Array]:
-        moved = piece - origin if centred else piece
-        return moved.sum(axis=axes, keepdims=True), (moved * moved).sum(axis=axes, keepdims=True)
+        moved = np.subtract(piece, origin, out=_layout.empty_like(piece)) if centred else piece
+        total = moved.sum(axis=axes, keepdims=True)
+        return total, np.multiply(moved, moved, out=_layout.empty_like(piece)).sum(axis=axes, keepdims=True)
 
     total, squares = _sums(sums, (x, np.broadcast_to(shift, x.shape)), axes)
     if not centred:
@@ -95,9 +96,14 @@ def _standardise(
     inverse_std = (1 / np.sqrt(var + eps)).astype(x.dtype, copy=False)
     factor = inverse_std if weight is None else inverse_std * weight.reshape(param_shape)
 
-    def work(piece: Array, scale: Array, centre: Array | None, shift: Array | None) -> Array:
-        result = piece * scale if centre is None else (piece - centre) * scale
-        return result if shift is None else result + shift
+    def work(target: Array, piece: Array, scale: Array, centre: Array | None, shift: Array | None) -> None:
+        if centre is None:
+            np.multiply(piece, scale, out=target)
+        else:
+            np.subtract(piece, centre, out=target)
+            target *= scale
+        if shift is not None:
+            target += shift
 
     out = _elementwise(work, x, factor, mean, None if bias is None else bias.reshape(param_shape))
     own = () if given is not None else axes
@@ -113,32 +119,37 @@ def _backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None
     common = tuple(axis for axis in axes if axis in over) if axes else over
     scale = np.ones(param_shape, x.dtype) if weight is None else weight.reshape(param_shape)
 
-    def standard(piece: Array, centre: Array | None, inverse: Array) -> Array:
-        return piece * inverse if centre is None else (piece - centre) * inverse
+    def sums(g: Array, piece: Array, *centre: Array) -> tuple[Array, Array]:
+        product = _layout.empty_like(piece)
+        if centre:
+            np.subtract(piece, centre[0], out=product)
+            product *= g
+        else:
+            np.multiply(piece, g, out=product)
+        return g.sum(axis=common, keepdims=True), product.sum(axis=common, keepdims=True)
 
-    def sums(g: Array, piece: Array, inverse: Array, *centre: Array) -> tuple[Array, Array]:
-        hat = standard(piece, centre[0] if centre else None, inverse)
-        return g.sum(axis=common, keepdims=True), (g * hat).sum(axis=common, keepdims=True)
-
-    statistics = [np.broadcast_to(value, x.shape) for value in (inverse_std, mean) if value is not None]
-    plain, product = _sums(sums, (grad, x, *statistics), common)
+    plain, product = _sums(sums, (grad, x, *(() if mean is None else (np.broadcast_to(mean, x.shape),))), common)
+    product = product * inverse_std  # sum of grad * xhat
     dw = None if weight is None else product.sum(axis=over, keepdims=True).reshape(weight.shape)
     db = plain.sum(axis=over, keepdims=True).reshape(-1) if has_bias else None
+    factor = inverse_std * scale
     if not axes:
-        return _elementwise(np.multiply, grad, inverse_std * scale).reshape(shape), dw, db
+        return _elementwise(lambda target, g, w: np.multiply(g, w, out=target), grad, factor).reshape(shape), dw, db
     count = math.prod(x.shape[axis] for axis in axes)
-    mean_product = (product * scale).sum(axis=axes, keepdims=True) / count
-    mean_plain = None if mean is None else (plain * scale).sum(axis=axes, keepdims=True) / count
+    slope = inverse_std**2 * ((product * scale).sum(axis=axes, keepdims=True) / count)
+    shift = None if mean is None else inverse_std * ((plain * scale).sum(axis=axes, keepdims=True) / count)
 
-    def work(g: Array, piece: Array, inverse: Array, w: Array, gx: Array, centre: Any, gm: Any) -> Array:
-        dx = g * w
-        dx -= standard(piece, centre, inverse) * gx
-        if gm is not None:
-            dx -= gm
-        dx *= inverse
-        return dx
+    def work(target: Array, g: Array, piece: Array, w: Array, m: Array, centre: Any, c: Any) -> None:
+        if centre is None:
+            np.multiply(piece, m, out=target)
+        else:
+            np.subtract(piece, centre, out=target)
+            target *= m
+        np.subtract(np.multiply(g, w, out=_layout.empty_like(piece)), target, out=target)
+        if c is not None:
+            target -= c
 
-    dx = _elementwise(work, grad, x, inverse_std, scale, mean_product, mean, mean_plain)
+    dx = _elementwise(work, grad, x, factor, slope, mean, shift)
     return dx.reshape(shape), dw, db
 
 
@@ -154,15 +165,15 @@ def _sums(function: Callable[..., tuple[Array, ...]], arrays: tuple[Array, ...],
     return [np.concatenate(same, axis=cut_axis) for same in zip(*parts, strict=True)]
 
 
-def _elementwise(function: Callable[..., Array], x: Array, *others: Array | None) -> Array:
-    """Compute ``function`` of x and arrays that broadcast to it, or None, piece by piece."""
+def _elementwise(function: Callable[..., object], x: Array, *others: Array | None) -> Array:
+    """Have ``function`` fill its first argument from x and arrays that broadcast to it, or None, piece by piece."""
     out = _layout.empty_like(x)
     there = [np.broadcast_to(other, x.shape) for other in others if other is not None]
 
     def work(piece: tuple[Array, ...]) -> None:
         target, first, *rest = piece
         some = iter(rest)
-        target[...] = function(first, *(None if other is None else next(some) for other in others))
+        function(target, first, *(None if other is None else next(some) for other in others))
 
     run(work, _layout.pieces(out, x, *there, size=_PIECE))
     return out

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _layout
+from . import _layout, _memory
 from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_int, check_pair, check_sequences
 from ._mask import kept_unless, remove, select
 from ._threads import run
@@ -141,7 +141,8 @@ def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
 
     def work(piece: _Piece) -> None:
         part, best, result = source[piece.inputs], winner[piece.windows], target[piece.inputs]
-        left = grad[piece.windows].copy()  # what no pixel has taken yet; of equal ones the first takes it
+        left = _memory.empty(best.shape, x.dtype)  # what no pixel has taken yet; of equal ones the first takes it
+        left[...] = grad[piece.windows]
         if not tiled:
             result.fill(0)
         meetings = list(offsets((len(part), w), *piece.options, (len(best), ow)))
@@ -151,7 +152,8 @@ def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
                 view[...] = there
                 break
             # "not less" rather than "equal": a window whose maximum is NaN passes its gradient on as well
-            mask = kept_unless(np.less(part[in_rows, :, in_cols], best[rows, :, cols]))
+            smaller = _memory.empty(there.shape, np.dtype(bool))
+            mask = kept_unless(np.less(part[in_rows, :, in_cols], best[rows, :, cols], out=smaller))
             taken = select(there, mask, np.empty(mask.shape, left.dtype) if overlapping else view)
             remove(there, taken)
             if overlapping:
@@ -336,7 +338,10 @@ def _counts(size: int, count: int, options: PoolOptions, axis: int, count_includ
     before, after = options.pads[axis]
     first: Array = np.arange(count) * options.stride[axis] - before
     last = np.minimum(first + options.kernel[axis], size + after)
-    return last - first if count_include_pad else np.minimum(last, size) - np.maximum(first, 0)
+    if not count_include_pad:
+        first, last = np.maximum(first, 0), np.minimum(last, size)
+    counts: Array = last - first
+    return counts
 
 
 def lp_pool2d_forward(
@@ -384,7 +389,8 @@ def lp_pool2d_backward(grad_output: Array, cache: Any) -> Array:
     check_grad(grad_output, total.shape, total.dtype)
     with np.errstate(invalid="ignore", divide="ignore"):
         outer = grad_output * total ** (1 / p - 1) * (kernel[0] * kernel[1])
-        return avg_pool2d_backward(outer, inner) * x ** (p - 1)  # type: ignore[no-any-return]
+        dx: Array = avg_pool2d_backward(outer, inner) * x ** (p - 1)
+    return dx
 
 
 def adaptive_avg_pool2d_forward(x: Array, output_size: IntPair | tuple[int | None, int | None]) -> tuple[Array, Any]:
