@@ -23,6 +23,7 @@ class Case:
     target: str | None = None  # "labels", "probabilities" or "values": a loss
     random: bool = False  # its training pass cannot be compared with PyTorch number by number
     ties: bool = False  # inputs with many equal values
+    probabilities: bool = False  # the input is one, strictly between 0 and 1
     tolerance: float = 0.0  # where PyTorch itself is less exact than usual
     bad_options: tuple[tuple[tuple[Any, ...], dict[str, Any], type, str], ...] = ()
     bad_inputs: tuple[tuple[tuple[Any, ...], type, str], ...] = ()
@@ -44,6 +45,8 @@ class Case:
         x = rng.standard_normal(self.shape)
         if self.ties:
             x = np.round(x)
+        if self.probabilities:
+            x = rng.random(self.shape) * 0.9 + 0.05
         if self.target is None:
             return (x.astype(dtype),)
         if self.target == "labels":

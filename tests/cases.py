@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from case import F4, Case
 from cases_activation import ACTIVATIONS
+from cases_conv import CONVOLUTIONS
+from cases_loss import LOSSES
 from cases_normalization import NORMALIZATIONS
 from cases_pooling import POOLINGS
+from cases_shape import SHAPES
 
 
 def _conv(*args: Any, shape: tuple[int, ...], **options: Any) -> Case:
@@ -296,6 +299,9 @@ CASES = [
     *ACTIVATIONS,
     *NORMALIZATIONS,
     *POOLINGS,
+    *SHAPES,
+    *CONVOLUTIONS,
+    *LOSSES,
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.

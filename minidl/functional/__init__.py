@@ -12,7 +12,9 @@ from .im2col import *
 from .linear import *
 from .loss import *
 from .normalization import *
+from .padding import *
 from .pooling import *
+from .resize import *
 from .shape import *
 
 __all__ = ["col2im", "im2col", "reference"]

@@ -1,7 +1,7 @@
 """The convolution engine: correlation of images with filters, and its two gradients, by the method that suits.
 
 Everything here works on blocks, image batches as they lie in memory: (H, C, W, N). The work is cut into pieces of some
-output rows and some images, which threads share; the two methods see one piece at a time.
+output rows and some images, which threads share; the three methods see one piece at a time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _lowered_rows, _row_products
+from . import _depthwise, _lowered_rows, _row_products
 from ._checks import Array
 from ._threads import cut, one_blas_thread, run
 from ._window import Geometry
@@ -42,7 +42,7 @@ class _Piece(NamedTuple):
 
 def correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | None = None) -> None:
     """Fill ``out`` (OH, F, OW, N) with the correlation of x (H, C, W, N) with w (F, C/groups, KH, KW), plus bias."""
-    method = _method(x, geometry)
+    method = _method(x, w.shape, geometry)
     filters = method.prepare(w, geometry.groups)
 
     def work(piece: _Piece) -> None:
@@ -54,7 +54,7 @@ def correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | 
 
 def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry) -> tuple[Array, Array]:
     """Return dw, of the filters' ``shape``, and db, given the gradient of the output, (OH, F, OW, N)."""
-    method = _method(x, geometry)
+    method = _method(x, shape, geometry)
 
     def work(piece: _Piece) -> Any:
         part = np.ascontiguousarray(piece.out)
@@ -104,8 +104,10 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
         yield slice(phase, None, stride), slice(offsets[0], None, step), (len(offsets) - 1) * spread - nearest, spread
 
 
-def _method(x: Array, geometry: Geometry) -> ModuleType:
-    """Choose between row products and lowered rows: the measured rule."""
+def _method(x: Array, shape: tuple[int, ...], geometry: Geometry) -> ModuleType:
+    """Choose the method: the measured rule."""
+    if shape[1] == 1 and 1 < geometry.groups == shape[0]:
+        return _depthwise
     plain = geometry.stride[1] == 1 and geometry.dilation[0] == 1 and geometry.groups == 1
     return _row_products if plain and x.shape[1] >= _FEW_CHANNELS else _lowered_rows
 

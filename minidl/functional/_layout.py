@@ -15,7 +15,7 @@ from . import _memory
 from ._checks import Array
 from ._threads import cut
 
-__all__ = ["block", "empty", "empty_like", "images", "parts", "pieces", "windows"]
+__all__ = ["block", "empty", "empty_like", "images", "parts", "pieces", "sum_of_channels", "windows"]
 
 # Bytes of the first array in a piece of elementwise work.
 _PIECE = 2**21
@@ -54,6 +54,12 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def windows(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
     """View a contiguous array with other strides, overlapping perhaps; as_strided takes ten times as long."""
     return np.ndarray(shape, array.dtype, array, 0, strides)
+
+
+def sum_of_channels(contiguous: Array) -> Array:
+    """Sum a contiguous (H, C, W, N) block over all but C: a product with ones, which BLAS does much faster."""
+    rows = contiguous.reshape(len(contiguous), contiguous.shape[1], -1)
+    return np.matmul(rows, np.ones(rows.shape[2], rows.dtype)).sum(axis=0)  # type: ignore[no-any-return]
 
 
 def pieces(*arrays: Array, size: int = _PIECE) -> list[tuple[Array, ...]]:

@@ -21,7 +21,7 @@ from ._checks import Array
 from ._threads import cut
 from ._window import Geometry, span
 
-__all__ = ["correlate", "prepare", "restore", "scratch", "sum_of_filters", "weight_grad"]
+__all__ = ["correlate", "prepare", "restore", "scratch", "weight_grad"]
 
 # Bytes of the output in one call of a product.
 _CALL = 2**18
@@ -72,14 +72,8 @@ def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometr
         part = grad[rows]
         # dw.T rather than dw: with the larger matrix on the left BLAS is a quarter faster
         dw += np.matmul(lowered[:, rows], _by_group(part, geometry.groups).swapaxes(2, 3)).sum(axis=1)
-        db += sum_of_filters(part)
+        db += _layout.sum_of_channels(part)
     return dw, db
-
-
-def sum_of_filters(grad: Array) -> Array:
-    """Sum a contiguous (OH, F, OW, N) block over all but F: a product with ones, which BLAS does much faster."""
-    rows = grad.reshape(len(grad), grad.shape[1], -1)
-    return np.matmul(rows, np.ones(rows.shape[2], rows.dtype)).sum(axis=0)  # type: ignore[no-any-return]
 
 
 def _rows_in_a_call(out: Array) -> int:

@@ -20,7 +20,6 @@ import numpy as np
 
 from . import _layout, _memory
 from ._checks import Array
-from ._lowered_rows import sum_of_filters
 from ._window import Geometry, span
 
 __all__ = ["correlate", "prepare", "restore", "scratch", "weight_grad"]
@@ -95,7 +94,7 @@ def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometr
             right = piece[:, :, into].reshape(len(piece), f, -1)
             # (KH*C, F) rather than (F, KH*C): with the larger matrix on the left BLAS is a quarter faster
             dw[tap, taps] += np.matmul(left, right.swapaxes(1, 2)).sum(axis=0).reshape(-1, c, f)
-        db += sum_of_filters(piece)
+        db += _layout.sum_of_channels(piece)
     return dw, db
 
 

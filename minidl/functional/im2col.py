@@ -6,12 +6,14 @@ to x is ``col2im(grad_cols, (H, W), ...)``, and the gradient of `col2im` is ``im
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ._checks import Array, IntPair, check_float, check_images, check_pair
+from ._checks import Array, IntPair, check_float, check_grad, check_images, check_pair
 from ._window import offsets, output_size
 
-__all__ = ["col2im", "im2col"]
+__all__ = ["col2im", "fold_backward", "fold_forward", "im2col", "unfold_backward", "unfold_forward"]
 
 
 def im2col(
@@ -81,6 +83,87 @@ def col2im(
     for i, j, rows, columns, in_rows, in_cols in offsets((h, w), kernel, strides, pads, dil, (oh, ow)):
         x[:, :, in_rows, in_cols] += windows[:, :, i, j, rows, columns]
     return x
+
+
+def unfold_forward(
+    x: Array, kernel_size: IntPair, *, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1
+) -> tuple[Array, Any]:
+    """Lay every window out as a column: `im2col` as half of a pair.
+
+    Args:
+        x: images (N, C, H, W), float32 or float64.
+        kernel_size, dilation, padding, stride: as there.
+
+    Returns:
+        Columns (N, C*KH*KW, L), and the cache for `unfold_backward`.
+
+    Raises:
+        ValueError, TypeError: as `im2col`.
+    """
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    cols = im2col(x, kernel_size, **options)
+    return cols, (x.shape, cols.shape, x.dtype, kernel_size, options)
+
+
+def unfold_backward(grad_output: Array, cache: Any) -> Array:
+    """Gradient of `unfold_forward`: the columns added back into images.
+
+    Args:
+        grad_output: gradient of the columns.
+        cache: from `unfold_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    shape, out_shape, dtype, kernel_size, options = cache
+    return col2im(check_grad(grad_output, out_shape, dtype), shape[2:], kernel_size, **options)
+
+
+def fold_forward(
+    x: Array,
+    output_size: IntPair,
+    kernel_size: IntPair,
+    *,
+    dilation: IntPair = 1,
+    padding: IntPair = 0,
+    stride: IntPair = 1,
+) -> tuple[Array, Any]:
+    """Add columns back into images: `col2im` as half of a pair.
+
+    Args:
+        x: columns (N, C*KH*KW, L), float32 or float64.
+        output_size: (H, W) of the images.
+        kernel_size, dilation, padding, stride: as there.
+
+    Returns:
+        Images (N, C, H, W), and the cache for `fold_backward`.
+
+    Raises:
+        ValueError, TypeError: as `col2im`.
+    """
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    out = col2im(x, output_size, kernel_size, **options)
+    return out, (out.shape, out.dtype, kernel_size, options)
+
+
+def fold_backward(grad_output: Array, cache: Any) -> Array:
+    """Gradient of `fold_forward`: the gradient's windows as columns.
+
+    Args:
+        grad_output: gradient of the images.
+        cache: from `fold_forward`.
+
+    Returns:
+        dx (N, C*KH*KW, L).
+
+    Raises:
+        ValueError, TypeError: grad_output has not the output's shape or dtype.
+    """
+    out_shape, dtype, kernel_size, options = cache
+    return im2col(check_grad(grad_output, out_shape, dtype), kernel_size, **options)
 
 
 def _options(

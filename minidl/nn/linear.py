@@ -18,7 +18,12 @@ __all__ = ["Identity", "Linear", "weight_and_bias"]
 
 
 def weight_and_bias(
-    shape: tuple[int, ...], bias: bool, dtype: DTypeLike | None, rng: np.random.Generator | None
+    shape: tuple[int, ...],
+    bias: bool,
+    dtype: DTypeLike | None,
+    rng: np.random.Generator | None,
+    *,
+    bias_size: int | None = None,
 ) -> tuple[Parameter, Parameter | None]:
     """Make the parameters of a linear or convolutional layer, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
 
@@ -27,13 +32,14 @@ def weight_and_bias(
         bias: whether there is a bias, one per output.
         dtype: float32 (None) or float64.
         rng: generator; None means minidl's own.
+        bias_size: how many numbers the bias has, if not as many as the weight has outputs.
     """
     dtype = np.float32 if dtype is None else dtype
     weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), rng=rng)
     if not bias:
         return weight, None
     bound = 1 / math.sqrt(init.fan_in(weight))
-    return weight, init.uniform_(Parameter(np.empty(shape[0], dtype)), -bound, bound, rng=rng)
+    return weight, init.uniform_(Parameter(np.empty(bias_size or shape[0], dtype)), -bound, bound, rng=rng)
 
 
 class Linear(Module):
