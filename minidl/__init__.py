@@ -4,22 +4,21 @@
     from minidl.data import DataLoader, load_digits
     from minidl.training import Trainer
 
-Importing it starts no thread, reads no file and draws no random number; what stands above the layers is loaded when it
-is first used, so that a program that only predicts starts quickly.
+Importing it starts no thread, reads no file and draws no random number; each part is loaded when it is first used, so
+that a program that needs little starts quickly.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import functional, nn
 from ._random import default_rng, manual_seed
 from ._version import __version__
-from .functional._threads import get_num_threads, set_num_threads
-from .nn.grad_mode import no_grad
 
 if TYPE_CHECKING:
-    from . import data, interop, models, optim, testing, training
+    from . import data, functional, interop, models, nn, optim, testing, training
+    from .functional._threads import get_num_threads, set_num_threads
     from .interop import load, save
+    from .nn import no_grad
     from .testing import gradcheck
 
 __all__ = [
@@ -43,8 +42,13 @@ __all__ = [
 ]
 
 # name -> the module that holds it, or is it
-_LAZY = {name: name for name in ("data", "interop", "models", "optim", "testing", "training")}
-_LAZY.update(gradcheck="testing", load="interop", save="interop")
+_LAZY = {
+    **{name: name for name in ("data", "functional", "interop", "models", "nn", "optim", "testing", "training")},
+    **dict.fromkeys(("get_num_threads", "set_num_threads"), "functional._threads"),
+    **dict.fromkeys(("load", "save"), "interop"),
+    "gradcheck": "testing",
+    "no_grad": "nn",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -152,7 +152,7 @@ class ElementwiseCache(NamedTuple):
 
 
 def _pair(value: Callable[..., Array], slope: Callable[..., Array]) -> tuple[Callable[..., Any], Callable[..., Array]]:
-    """Make (forward, backward) of a loss that is ``value(x, t, **options)`` for each element; ``slope`` is d value/dx."""
+    """Make (forward, backward) of the loss ``value(x, t, **options)`` of each element; ``slope`` is its derivative."""
     name = value.__name__.strip("_")
     defaults = {n: p.default for n, p in inspect.signature(value).parameters.items() if n not in ("x", "t")}
 

@@ -153,12 +153,13 @@ class Conv2d(_Conv):
             dilation=self.dilation,
             groups=self.groups,
         )
-        self.save_for_backward((cache, pad_cache))
+        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
         return out
 
     def backward(self, grad_output: Array) -> Array | None:
         """Add the gradients of weight and bias; return that of the input."""
-        cache, pad_cache = self.take_saved()
+        saved = self.take_saved()
+        cache, pad_cache = (saved, None) if self.padding_mode == "zeros" else saved
         dx, dw, db = conv2d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad)
         self._add_grads(dw, db)
         return dx if dx is None or pad_cache is None else pad2d_backward(dx, pad_cache)
@@ -233,12 +234,13 @@ class Conv1d(_Conv):
             dilation=self.dilation[0],
             groups=self.groups,
         )
-        self.save_for_backward((cache, pad_cache))
+        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
         return out
 
     def backward(self, grad_output: Array) -> Array | None:
         """Add the gradients of weight and bias; return that of the input."""
-        cache, pad_cache = self.take_saved()
+        saved = self.take_saved()
+        cache, pad_cache = (saved, None) if self.padding_mode == "zeros" else saved
         dx, dw, db = conv1d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad)
         self._add_grads(dw, db)
         return dx if dx is None or pad_cache is None else pad2d_backward(dx[:, :, None], pad_cache)[:, :, 0]
