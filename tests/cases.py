@@ -12,6 +12,7 @@ import numpy as np
 from case import F4, Case
 from cases_activation import ACTIVATIONS
 from cases_conv import CONVOLUTIONS
+from cases_dropout import DROPOUTS
 from cases_loss import LOSSES
 from cases_normalization import NORMALIZATIONS
 from cases_pooling import POOLINGS
@@ -301,18 +302,11 @@ CASES = [
     *POOLINGS,
     *SHAPES,
     *CONVOLUTIONS,
+    *DROPOUTS,
     *LOSSES,
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.
-NOT_LAYERS = {
-    "Activation",
-    "Module",
-    "Loss",
-    "Parameter",
-    "Sequential",
-    "Summary",
-    "init",
-    "is_grad_enabled",
-    "no_grad",
-}
+NOT_LAYERS = {*("Activation", "Loss", "Module", "Parameter", "Sequential", "Summary")}
+NOT_LAYERS |= {*("ModuleDict", "ModuleList", "Parallel", "Residual")}  # tests/nn/test_blocks.py
+NOT_LAYERS |= {"init", "is_grad_enabled", "no_grad"}

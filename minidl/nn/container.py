@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
+import numpy as np
+
+from ..functional._checks import Array, check_choice
 from .module import Module
 
-__all__ = ["Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Parallel", "Residual", "Sequential"]
 
 
 class Sequential(Module):
@@ -101,3 +104,206 @@ class Sequential(Module):
             return named[index][1]
         except IndexError:
             raise IndexError(f"Sequential: layer {index} of {len(named)} does not exist") from None
+
+
+class ModuleList(Module):
+    """Modules by number. It has no forward pass: the module that owns it calls its items.
+
+    Args:
+        modules: modules to begin with.
+
+    Raises:
+        TypeError: something is not a Module.
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self.extend(() if modules is None else modules)
+
+    def append(self, module: Module) -> ModuleList:
+        """Add a module at the end; return self."""
+        setattr(self, str(len(self)), _check_module("ModuleList", str(len(self)), module))
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> ModuleList:
+        """Add modules at the end; return self."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> ModuleList: ...
+    def __getitem__(self, index: int | slice) -> Module:
+        modules = list(self)
+        return ModuleList(modules[index]) if isinstance(index, slice) else modules[index]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        number = range(len(self))[index]
+        setattr(self, str(number), _check_module("ModuleList", str(number), module))
+
+
+class ModuleDict(Module):
+    """Modules by name. It has no forward pass: the module that owns it calls its items.
+
+    Args:
+        modules: a mapping of names to modules to begin with.
+
+    Raises:
+        TypeError: something is not a Module.
+        ValueError: a name cannot be used.
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        for name, module in ({} if modules is None else modules).items():
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name):
+            raise ValueError(f"ModuleDict: {name!r} cannot be the name of a module")
+        setattr(self, name, _check_module("ModuleDict", name, module))
+
+    def __getitem__(self, name: str) -> Module:
+        return dict(self.named_children())[name]
+
+    def __delitem__(self, name: str) -> None:
+        self[name]  # a KeyError if it is not there
+        delattr(self, name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == own for own, _ in self.named_children())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.named_children())
+
+    def keys(self) -> Iterator[str]:
+        """Yield the names."""
+        return iter(self)
+
+    def values(self) -> Iterator[Module]:
+        """Yield the modules."""
+        return self.children()
+
+    def items(self) -> Iterator[tuple[str, Module]]:
+        """Yield (name, module)."""
+        return self.named_children()
+
+
+class Residual(Module):
+    """A body and a way around it, added: y = body(x) + shortcut(x).
+
+    Args:
+        body: a module.
+        shortcut: a module that gives the body's output shape; None is the identity.
+
+    Shape:
+        input: the body's; output: the body's output.
+
+    Raises:
+        ValueError: when called: body and shortcut give different shapes.
+    """
+
+    def __init__(self, body: Module, shortcut: Module | None = None) -> None:
+        super().__init__()
+        self.body = _check_module("Residual", "body", body)
+        self.shortcut = None if shortcut is None else _check_module("Residual", "shortcut", shortcut)
+        _check_distinct("Residual", [m for m in (self.body, self.shortcut) if m is not None])
+
+    def forward(self, x: Array) -> Array:
+        """Run both ways and add."""
+        around = x if self.shortcut is None else self.shortcut(x)
+        through = self.body(x)
+        if through.shape != around.shape:
+            raise ValueError(
+                f"body gives shape {through.shape}, shortcut {around.shape}; a shortcut with stride and channels of "
+                "its own, such as a 1x1 Conv2d, makes them equal"
+            )
+        self.save_for_backward(None)
+        return through + around  # type: ignore[no-any-return]
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Run both ways back and add."""
+        self.take_saved()
+        around = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
+        through = self.body.backward(grad_output)
+        return None if around is None or through is None else around + through
+
+
+class Parallel(Module):
+    """Several branches that get the same input, their outputs put together.
+
+    Args:
+        *branches: modules.
+        merge: 'cat' puts the outputs one after another along the channels (axis 1), 'sum' adds them.
+
+    Shape:
+        input: that of every branch; output: (N, C1 + C2 + ..., ...) for 'cat', the branches' for 'sum'.
+
+    Raises:
+        ValueError: there are no branches; when called: their outputs do not fit together.
+    """
+
+    def __init__(self, *branches: Module, merge: str = "cat") -> None:
+        super().__init__()
+        if not branches:
+            raise ValueError("Parallel: got no branches")
+        self.merge = check_choice("Parallel", "merge", merge, ("cat", "sum"))
+        for number, branch in enumerate(branches):
+            setattr(self, str(number), _check_module("Parallel", str(number), branch))
+        _check_distinct("Parallel", branches)
+
+    def forward(self, x: Array) -> Array:
+        """Run the branches and merge."""
+        outputs = [branch(x) for branch in self.children()]
+        shapes = [out.shape for out in outputs]
+        fitting = {(s[:1], s[2:]) for s in shapes} if self.merge == "cat" else set(shapes)
+        if len(fitting) > 1 or (self.merge == "cat" and min(map(len, shapes)) < 2):
+            raise ValueError(f"the branches give shapes {shapes}, which do not fit together for merge={self.merge!r}")
+        self.save_for_backward([s[1] for s in shapes] if self.merge == "cat" else None)
+        if self.merge == "sum":
+            total: Array = sum(outputs[1:], outputs[0])
+            return total
+        return np.concatenate(outputs, axis=1)
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Run the branches back and add."""
+        sizes, branches = self.take_saved(), list(self.children())
+        grads = [grad_output] * len(branches)
+        if sizes is not None:
+            grads = np.split(grad_output, np.cumsum(sizes)[:-1], axis=1)
+        back = [branch.backward(grad) for branch, grad in zip(branches, grads, strict=True)]
+        total = None
+        for dx in back:
+            total = dx if total is None or dx is None else total + dx
+        return total
+
+    def extra_repr(self) -> str:
+        """How the outputs are put together."""
+        return f"merge={self.merge!r}"
+
+
+def _check_module(owner: str, name: str, module: Any) -> Module:
+    if not isinstance(module, Module):
+        hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else ""
+        raise TypeError(f"{owner}: {name} must be a Module, got {module!r}{hint}")
+    return module
+
+
+def _check_distinct(owner: str, modules: Iterable[Module]) -> None:
+    seen: set[int] = set()
+    for module in modules:
+        own = {id(part) for part in module.modules()}
+        if own & seen:
+            raise ValueError(f"{owner}: a module comes twice; a layer keeps one forward pass: make a second one")
+        seen |= own
