@@ -1,6 +1,23 @@
-"""Optimisers: they change parameters along their gradients. Names, rules and state dicts are PyTorch's."""
+"""Optimisers and what goes with them: schedules, clipping, averaging. Names, rules and state dicts are PyTorch's."""
 
+from . import lr_scheduler
+from .adagrad import Adagrad
+from .adam import Adam, AdamW
+from .clip import clip_grad_norm_, clip_grad_value_
+from .ema import EMA
 from .optimizer import Optimizer
+from .rmsprop import RMSprop
 from .sgd import SGD
 
-__all__ = ["SGD", "Optimizer"]
+__all__ = [
+    "EMA",
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "lr_scheduler",
+]

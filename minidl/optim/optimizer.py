@@ -7,12 +7,13 @@ remembered of it. So the base can cut large parameters into pieces that fit the 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from ..functional._checks import Array, check_flag, check_number
 from ..functional._layout import pieces
 from ..functional._threads import run
 from ..nn.parameter import Parameter
@@ -82,12 +83,18 @@ class Optimizer:
         self.param_groups.append(complete)
 
     def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError or TypeError if an option of a group is wrong."""
-        raise NotImplementedError(f"{type(self).__name__} does not define check_group()")
+        """Raise ValueError or TypeError if an option of a group is wrong. All that are numbers must not be negative."""
+        signature = inspect.signature(type(self)).parameters
+        for name, value in group.items():
+            default = signature[name].default if name in signature else None
+            if isinstance(default, bool):
+                check_flag(type(self).__name__, name, value)
+            elif isinstance(default, (int, float)):
+                check_number(type(self).__name__, name, value)
 
-    def slots(self, group: dict[str, Any]) -> tuple[str, ...]:
-        """Return the names of the arrays of the parameter's shape that the rule remembers; they begin as zeros."""
-        return ()
+    def slots(self, group: dict[str, Any]) -> dict[str, float]:
+        """Return the names of the arrays of the parameter's shape that the rule remembers, and their first value."""
+        return {}
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Change some numbers of a parameter in place along their gradient, and their slots.
@@ -122,9 +129,9 @@ class Optimizer:
         state, data, names = self.state.setdefault(parameter, {}), parameter.data, self.slots(group)
         # a state of PyTorch's SGD has a momentum buffer, but no count
         step = state["step"] = int(state.get("step", len(state) > 0)) + 1
-        for name in names:
+        for name, first in names.items():
             slot = state.get(name)  # the model may have been converted in between
-            state[name] = np.zeros_like(data) if slot is None else slot.astype(data.dtype, copy=False)
+            state[name] = np.full_like(data, first) if slot is None else slot.astype(data.dtype, copy=False)
 
         def work(piece: tuple[Array, ...]) -> None:
             numbers, gradient, *arrays = piece

@@ -59,9 +59,9 @@ class SGD(Optimizer):
                 f"{group['dampening']}"
             )
 
-    def slots(self, group: dict[str, Any]) -> tuple[str, ...]:
+    def slots(self, group: dict[str, Any]) -> dict[str, float]:
         """The velocity, if there is momentum."""
-        return ("momentum_buffer",) if group["momentum"] else ()
+        return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""

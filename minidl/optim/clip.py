@@ -1,0 +1,72 @@
+"""Clipping of gradients, before the optimiser's step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..functional._checks import Array, check_number
+from ..nn.parameter import Parameter
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Parameter] | Parameter,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> float:
+    """Scale all gradients together so that their norm, taken over all of them, is at most ``max_norm``.
+
+    grad *= min(1, max_norm / (norm + 1e-6))
+
+    Args:
+        parameters: those whose gradients are scaled, in place; ones without a gradient are passed by.
+        max_norm: the largest norm.
+        norm_type: p of the norm (sum |g|**p)**(1/p); infinity for the largest absolute value.
+        error_if_nonfinite: raise if the norm is NaN or infinite, and change nothing.
+
+    Returns:
+        The norm before.
+
+    Raises:
+        ValueError: max_norm is negative, norm_type is not positive, or see ``error_if_nonfinite``.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html
+    """
+    check_number("clip_grad_norm_", "max_norm", max_norm)
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: norm_type must be positive, got {norm_type}")
+    grads = _grads(parameters)
+    norms = [float(np.linalg.norm(grad.reshape(-1).astype(np.float64), norm_type)) for grad in grads]
+    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
+    if error_if_nonfinite and not math.isfinite(total):
+        raise ValueError(f"clip_grad_norm_: the norm of the gradients is {total}")
+    factor = max_norm / (total + 1e-6)
+    if not factor >= 1:  # NaN too
+        for grad in grads:
+            np.multiply(grad, grad.dtype.type(factor), out=grad)
+    return total
+
+
+def clip_grad_value_(parameters: Iterable[Parameter] | Parameter, clip_value: float) -> None:
+    """Limit every number of the gradients to [-clip_value, clip_value], in place.
+
+    Args:
+        parameters: those whose gradients are limited; ones without a gradient are passed by.
+        clip_value: the limit.
+
+    Raises:
+        ValueError: clip_value is negative.
+    """
+    check_number("clip_grad_value_", "clip_value", clip_value)
+    for grad in _grads(parameters):
+        np.clip(grad, -clip_value, clip_value, out=grad)
+
+
+def _grads(parameters: Iterable[Parameter] | Parameter) -> list[Array]:
+    several = [parameters] if isinstance(parameters, Parameter) else list(parameters)
+    return [parameter.grad for parameter in several if parameter.grad is not None]

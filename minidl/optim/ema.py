@@ -1,0 +1,74 @@
+"""EMA: an exponential moving average of a model's weights, which often predicts better than the last ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from ..functional._checks import Array, check_number
+from ..nn.module import Module
+
+__all__ = ["EMA"]
+
+
+class EMA:
+    """Average of a model's weights: after each `update` average = decay * average + (1 - decay) * weights.
+
+        ema = EMA(model, decay=0.999)
+        ...                                 # in the loop, after optimizer.step()
+        ema.update()
+        with ema.applied():                 # the model has the averaged weights in here
+            trainer.evaluate(loader)
+
+    Args:
+        model: whose weights; the average begins with them as they are.
+        decay: how much of the average is kept, in [0, 1].
+
+    Buffers (running statistics) are averaged too where they are floats, and copied otherwise.
+
+    Raises:
+        ValueError: decay is outside [0, 1].
+    """
+
+    def __init__(self, model: Module, decay: float = 0.999) -> None:
+        self.decay = check_number("EMA", "decay", decay, maximum=1.0)
+        self.model = model
+        self.average: dict[str, Array] = model.state_dict()
+
+    def update(self) -> None:
+        """Move the average towards the model's weights."""
+        for name, value in self.model.state_dict().items():
+            kept = self.average[name]
+            if kept.dtype.kind == "f":
+                kept += (1 - self.decay) * (value - kept)
+            else:
+                self.average[name] = value
+
+    @contextmanager
+    def applied(self) -> Iterator[Module]:
+        """Give the model the averaged weights for the time of a with block; its own are put back however it ends."""
+        own = self.model.state_dict()
+        self.model.load_state_dict(self.average)
+        try:
+            yield self.model
+        finally:
+            self.model.load_state_dict(own)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the average."""
+        return {name: value.copy() for name, value in self.average.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, for the same model.
+
+        Raises:
+            ValueError: names or shapes do not match; nothing has changed then.
+        """
+        wrong = sorted(set(state) ^ set(self.average))
+        wrong += [n for n, v in self.average.items() if n in state and np.shape(state[n]) != v.shape]
+        if wrong:
+            raise ValueError(f"EMA: cannot load state: names or shapes do not match: {wrong}")
+        self.average = {n: np.array(state[n]).astype(v.dtype) for n, v in self.average.items()}

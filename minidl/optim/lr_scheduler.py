@@ -1,0 +1,417 @@
+"""Learning rate schedules, with PyTorch's names and numbers: call ``scheduler.step()`` after each epoch, or each step.
+
+Every schedule but ReduceLROnPlateau is a formula: the learning rate of each group from the number of steps so far and
+the learning rate that the group had in the beginning.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..functional._checks import check_choice, check_flag, check_int, check_number
+from .optimizer import Optimizer
+
+__all__ = [
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LRScheduler",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+    "StepLR",
+]
+
+
+class LRScheduler:
+    """Base class: a subclass writes `factor`, or `rate` for what is not a multiple of the first learning rate.
+
+    Args:
+        optimizer: whose groups' "lr" is set, at once and by every `step`.
+
+    Attributes:
+        last_epoch: the number of steps so far.
+        base_lrs: the groups' learning rates in the beginning ("initial_lr" in the groups).
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(self).__name__}: optimizer must be an Optimizer, got {optimizer!r}")
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
+        self.last_epoch = 0
+        self._set()
+
+    def factor(self, epoch: int, group: int) -> float:
+        """Return by what the first learning rate of a group is multiplied after so many steps."""
+        raise NotImplementedError(f"{type(self).__name__} does not define factor()")
+
+    def rate(self, epoch: int, group: int) -> float:
+        """Return the learning rate of a group after so many steps."""
+        return self.base_lrs[group] * self.factor(epoch, group)
+
+    def step(self) -> None:
+        """Count a step and set the learning rates."""
+        self.last_epoch += 1
+        self._set()
+
+    def get_last_lr(self) -> list[float]:
+        """Return the groups' learning rates as they are."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def _set(self) -> None:
+        for number, group in enumerate(self.optimizer.param_groups):
+            group["lr"] = self.rate(self.last_epoch, number)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to go on: plain numbers."""
+        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, for the same schedule, and set the learning rates.
+
+        Raises:
+            ValueError: the number of groups differs.
+        """
+        if len(state["base_lrs"]) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__}: cannot load state: expected {len(self.base_lrs)} groups, got "
+                f"{len(state['base_lrs'])}"
+            )
+        self.last_epoch, self.base_lrs = int(state["last_epoch"]), [float(lr) for lr in state["base_lrs"]]
+        self._set()
+
+
+class LambdaLR(LRScheduler):
+    """lr = lr0 * f(epoch).
+
+    Args:
+        optimizer: whose learning rates are set.
+        lr_lambda: f, or a list with one for each group.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+    ) -> None:
+        several = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else None
+        if several is not None and len(several) != len(optimizer.param_groups):
+            raise ValueError(f"LambdaLR: expected {len(optimizer.param_groups)} functions, got {len(several)}")
+        self.lr_lambdas: list[Any] = several or [lr_lambda] * len(optimizer.param_groups)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int, group: int) -> float:
+        """f(epoch)."""
+        return float(self.lr_lambdas[group](epoch))
+
+
+class StepLR(LRScheduler):
+    """lr = lr0 * gamma ** (epoch // step_size).
+
+    Args:
+        optimizer: whose learning rates are set.
+        step_size: epochs between two changes.
+        gamma: the factor.
+    """
+
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = check_int("StepLR", "step_size", step_size)
+        self.gamma = check_number("StepLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int, group: int) -> float:
+        """gamma ** (epoch // step_size)."""
+        return self.gamma ** (epoch // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """lr = lr0 * gamma ** (number of milestones reached).
+
+    Args:
+        optimizer: whose learning rates are set.
+        milestones: epochs at which it changes.
+        gamma: the factor.
+    """
+
+    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+        self.milestones = sorted(check_int("MultiStepLR", "milestones", m, minimum=0) for m in milestones)
+        self.gamma = check_number("MultiStepLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int, group: int) -> float:
+        """gamma ** (number of milestones reached)."""
+        return self.gamma ** bisect_right(self.milestones, epoch)
+
+
+class ExponentialLR(LRScheduler):
+    """lr = lr0 * gamma ** epoch.
+
+    Args:
+        optimizer: whose learning rates are set.
+        gamma: the factor.
+    """
+
+    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+        self.gamma = check_number("ExponentialLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int, group: int) -> float:
+        """gamma ** epoch."""
+        return self.gamma**epoch
+
+
+class LinearLR(LRScheduler):
+    """lr = lr0 * factor, the factor going in a line from start_factor to end_factor within total_iters steps.
+
+    Args:
+        optimizer: whose learning rates are set.
+        start_factor, end_factor: the factor in the beginning and from total_iters on.
+        total_iters: number of steps in between.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+    ) -> None:
+        self.start_factor = check_number("LinearLR", "start_factor", start_factor, maximum=1.0)
+        self.end_factor = check_number("LinearLR", "end_factor", end_factor, maximum=1.0)
+        if start_factor == 0:
+            raise ValueError("LinearLR: start_factor must be greater than 0")
+        self.total_iters = check_int("LinearLR", "total_iters", total_iters)
+        super().__init__(optimizer)
+
+    def factor(self, epoch: int, group: int) -> float:
+        """start_factor + (end_factor - start_factor) * min(1, epoch / total_iters)."""
+        return self.start_factor + (self.end_factor - self.start_factor) * min(1.0, epoch / self.total_iters)
+
+
+class CosineAnnealingLR(LRScheduler):
+    """lr = eta_min + (lr0 - eta_min) * (1 + cos(pi * epoch / T_max)) / 2.
+
+    Args:
+        optimizer: whose learning rates are set.
+        T_max: epochs from the largest to the smallest rate.
+        eta_min: the smallest rate.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983.
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+        self.T_max = check_int("CosineAnnealingLR", "T_max", T_max)
+        self.eta_min = check_number("CosineAnnealingLR", "eta_min", eta_min)
+        super().__init__(optimizer)
+
+    def rate(self, epoch: int, group: int) -> float:
+        """The formula of the class."""
+        wave = (1 + math.cos(math.pi * epoch / self.T_max)) / 2
+        return self.eta_min + (self.base_lrs[group] - self.eta_min) * wave
+
+
+class OneCycleLR(LRScheduler):
+    """Up from max_lr / div_factor to max_lr, then down to max_lr / (div_factor * final_div_factor); a step a batch.
+
+    Args:
+        optimizer: whose learning rates, and momenta or first betas, are set.
+        max_lr: the peak, or a list with one for each group.
+        total_steps: number of steps of the whole cycle; or give epochs and steps_per_epoch.
+        epochs, steps_per_epoch: their product is the number of steps.
+        pct_start: share of the steps that go up.
+        anneal_strategy: 'cos' or 'linear'.
+        cycle_momentum: whether momentum goes the other way, from max_momentum to base_momentum and back.
+        base_momentum, max_momentum: its limits.
+        div_factor, final_div_factor: see above.
+        three_phase: down in two phases: first to where it began, then to the end.
+
+    Raises:
+        ValueError: an option is out of range; when stepped: the cycle is over.
+
+    Source: Smith & Topin 2017, arXiv:1708.07120.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float = 0.85,
+        max_momentum: float = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+    ) -> None:
+        owner = "OneCycleLR"
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ValueError(f"{owner}: give total_steps, or both epochs and steps_per_epoch")
+            total_steps = check_int(owner, "epochs", epochs) * check_int(owner, "steps_per_epoch", steps_per_epoch)
+        self.total_steps = check_int(owner, "total_steps", total_steps)
+        pct_start = check_number(owner, "pct_start", pct_start, maximum=1.0)
+        self.anneal_strategy = check_choice(owner, "anneal_strategy", anneal_strategy, ("cos", "linear"))
+        groups = optimizer.param_groups
+        peaks = list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
+        if len(peaks) != len(groups):
+            raise ValueError(f"{owner}: expected {len(groups)} values of max_lr, got {len(peaks)}")
+        low, high = base_momentum, max_momentum
+        end = self.total_steps - 1
+        turn = pct_start * self.total_steps - 1
+        # (last step of the phase, rates at its two ends as multiples of the peak, momenta at its two ends)
+        first, last = 1 / div_factor, 1 / (div_factor * final_div_factor)
+        self.phases = [(turn, first, 1.0, high, low), (float(end), 1.0, last, low, high)]
+        if check_flag(owner, "three_phase", three_phase):
+            back = 2 * pct_start * self.total_steps - 2
+            self.phases[1:] = [(back, 1.0, first, low, high), (float(end), first, last, high, high)]
+        self.peaks = [check_number(owner, "max_lr", peak) for peak in peaks]
+        self.cycle_momentum = check_flag(owner, "cycle_momentum", cycle_momentum)
+        if cycle_momentum and not all("momentum" in g or "betas" in g for g in groups):
+            raise ValueError(f"{owner}: the optimizer has no momentum to cycle; use cycle_momentum=False")
+        for group, peak in zip(groups, self.peaks, strict=True):
+            group["initial_lr"] = peak / div_factor
+        super().__init__(optimizer)
+
+    def rate(self, epoch: int, group: int) -> float:
+        """Between the ends of the phase that the step is in."""
+        return self.peaks[group] * self._between(epoch, 1, 2)
+
+    def _between(self, epoch: int, first: int, last: int) -> float:
+        if epoch >= self.total_steps:
+            raise ValueError(f"OneCycleLR: the cycle of {self.total_steps} steps is over")
+        begin = 0.0
+        for phase in self.phases:
+            end = phase[0]
+            if epoch <= end or phase is self.phases[-1]:
+                share = (epoch - begin) / (end - begin) if end != begin else 1.0
+                if self.anneal_strategy == "linear":
+                    return phase[first] + (phase[last] - phase[first]) * share
+                return phase[last] + (phase[first] - phase[last]) / 2 * (1 + math.cos(math.pi * share))
+            begin = end
+        raise AssertionError("the last phase takes what is left")
+
+    def _set(self) -> None:
+        super()._set()
+        if self.cycle_momentum:
+            momentum = self._between(self.last_epoch, 3, 4)
+            for group in self.optimizer.param_groups:
+                if "betas" in group:
+                    group["betas"] = (momentum, group["betas"][1])
+                else:
+                    group["momentum"] = momentum
+
+
+class SequentialLR(LRScheduler):
+    """Schedules one after another: a warm-up, then a decay.
+
+    Args:
+        optimizer: whose learning rates are set.
+        schedulers: made for the same optimizer; each counts its steps from its own beginning.
+        milestones: the epochs at which the second and the later ones begin.
+    """
+
+    def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]) -> None:
+        if not schedulers or len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                f"SequentialLR: expected one milestone less than schedulers, got {len(milestones)} and "
+                f"{len(schedulers)}"
+            )
+        if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
+            raise ValueError("SequentialLR: the schedulers must be made for the same optimizer")
+        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        super().__init__(optimizer)
+
+    def rate(self, epoch: int, group: int) -> float:
+        """The rate of the schedule whose turn it is."""
+        number = bisect_right(self.milestones, epoch)
+        begin = self.milestones[number - 1] if number else 0
+        return self.schedulers[number].rate(epoch - begin, group)
+
+
+class ReduceLROnPlateau:
+    """Multiply the learning rates by ``factor`` when a measure has not improved for more than ``patience`` epochs.
+
+    Args:
+        optimizer: whose learning rates are set.
+        mode: 'min' if less is better, 'max' if more is.
+        factor: the factor, less than 1.
+        patience: epochs without improvement that are forgiven.
+        threshold: what counts as an improvement: by more than this share ('rel'), or amount ('abs').
+        threshold_mode: 'rel' or 'abs'.
+        cooldown: epochs to wait after a reduction.
+        min_lr: below which no rate goes.
+        eps: reductions by less are not made.
+
+    Attributes:
+        best: the best measure so far.
+        num_bad_epochs: epochs since then.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        owner = "ReduceLROnPlateau"
+        self.optimizer = optimizer
+        self.mode = check_choice(owner, "mode", mode, ("min", "max"))
+        if check_number(owner, "factor", factor) >= 1:
+            raise ValueError(f"{owner}: factor must be less than 1, got {factor}")
+        self.factor, self.patience = factor, check_int(owner, "patience", patience, minimum=0)
+        self.threshold = check_number(owner, "threshold", threshold)
+        self.threshold_mode = check_choice(owner, "threshold_mode", threshold_mode, ("rel", "abs"))
+        self.cooldown = check_int(owner, "cooldown", cooldown, minimum=0)
+        self.min_lr, self.eps = check_number(owner, "min_lr", min_lr), check_number(owner, "eps", eps)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+
+    def step(self, metrics: float) -> None:
+        """Take note of an epoch's measure, and reduce the learning rates if it is time."""
+        current = float(metrics)
+        self.last_epoch += 1
+        if self._better(current):
+            self.best, self.num_bad_epochs = current, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            for group in self.optimizer.param_groups:
+                reduced = max(group["lr"] * self.factor, self.min_lr)
+                if group["lr"] - reduced > self.eps:
+                    group["lr"] = reduced
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def _better(self, current: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "rel":
+            return sign * current < sign * self.best * (1 - sign * self.threshold)
+        return sign * current < sign * self.best - self.threshold
+
+    def get_last_lr(self) -> list[float]:
+        """Return the groups' learning rates as they are."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to go on: plain numbers."""
+        names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        for name in self.state_dict():
+            setattr(self, name, state[name])

@@ -1,0 +1,142 @@
+"""Schedules: PyTorch's learning rates, step by step."""
+
+import math
+
+import numpy as np
+import pytest
+
+from minidl import nn, optim
+from minidl.optim import lr_scheduler
+
+STEPS = 40
+SCHEDULES = [
+    ("LambdaLR", {"lr_lambda": lambda epoch: 0.9**epoch / (1 + epoch)}),
+    ("LambdaLR", {"lr_lambda": [lambda epoch: 0.5**epoch, lambda epoch: 1 + epoch]}),
+    ("StepLR", {"step_size": 7, "gamma": 0.3}),
+    ("MultiStepLR", {"milestones": [3, 10, 10, 25], "gamma": 0.5}),
+    ("ExponentialLR", {"gamma": 0.93}),
+    ("LinearLR", {}),
+    ("LinearLR", {"start_factor": 0.2, "end_factor": 0.8, "total_iters": 11}),
+    ("CosineAnnealingLR", {"T_max": 40}),
+    ("CosineAnnealingLR", {"T_max": 9, "eta_min": 0.01}),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": STEPS + 1}),
+    ("OneCycleLR", {"max_lr": [0.5, 1.0], "epochs": 4, "steps_per_epoch": 11, "anneal_strategy": "linear"}),
+    ("OneCycleLR", {"max_lr": 0.5, "total_steps": 50, "three_phase": True, "pct_start": 0.4, "div_factor": 10}),
+]
+
+
+def both(torch, rule="SGD", **options):
+    options = {"momentum": 0.9, **options} if rule == "SGD" else options
+    value = np.ones(2, np.float32)
+    ours = getattr(optim, rule)(
+        [{"params": nn.Parameter(value)}, {"params": nn.Parameter(value), "lr": 0.3}], lr=0.1, **options
+    )
+    groups = [{"params": torch.nn.Parameter(torch.tensor(value))} for _ in range(2)]
+    groups[1]["lr"] = 0.3
+    return ours, getattr(torch.optim, rule)(groups, lr=0.1, **options)
+
+
+def follow(ours, theirs, schedule, torch_schedule, steps=STEPS):
+    for step in range(steps):
+        for mine, other in zip(ours.param_groups, theirs.param_groups, strict=True):
+            assert math.isclose(mine["lr"], other["lr"], rel_tol=1e-9, abs_tol=1e-12), step
+            assert math.isclose(mine.get("momentum", 0), other.get("momentum", 0), rel_tol=1e-9), step
+            assert mine.get("betas", ()) == pytest.approx(other.get("betas", ()), rel=1e-9), step
+        assert schedule.get_last_lr() == [g["lr"] for g in ours.param_groups]
+        theirs.step()
+        schedule.step()
+        torch_schedule.step()
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam"])
+@pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=lambda v: v if isinstance(v, str) else "")
+def test_step_by_step_as_pytorch(name, options, rule, torch):
+    ours, theirs = both(torch, rule)
+    schedule = getattr(lr_scheduler, name)(ours, **options)
+    follow(ours, theirs, schedule, getattr(torch.optim.lr_scheduler, name)(theirs, **options))
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")
+def test_one_after_another_as_pytorch(torch):
+    ours, theirs = both(torch)
+    schedules = []
+    for module, optimizer in ((lr_scheduler, ours), (torch.optim.lr_scheduler, theirs)):
+        parts = [module.LinearLR(optimizer, 0.1, total_iters=5), module.ExponentialLR(optimizer, 0.9)]
+        parts.append(module.CosineAnnealingLR(optimizer, 20))
+        schedules.append(module.SequentialLR(optimizer, parts, [5, 12]))
+    follow(ours, theirs, *schedules, steps=30)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"patience": 2},
+        {"mode": "max", "factor": 0.5, "patience": 0, "cooldown": 2, "min_lr": 0.01},
+        {"threshold": 0.5, "threshold_mode": "abs", "patience": 1},
+        {"mode": "max", "threshold": 0.2, "patience": 1},
+    ],
+)
+def test_a_plateau_as_pytorch(options, torch):
+    ours, theirs = both(torch)
+    schedule = lr_scheduler.ReduceLROnPlateau(ours, **options)
+    torch_schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
+    for value in np.random.default_rng(0).standard_normal(STEPS).cumsum():
+        schedule.step(value)
+        torch_schedule.step(value)
+        assert schedule.get_last_lr() == pytest.approx([g["lr"] for g in theirs.param_groups])
+    again = lr_scheduler.ReduceLROnPlateau(ours, **options)
+    again.load_state_dict(schedule.state_dict())
+    assert again.state_dict() == schedule.state_dict()
+
+
+def test_the_state_goes_on():
+    first, second = (optim.SGD([nn.Parameter(np.ones(1))], lr=0.1) for _ in range(2))
+    schedule = lr_scheduler.CosineAnnealingLR(first, 10)
+    for _ in range(4):
+        schedule.step()
+    again = lr_scheduler.CosineAnnealingLR(second, 10)
+    again.load_state_dict(schedule.state_dict())
+    schedule.step()
+    again.step()
+    assert again.get_last_lr() == schedule.get_last_lr()
+    with pytest.raises(ValueError, match="CosineAnnealingLR: cannot load state: expected 1 groups, got 2"):
+        again.load_state_dict({"last_epoch": 1, "base_lrs": [1, 2]})
+
+
+def _sgd():
+    return optim.SGD([nn.Parameter(np.ones(1))], lr=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: lr_scheduler.StepLR(None, 2), TypeError, "StepLR: optimizer must be an Optimizer, got None"),
+        (lambda: lr_scheduler.StepLR(_sgd(), 0), ValueError, "StepLR: step_size must be at least 1, got 0"),
+        (lambda: lr_scheduler.LambdaLR(_sgd(), [min, max]), ValueError, "LambdaLR: expected 1 functions, got 2"),
+        (lambda: lr_scheduler.LinearLR(_sgd(), 0.0), ValueError, "LinearLR: start_factor must be greater than 0"),
+        (lambda: lr_scheduler.OneCycleLR(_sgd(), 0.1), ValueError, "OneCycleLR: give total_steps, or both"),
+        (lambda: lr_scheduler.OneCycleLR(_sgd(), [1, 2], 5), ValueError, "expected 1 values of max_lr, got 2"),
+        (lambda: lr_scheduler.SequentialLR(_sgd(), [], []), ValueError, "SequentialLR: expected one milestone less"),
+        (
+            lambda: lr_scheduler.SequentialLR(_sgd(), [lr_scheduler.ExponentialLR(_sgd(), 0.9)], []),
+            ValueError,
+            "SequentialLR: the schedulers must be made for the same optimizer",
+        ),
+        (lambda: lr_scheduler.ReduceLROnPlateau(_sgd(), factor=1), ValueError, "factor must be less than 1, got 1"),
+        (lambda: lr_scheduler.OneCycleLR(_rms(), 0.1, 5), ValueError, "no momentum to cycle"),
+    ],
+)
+def test_wrong_options_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def _rms():
+    return optim.Adagrad([nn.Parameter(np.ones(1))])
+
+
+def test_a_cycle_ends():
+    schedule = lr_scheduler.OneCycleLR(_sgd(), 0.1, 2)
+    schedule.step()
+    with pytest.raises(ValueError, match="OneCycleLR: the cycle of 2 steps is over"):
+        schedule.step()
