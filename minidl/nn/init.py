@@ -7,9 +7,28 @@ import math
 import numpy as np
 
 from .._random import default_rng
+from ..functional._checks import check_choice, check_number
 from .parameter import Parameter
 
-__all__ = ["fan_in", "kaiming_uniform_", "uniform_"]
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "fan_in",
+    "fan_out",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
 
 
 def fan_in(parameter: Parameter) -> int:
@@ -38,19 +57,245 @@ def uniform_(
     return parameter
 
 
-def kaiming_uniform_(
-    parameter: Parameter, a: float = math.sqrt(5), *, rng: np.random.Generator | None = None
+def fan_out(parameter: Parameter) -> int:
+    """Return how many outputs each input reaches: M for an (M, K) weight, F*KH*KW for a filter bank.
+
+    Raises:
+        ValueError: the parameter has fewer than two axes.
+    """
+    fan_in(parameter)
+    return parameter.shape[0] * math.prod(parameter.shape[2:])
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """Return by what an initialiser's deviation is multiplied for the activation that follows, as PyTorch has it.
+
+    Args:
+        nonlinearity: 'linear', 'conv1d', 'conv2d', 'sigmoid' (1), 'tanh' (5/3), 'relu' (sqrt(2)), 'leaky_relu'
+            (sqrt(2 / (1 + param**2))) or 'selu' (3/4).
+        param: negative slope of the leaky ReLU; None means 0.01.
+
+    Raises:
+        ValueError: another nonlinearity.
+    """
+    slope = 0.01 if param is None else float(param)
+    gains = dict.fromkeys(("linear", "conv1d", "conv2d", "sigmoid"), 1.0)
+    gains |= {"tanh": 5 / 3, "relu": math.sqrt(2), "leaky_relu": math.sqrt(2 / (1 + slope**2)), "selu": 0.75}
+    return gains[check_choice("calculate_gain", "nonlinearity", nonlinearity, tuple(gains))]
+
+
+def normal_(
+    parameter: Parameter, mean: float = 0.0, std: float = 1.0, *, rng: np.random.Generator | None = None
 ) -> Parameter:
-    """Fill with values from U(-bound, bound), bound = sqrt(2 / (1 + a**2)) * sqrt(3 / fan_in); return the parameter.
+    """Fill with values from the normal distribution; return the parameter.
+
+    Args:
+        parameter: changed in place.
+        mean, std: of the distribution.
+        rng: generator; None means minidl's own.
+    """
+    parameter.data[...] = default_rng(rng).standard_normal(parameter.shape, parameter.data.dtype.type) * std + mean
+    return parameter
+
+
+def trunc_normal_(
+    parameter: Parameter,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    *,
+    rng: np.random.Generator | None = None,
+) -> Parameter:
+    """Fill with values from the normal distribution, drawn again until they lie in [a, b]; return the parameter.
+
+    Args:
+        parameter: changed in place.
+        mean, std: of the distribution before.
+        a, b: the limits.
+        rng: generator; None means minidl's own.
+
+    Raises:
+        ValueError: the limits lie where nearly nothing would be drawn.
+    """
+    if not a < b or a > mean + 4 * std or b < mean - 4 * std:
+        raise ValueError(f"trunc_normal_: the limits [{a}, {b}] are too far from mean {mean} with std {std}")
+    generator = default_rng(rng)
+    values = generator.standard_normal(parameter.shape) * std + mean
+    while (outside := (values < a) | (values > b)).any():
+        values[outside] = generator.standard_normal(int(outside.sum())) * std + mean
+    parameter.data[...] = values
+    return parameter
+
+
+def constant_(parameter: Parameter, val: float) -> Parameter:
+    """Fill with one value; return the parameter."""
+    parameter.data.fill(val)
+    return parameter
+
+
+def ones_(parameter: Parameter) -> Parameter:
+    """Fill with ones; return the parameter."""
+    return constant_(parameter, 1)
+
+
+def zeros_(parameter: Parameter) -> Parameter:
+    """Fill with zeros; return the parameter."""
+    return constant_(parameter, 0)
+
+
+def eye_(parameter: Parameter) -> Parameter:
+    """Make an (M, K) weight the identity; return the parameter.
+
+    Raises:
+        ValueError: the parameter has not two axes.
+    """
+    if parameter.data.ndim != 2:
+        raise ValueError(f"eye_ needs a parameter of two axes, got shape {parameter.shape}")
+    parameter.data[...] = np.eye(parameter.shape[0], parameter.shape[1])
+    return parameter
+
+
+def dirac_(parameter: Parameter, groups: int = 1) -> Parameter:
+    """Make filters (F, C/groups, ...) pass their group's first channels on unchanged; return the parameter.
+
+    Args:
+        parameter: changed in place; three to five axes.
+        groups: divides F.
+
+    Raises:
+        ValueError: the axes or groups do not fit.
+    """
+    shape = parameter.shape
+    if len(shape) not in (3, 4, 5) or shape[0] % groups:
+        raise ValueError(f"dirac_ needs filters of 3 to 5 axes whose number {groups} groups divide, got shape {shape}")
+    parameter.data.fill(0)
+    for group in range(groups):
+        for channel in range(min(shape[0] // groups, shape[1])):
+            filters = group * (shape[0] // groups) + channel
+            parameter.data[(filters, channel, *(size // 2 for size in shape[2:]))] = 1
+    return parameter
+
+
+def orthogonal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Make the rows (or columns, if there are fewer) of a weight orthogonal and of length ``gain``; return it.
+
+    Args:
+        parameter: changed in place; at least two axes, all but the first taken as one.
+        gain: the length.
+        rng: generator; None means minidl's own.
+
+    Source: Saxe et al. 2013, arXiv:1312.6120.
+    """
+    rows, columns = parameter.shape[0], fan_in(parameter)
+    draw = default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(draw)
+    q *= np.sign(np.diag(r))  # so that all orthogonal matrices are equally likely
+    parameter.data[...] = gain * (q if rows >= columns else q.T).reshape(parameter.shape)
+    return parameter
+
+
+def sparse_(
+    parameter: Parameter, sparsity: float, std: float = 0.01, *, rng: np.random.Generator | None = None
+) -> Parameter:
+    """Fill an (M, K) weight with normal values, but for a share of each column, which is zero; return the parameter.
+
+    Args:
+        parameter: changed in place; two axes.
+        sparsity: the share that is zero, rounded up.
+        std: of the normal distribution.
+        rng: generator; None means minidl's own.
+
+    Raises:
+        ValueError: the parameter has not two axes.
+    """
+    if parameter.data.ndim != 2:
+        raise ValueError(f"sparse_ needs a parameter of two axes, got shape {parameter.shape}")
+    rows, columns = parameter.shape
+    generator = default_rng(rng)
+    normal_(parameter, 0.0, std, rng=generator)
+    zeros = math.ceil(check_number("sparse_", "sparsity", sparsity, maximum=1.0) * rows)
+    order = generator.permuted(np.tile(np.arange(rows)[:, None], columns), axis=0)[:zeros]
+    np.put_along_axis(parameter.data, order, 0, axis=0)
+    return parameter
+
+
+def xavier_uniform_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Fill with values from U(-bound, bound), bound = gain * sqrt(6 / (fan_in + fan_out)); return the parameter.
 
     Args:
         parameter: changed in place; at least two axes.
-        a: slope of the leaky ReLU that follows, as the paper has it.
+        gain: see `calculate_gain`.
         rng: generator; None means minidl's own.
 
-    The default a = sqrt(5) gives bound = 1/sqrt(fan_in), which PyTorch uses for Linear and Conv2d.
+    Source: Glorot & Bengio 2010.
+    """
+    bound = gain * math.sqrt(6 / (fan_in(parameter) + fan_out(parameter)))
+    return uniform_(parameter, -bound, bound, rng=rng)
+
+
+def xavier_normal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
+    """Fill with values from a normal distribution of deviation gain * sqrt(2 / (fan_in + fan_out)); return it.
+
+    Args:
+        parameter: changed in place; at least two axes.
+        gain: see `calculate_gain`.
+        rng: generator; None means minidl's own.
+
+    Source: Glorot & Bengio 2010.
+    """
+    return normal_(parameter, 0.0, gain * math.sqrt(2 / (fan_in(parameter) + fan_out(parameter))), rng=rng)
+
+
+def _kaiming_std(parameter: Parameter, a: float, mode: str, nonlinearity: str) -> float:
+    fan = {"fan_in": fan_in, "fan_out": fan_out}[check_choice("kaiming", "mode", mode, ("fan_in", "fan_out"))](
+        parameter
+    )
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+
+
+def kaiming_normal_(
+    parameter: Parameter,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    *,
+    rng: np.random.Generator | None = None,
+) -> Parameter:
+    """Fill with values from a normal distribution of deviation gain / sqrt(fan); return the parameter.
+
+    Args:
+        parameter: changed in place; at least two axes.
+        a: slope of the leaky ReLU that follows.
+        mode: 'fan_in' keeps the variance forward, 'fan_out' backward.
+        nonlinearity: what follows; see `calculate_gain`.
+        rng: generator; None means minidl's own.
 
     Source: He et al., "Delving deep into rectifiers", ICCV 2015, arXiv:1502.01852.
     """
-    bound = math.sqrt(2 / (1 + a * a)) * math.sqrt(3 / fan_in(parameter))
+    return normal_(parameter, 0.0, _kaiming_std(parameter, a, mode, nonlinearity), rng=rng)
+
+
+def kaiming_uniform_(
+    parameter: Parameter,
+    a: float = 0.0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    *,
+    rng: np.random.Generator | None = None,
+) -> Parameter:
+    """Fill with values from U(-bound, bound), bound = gain * sqrt(3 / fan); return the parameter.
+
+    Args:
+        parameter: changed in place; at least two axes.
+        a: slope of the leaky ReLU that follows.
+        mode: 'fan_in' keeps the variance forward, 'fan_out' backward.
+        nonlinearity: what follows; see `calculate_gain`.
+        rng: generator; None means minidl's own.
+
+    Linear and Conv2d use a = sqrt(5), which gives bound = 1/sqrt(fan_in), as PyTorch does.
+
+    Source: He et al., "Delving deep into rectifiers", ICCV 2015, arXiv:1502.01852.
+    """
+    bound = math.sqrt(3) * _kaiming_std(parameter, a, mode, nonlinearity)
     return uniform_(parameter, -bound, bound, rng=rng)

@@ -35,7 +35,7 @@ def weight_and_bias(
         bias_size: how many numbers the bias has, if not as many as the weight has outputs.
     """
     dtype = np.float32 if dtype is None else dtype
-    weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), rng=rng)
+    weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), math.sqrt(5), rng=rng)
     if not bias:
         return weight, None
     bound = 1 / math.sqrt(init.fan_in(weight))

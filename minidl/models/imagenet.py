@@ -1,0 +1,164 @@
+"""Networks for ImageNet, with torchvision's parameter names and shapes: its state dicts load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..functional._checks import Array
+from ..nn import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Linear,
+    MaxPool2d,
+    Module,
+    ReLU,
+    ReLU6,
+    Sequential,
+    init,
+)
+
+__all__ = ["mobilenet_v2", "resnet18"]
+
+
+def _conv(
+    inputs: int, outputs: int, size: int, stride: int, rng: np.random.Generator | None, groups: int = 1
+) -> Conv2d:
+    layer = Conv2d(inputs, outputs, size, stride, padding=size // 2, groups=groups, bias=False, rng=rng)
+    init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu", rng=rng)
+    return layer
+
+
+class BasicBlock(Module):
+    """Two 3x3 convolutions and a way around them: relu(bn2(conv2(relu(bn1(conv1(x))))) + downsample(x)).
+
+    Args:
+        inputs, outputs: channels.
+        stride: of the first convolution and the shortcut.
+        rng: generator for the first weights; None means minidl's own.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, rng: np.random.Generator | None) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = _conv(inputs, outputs, 3, stride, rng), BatchNorm2d(outputs)
+        self.relu1 = ReLU()
+        self.conv2, self.bn2 = _conv(outputs, outputs, 3, 1, rng), BatchNorm2d(outputs)
+        self.relu2 = ReLU()
+        self.downsample: Module | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = Sequential(_conv(inputs, outputs, 1, stride, rng), BatchNorm2d(outputs))
+
+    def forward(self, x: Array) -> Array:
+        """Run both ways and add."""
+        through = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        through += x if self.downsample is None else self.downsample(x)
+        return self.relu2(through)  # type: ignore[no-any-return]
+
+    def backward(self, grad_output: Array) -> Array:
+        """Run both ways back and add."""
+        grad: Array = self.relu2.backward(grad_output)
+        through: Any = grad
+        for layer in (self.bn2, self.conv2, self.relu1, self.bn1, self.conv1):
+            through = layer.backward(through)
+        around: Array = grad if self.downsample is None else self.downsample.backward(grad)
+        total: Array = through + around
+        return total
+
+
+def resnet18(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
+    """ResNet of 18 layers, with torchvision's names; 11,689,512 parameters for 1,000 classes.
+
+    Args:
+        num_classes: number of logits.
+        rng: generator for the first weights; None means minidl's own.
+
+    Returns:
+        A network from (N, 3, 224, 224), or other sizes, to logits (N, num_classes).
+
+    Source: He, Zhang, Ren and Sun 2016, arXiv:1512.03385.
+    """
+    layers: dict[str, Module] = {"conv1": _conv(3, 64, 7, 2, rng), "bn1": BatchNorm2d(64), "relu": ReLU()}
+    layers["maxpool"] = MaxPool2d(3, 2, padding=1)
+    inputs = 64
+    for number, outputs in enumerate((64, 128, 256, 512)):
+        first = BasicBlock(inputs, outputs, 1 if number == 0 else 2, rng)
+        layers[f"layer{number + 1}"] = Sequential(first, BasicBlock(outputs, outputs, 1, rng))
+        inputs = outputs
+    return Sequential(
+        {**layers, "avgpool": AdaptiveAvgPool2d(1), "flatten": Flatten(), "fc": Linear(512, num_classes, rng=rng)}
+    )
+
+
+def _conv_bn_relu6(
+    inputs: int, outputs: int, size: int, stride: int, rng: np.random.Generator | None, groups: int = 1
+) -> Sequential:
+    return Sequential(_conv(inputs, outputs, size, stride, rng, groups), BatchNorm2d(outputs), ReLU6())
+
+
+class InvertedResidual(Module):
+    """Widen, filter each channel by itself, narrow; and a way around where size and channels stay.
+
+    Args:
+        inputs, outputs: channels.
+        stride: of the depthwise convolution.
+        expand_ratio: by what the channels are widened.
+        rng: generator for the first weights; None means minidl's own.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, expand_ratio: int, rng: np.random.Generator | None
+    ) -> None:
+        super().__init__()
+        hidden = inputs * expand_ratio
+        layers: list[Module] = [_conv_bn_relu6(inputs, hidden, 1, 1, rng)] if expand_ratio != 1 else []
+        layers += [_conv_bn_relu6(hidden, hidden, 3, stride, rng, groups=hidden)]
+        self.conv = Sequential(*layers, _conv(hidden, outputs, 1, 1, rng), BatchNorm2d(outputs))
+        self.around = stride == 1 and inputs == outputs
+
+    def forward(self, x: Array) -> Array:
+        """Run the layers; add the input where there is a way around."""
+        out = self.conv(x)
+        return x + out if self.around else out  # type: ignore[no-any-return]
+
+    def backward(self, grad_output: Array) -> Array:
+        """Run the layers back; add the gradient where there is a way around."""
+        dx = self.conv.backward(grad_output)
+        return dx + grad_output if self.around else dx  # type: ignore[no-any-return]
+
+
+def mobilenet_v2(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
+    """MobileNet version 2, with torchvision's names; 3,504,872 parameters for 1,000 classes.
+
+    Args:
+        num_classes: number of logits.
+        rng: generator for the first weights and the dropout masks; None means minidl's own.
+
+    Returns:
+        A network from (N, 3, 224, 224), or other sizes, to logits (N, num_classes).
+
+    Source: Sandler, Howard, Zhu, Zhmoginov and Chen 2018, arXiv:1801.04381.
+    """
+    features: list[Module] = [_conv_bn_relu6(3, 32, 3, 2, rng)]
+    inputs = 32
+    plan = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for expand_ratio, outputs, count, first_stride in plan:
+        for number in range(count):
+            features.append(InvertedResidual(inputs, outputs, first_stride if number == 0 else 1, expand_ratio, rng))
+            inputs = outputs
+    features.append(_conv_bn_relu6(inputs, 1280, 1, 1, rng))
+    head = Linear(1280, num_classes, rng=rng)
+    init.normal_(head.weight, std=0.01, rng=rng)
+    if head.bias is not None:
+        init.zeros_(head.bias)
+    return Sequential(
+        {
+            "features": Sequential(*features),
+            "avgpool": AdaptiveAvgPool2d(1),
+            "flatten": Flatten(),
+            "classifier": Sequential(Dropout(0.2, rng=rng), head),
+        }
+    )
