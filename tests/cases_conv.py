@@ -51,4 +51,5 @@ CONVOLUTIONS = [
     Case("ConvTranspose2d", (4, 6, 3), {"stride": (1, 3), "groups": 2, "dilation": 2, "bias": False}, (2, 4, 3, 4)),
     Case("ConvTranspose2d", (9, 8, 4), {"stride": 2, "padding": 1}, (2, 9, 3, 4)),
     Case("ConvTranspose2d", (3, 3, 2), {"groups": 3}, (2, 3, 3, 4)),
+    Case("ConvTranspose2d", (4, 9, 1), {"padding": 1}, (2, 4, 5, 4)),
 ]

@@ -51,6 +51,7 @@ SHAPES = [
     Case("Upsample", ((5, 3),), {}, (2, 2, 3, 4)),
     Case("Upsample", (), {"scale_factor": (1.5, 0.5), "mode": "bilinear"}, (2, 2, 4, 6)),
     Case("Upsample", ((7, 2),), {"mode": "bilinear", "align_corners": True}, (2, 2, 3, 5)),
+    Case("Upsample", (), {"scale_factor": 1.3, "mode": "bilinear"}, (2, 1, 2, 2)),  # the size stays
     Case("Upsample", (6,), {"mode": "bilinear", "align_corners": False}, (2, 1, 4, 4)),
     Case(
         "PixelShuffle",

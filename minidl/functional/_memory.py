@@ -1,8 +1,8 @@
 """Recycled memory for large arrays: half of a naive training step is page faults of freshly mapped pages.
 
 `empty` returns an ordinary ndarray over a pooled buffer. Every view of an array keeps that array alive as its base, so
-a weak reference on it fires when the last view is gone; then, and only then, the buffer returns to the pool. Nothing is
-ever shared: an output that someone still holds is not written to by a later step.
+a weak reference on it fires when the last view is gone; then, and only then, the buffer is used again. Nothing is ever
+shared: an output that someone still holds is not written to by a later step.
 
 At most ``CAP`` bytes wait in the pool; beyond that buffers go back to the system at once. `release` empties the pool;
 `minidl.nn.Module` calls it when a module goes.
@@ -14,6 +14,7 @@ import math
 import mmap
 import threading
 import weakref
+from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +37,10 @@ class _Buffer(NamedTuple):
     capacity: int
 
 
-_lock = threading.RLock()  # a weak reference can fire inside `empty` of the same thread
+_lock = threading.Lock()
+# References whose arrays are gone. Their callback is this deque's append, a single operation in C: an interrupt
+# (Ctrl-C) cannot fall into it and get lost, as it would in a callback written in Python.
+_gone: deque[weakref.ref[Any]] = deque()
 _free: dict[int, list[_Buffer]] = {}
 _lent: dict[int, tuple[weakref.ref[Any], _Buffer]] = {}  # by the reference's id: an array has no hash
 _held = 0
@@ -52,20 +56,23 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     capacity = -(-size // step) * step
     buffer = _take(capacity) or _new(capacity)
     array = np.ndarray(shape, dtype, buffer.memory, buffer.offset)
-    reference = weakref.ref(array, _give_back)
+    reference = weakref.ref(array, _gone.append)
     _lent[id(reference)] = reference, buffer
     return array
 
 
 def held() -> int:
     """Return the bytes that wait in the pool."""
-    return _held
+    with _lock:
+        _collect()
+        return _held
 
 
 def release() -> None:
     """Give all waiting buffers back to the system; arrays in use are not touched."""
     global _held  # noqa: PLW0603
     with _lock:
+        _collect()
         _free.clear()
         _held = 0
 
@@ -83,6 +90,7 @@ def _new(capacity: int) -> _Buffer:
 def _take(capacity: int) -> _Buffer | None:
     global _held  # noqa: PLW0603
     with _lock:
+        _collect()
         waiting = _free.get(capacity)
         if not waiting:
             return None
@@ -90,10 +98,11 @@ def _take(capacity: int) -> _Buffer | None:
         return waiting.pop()
 
 
-def _give_back(reference: weakref.ref[Any]) -> None:
+def _collect() -> None:
+    """Take back the buffers of arrays that are gone."""
     global _held  # noqa: PLW0603
-    _, buffer = _lent.pop(id(reference))
-    with _lock:
-        if _held + buffer.capacity <= CAP:
+    while _gone:
+        _, buffer = _lent.pop(id(_gone.popleft()), (None, None))
+        if buffer is not None and _held + buffer.capacity <= CAP:
             _held += buffer.capacity
             _free.setdefault(buffer.capacity, []).append(buffer)

@@ -88,13 +88,16 @@ def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometr
     db: Array = np.zeros(f, x.dtype)
     columns = _columns(x, kw, geometry, grad)
     for rows, taps, slabs in _calls(x, kh, geometry, grad):
-        piece, images = grad[rows], slabs.reshape(*slabs.shape[:2], w, n)
+        piece = grad[rows]
+        db += _layout.sum_of_channels(piece)
+        if taps.stop <= taps.start:
+            continue
+        images = slabs.reshape(*slabs.shape[:2], w, n)
         for tap, into, of in columns:
             left = images[:, :, of].reshape(*slabs.shape[:2], -1)
             right = piece[:, :, into].reshape(len(piece), f, -1)
             # (KH*C, F) rather than (F, KH*C): with the larger matrix on the left BLAS is a quarter faster
             dw[tap, taps] += np.matmul(left, right.swapaxes(1, 2)).sum(axis=0).reshape(-1, c, f)
-        db += _layout.sum_of_channels(piece)
     return dw, db
 
 

@@ -18,17 +18,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ._checks import check_int
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = [
     "available_cpus",
@@ -53,20 +51,20 @@ class _Blas(NamedTuple):
 
 
 class _State:
-    """What the process has: the number of threads, the pool, and how many are inside `one_blas_thread`."""
+    """What the process has: the number of threads, workers and their jobs, who is inside `one_blas_thread`."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.threads: int | None = None
-        self.pool: ThreadPoolExecutor | None = None
-        self.inside = 0
+        self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self.workers = 0
+        self.inside: set[int] = set()
         self.outside_blas = 1
 
     def after_fork(self) -> None:
-        """A forked child has none of its parent's threads, and its locks may be held by them."""
-        self.lock = threading.Lock()
-        self.pool = None
-        self.inside = 0
+        """A forked child has none of its parent's threads."""
+        self.jobs = SimpleQueue()
+        self.workers = 0
+        self.inside = set()
 
 
 _state = _State()
@@ -85,10 +83,7 @@ def set_num_threads(n: int) -> None:
     Raises:
         TypeError, ValueError: n is not an integer of at least 1.
     """
-    n = check_int("set_num_threads", "n", n)
-    with _state.lock:
-        _state.threads = n
-        _state.pool = None  # its threads end when nobody is using it any more
+    _state.threads = check_int("set_num_threads", "n", n)
 
 
 def get_num_threads() -> int:
@@ -153,8 +148,8 @@ def _blas() -> _Blas | None:
 def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Result]:
     """Call ``function`` on every piece, several at a time; return the results in the order of the pieces.
 
-    The pieces must not write to the same memory. The calling thread works along. The first error is raised once no
-    piece is being worked on any more.
+    The pieces must not write to the same memory. The calling thread works along. After an error no further piece is
+    begun. An interrupt (Ctrl-C) is raised at once; what the other threads have begun they finish, unheard.
     """
     if len(pieces) == 1 or get_num_threads() == 1:
         return [function(piece) for piece in pieces]
@@ -162,27 +157,72 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
     results: list[Any] = [None] * len(pieces)
     # neighbouring pieces to one thread, the same ones in the next layer: they are in its core's cache
     left = [deque(range(part.start, part.stop)) for part in cut(len(pieces), -(-len(pieces) // threads))]
+    finished: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def work(own: int) -> None:
+    def help_out(own: int) -> None:
         while (index := _next(left, own)) is not None:
             try:
                 results[index] = function(pieces[index])
-            except BaseException:
-                for queue in left:
-                    queue.clear()
-                raise
+            except BaseException as error:
+                _drop(left)
+                finished.put(error)
+            else:
+                finished.put(None)
 
-    pool = _pool()
     # a copy of the context each: np.errstate of the caller holds in the other threads too
-    helpers: list[Future[None]] = [pool.submit(copy_context().run, work, n) for n in range(1, len(left))]
-    try:
-        work(0)
-    finally:
-        errors = [helper.exception() for helper in helpers if not helper.cancel()]
-    for error in errors:
-        if error is not None:
-            raise error
+    _employ(threads - 1, [partial(copy_context().run, help_out, own) for own in range(1, len(left))])
+    dropped, done = 0, 0
+    error: BaseException | None = None
+    while (index := _next(left, 0)) is not None:
+        try:
+            results[index] = function(pieces[index])
+        except Exception as caught:
+            error = caught
+            dropped = _drop(left)
+        except BaseException:
+            _drop(left)
+            raise
+        done += 1
+    for _ in range(len(pieces) - done - dropped):
+        failed = finished.get()
+        if failed is not None:
+            error = error or failed
+            break
+    if error is not None:
+        raise error
     return results
+
+
+def _employ(workers: int, jobs: list[Callable[[], Any]]) -> None:
+    """Hand out jobs, to threads that are started when they are first needed.
+
+    SimpleQueue is one operation each, in C: an interrupt cannot leave it locked, as it can the standard pool.
+    """
+    while _state.workers < workers:
+        _state.workers += 1
+        threading.Thread(target=_work, args=(_state.jobs,), name="minidl", daemon=True).start()
+    for job in jobs:
+        _state.jobs.put(job)
+
+
+def _work(jobs: SimpleQueue[Callable[[], None]]) -> None:
+    while True:
+        job = jobs.get()
+        job()
+        del job  # it holds the arrays
+
+
+def _drop(left: list[deque[int]]) -> int:
+    """Give up the pieces that are not begun; return how many."""
+    dropped = 0
+    for queue in left:
+        while queue:
+            try:
+                queue.pop()
+            except IndexError:  # another thread was quicker
+                break
+            dropped += 1
+    return dropped
 
 
 def _next(left: list[deque[int]], own: int) -> int | None:
@@ -195,35 +235,27 @@ def _next(left: list[deque[int]], own: int) -> int | None:
     return None
 
 
-def _pool() -> ThreadPoolExecutor:
-    with _state.lock:
-        if _state.pool is None:
-            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - `import minidl` stays quick
-
-            _state.pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), thread_name_prefix="minidl")
-        return _state.pool
-
-
 class _OneBlasThread:
-    """Holds BLAS to one thread; what it had before is put back when the last one leaves."""
+    """Holds BLAS to one thread; what it had before is put back when the last thread leaves.
+
+    Who is inside is a set: if an interrupt keeps a thread from leaving, it leaves with its next pass.
+    """
 
     def __enter__(self) -> None:
         blas = _blas()
         if blas is not None:
-            with _state.lock:
-                if _state.inside == 0:
-                    _state.outside_blas = blas.get()
-                    if _state.outside_blas > 1:
-                        blas.set(1)
-                _state.inside += 1
+            if not _state.inside:
+                _state.outside_blas = blas.get()
+            _state.inside.add(threading.get_ident())
+            if _state.outside_blas > 1:
+                blas.set(1)
 
     def __exit__(self, *_: object) -> None:
         blas = _blas()
         if blas is not None:
-            with _state.lock:
-                _state.inside -= 1
-                if _state.inside == 0 and _state.outside_blas > 1:
-                    blas.set(_state.outside_blas)
+            _state.inside.discard(threading.get_ident())
+            if not _state.inside and _state.outside_blas > 1:
+                blas.set(_state.outside_blas)
 
 
 one_blas_thread = _OneBlasThread()

@@ -283,7 +283,7 @@ def _threshold(x: Array, threshold: float, value: float) -> Array:
     threshold: what x must exceed.
     value: what takes its place.
     """
-    return np.where(x > threshold, x, x.dtype.type(value))
+    return np.where(x <= threshold, x.dtype.type(value), x)
 
 
 def _ones(condition: Array, x: Array) -> Array:
@@ -304,7 +304,7 @@ hardtanh_forward, hardtanh_backward = _pair(
 )
 hardsigmoid_forward, hardsigmoid_backward = _pair(_hardsigmoid, lambda x, y: _ones((x > -3) & (x < 3), x) / 6)
 hardswish_forward, hardswish_backward = _pair(
-    _hardswish, lambda x, y: np.where(x < -3, 0, np.where(x <= 3, x / 3 + x.dtype.type(0.5), 1))
+    _hardswish, lambda x, y: np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + x.dtype.type(0.5)))
 )
 leaky_relu_forward, leaky_relu_backward = _pair(
     _leaky_relu, lambda x, y, negative_slope: np.where(x > 0, 1, x.dtype.type(negative_slope))
@@ -319,7 +319,7 @@ silu_forward, silu_backward = _pair(_silu, _silu_slope)
 mish_forward, mish_backward = _pair(_mish, _mish_slope)
 hardshrink_forward, hardshrink_backward = _pair(_hardshrink, lambda x, y, lambd: _ones((x < -lambd) | (x > lambd), x))
 softshrink_forward, softshrink_backward = _pair(_softshrink, lambda x, y, lambd: _ones((x < -lambd) | (x > lambd), x))
-threshold_forward, threshold_backward = _pair(_threshold, lambda x, y, threshold, value: _ones(x > threshold, x))
+threshold_forward, threshold_backward = _pair(_threshold, lambda x, y, threshold, value: _ones(~(x <= threshold), x))
 
 
 def relu_forward(x: Array) -> tuple[Array, Array]:
@@ -409,14 +409,15 @@ def prelu_backward(grad_output: Array, cache: tuple[Array, Array]) -> tuple[Arra
     x, weight = cache
     check_grad(grad_output, x.shape, x.dtype)
     positive = x > 0
-    dx = grad_output * np.where(positive, 1, _along_channels(weight, x))
-    each = np.where(positive, 0, grad_output * x)
     axes = tuple(axis for axis in range(x.ndim) if axis != 1 or len(weight) == 1)
-    return dx, each.sum(axis=axes).reshape(weight.shape)
+    with np.errstate(invalid="ignore"):
+        dx = grad_output * np.where(positive, 1, _along_channels(weight, x))
+        each = np.where(positive, 0, grad_output * x)
+        return dx, each.sum(axis=axes).reshape(weight.shape)
 
 
 def _along_channels(weight: Array, x: Array) -> Array:
-    return weight.reshape(-1, *(1,) * (x.ndim - 2)) if x.ndim > 1 else weight
+    return weight.reshape(-1, *(1,) * (x.ndim - 2)) if x.ndim > 1 else weight.reshape((1,) * x.ndim)
 
 
 def glu_forward(x: Array, dim: int = -1) -> tuple[Array, Any]:
@@ -478,7 +479,7 @@ def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, tuple[Array, int]]:
     """
     check_float(x)
     with np.errstate(invalid="ignore"):  # an infinite logit gives NaN, as in PyTorch, without a warning
-        out = np.exp(x - x.max(axis=axis, keepdims=True))
+        out = np.exp(x - x.max(axis=axis, keepdims=True, initial=-np.inf))
         out /= out.sum(axis=axis, keepdims=True)
     return out, (out, axis)
 
@@ -516,7 +517,7 @@ def log_softmax_forward(x: Array, axis: int = 1) -> tuple[Array, tuple[Array, in
     """
     check_float(x)
     with np.errstate(invalid="ignore"):
-        out = x - x.max(axis=axis, keepdims=True)
+        out = x - x.max(axis=axis, keepdims=True, initial=-np.inf)
         out -= np.log(np.exp(out).sum(axis=axis, keepdims=True))
     return out, (out, axis)
 

@@ -266,7 +266,7 @@ def _kl_div_loss(x: Array, t: Array, log_target: bool = False) -> Array:
     """
     if log_target:
         return np.exp(t) * (t - x)
-    return np.where(t > 0, t * np.log(np.where(t > 0, t, 1)), 0) - t * x
+    return np.where(t == 0, 0, t * np.log(np.where(t == 0, 1, t))) - t * x
 
 
 mse_loss_forward, mse_loss_backward = _pair(_mse_loss, lambda x, t: 2 * (x - t))

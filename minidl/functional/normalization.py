@@ -222,8 +222,10 @@ def batch_norm_forward(
     for parameter in (weight, bias, *(running or ())):
         if parameter is not None and parameter.shape != (channels,):
             raise ValueError(f"expected {len(parameter)} channels, got {channels} (input shape {x.shape})")
-    if running is None and x.size // max(1, channels) <= 1:
+    if running is None and x.size == channels:
         raise ValueError(f"expected more than one value per channel when training, got input shape {x.shape}")
+    if not x.size:  # an empty batch has no statistics
+        running = np.zeros(channels, x.dtype), np.ones(channels, x.dtype)
     axes = (0, *range(2, x.ndim))
     param_shape = (1, channels, *(1,) * (x.ndim - 2))
     out, cache, (mean, var) = _standardise(x, axes, eps, weight, bias, param_shape, x.shape, given=running)

@@ -54,6 +54,8 @@ def pad2d_forward(
             raise ValueError(f"padding {padding} leaves nothing of an input of shape {x.shape}")
         if mode in _LIMIT and max(before, after) > size - _LIMIT[mode]:
             raise ValueError(f"{mode} padding {padding} is too large for an input of shape {x.shape}")
+        if mode == "circular" and min(before, after) < 0:
+            raise ValueError(f"circular padding cannot crop, got {padding}")
         axes.append(_Axis(size, before, size + before + after))
     out = _layout.empty((*x.shape[:2], axes[0].out, axes[1].out), x.dtype)
     source, target = _layout.block(x), _layout.block(out)

@@ -512,4 +512,5 @@ def _cells(x: Array, rows: list[slice], cols: list[slice]) -> Iterator[tuple[int
     """Yield (i, j, window (N, C, pixels)) for each window."""
     for i, row in enumerate(rows):
         for j, col in enumerate(cols):
-            yield i, j, x[:, :, row, col].reshape(*x.shape[:2], -1)
+            pixels = (row.stop - row.start) * (col.stop - col.start)
+            yield i, j, x[:, :, row, col].reshape(*x.shape[:2], pixels)

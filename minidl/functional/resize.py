@@ -22,7 +22,7 @@ def upsample_forward(
 ) -> tuple[Array, Any]:
     """Resize images: out = A x B^T for the matrices A (OH, H) and B (OW, W) of the mode.
 
-    With r = H / OH, or 1 / scale_factor where that is given, output o is
+    With r = H / OH, or 1 / scale_factor where that is given and the size changes, output o is
 
         nearest:  x[floor(o*r)]
         bilinear: x at (o + 0.5)*r - 0.5, or with align_corners at o*(H - 1)/(OH - 1), between the two nearest pixels
@@ -61,7 +61,7 @@ def upsample_forward(
             want = int(have * factor)
             if want < 1:
                 raise ValueError(f"upsample: scale_factor {scale_factor} leaves nothing of an input of shape {x.shape}")
-            step = 1 / factor
+            step = 1 / factor if want != have else 1.0
         matrix = _nearest(have, want, step) if mode == "nearest" else _linear(have, want, step, bool(align_corners))
         matrices.append(matrix.astype(x.dtype))
     return _apply(x, *matrices), (x.shape, x.dtype, matrices)
@@ -94,8 +94,10 @@ def _apply(x: Array, rows: Array, cols: Array) -> Array:
 
 
 def _nearest(have: int, want: int, step: float) -> Array:
-    chosen = np.minimum(np.floor(np.arange(want) * step).astype(int), have - 1)
-    return np.eye(have)[chosen]  # type: ignore[no-any-return]
+    step = 0.5 if want == 2 * have else step
+    # in float32, as PyTorch does (for most memory orders), so that the same pixels are chosen
+    places = np.floor(np.arange(want, dtype=np.float32) * np.float32(step)).astype(int)
+    return np.eye(have)[np.minimum(places, have - 1)]  # type: ignore[no-any-return]
 
 
 def _linear(have: int, want: int, step: float, align_corners: bool) -> Array:

@@ -335,7 +335,7 @@ class Softmin(Softmax):
 
     def forward(self, x: Array) -> Array:
         """Apply the function along the axis."""
-        return super().forward(-x if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x)
+        return super().forward(np.asarray(-x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x)
 
     def backward(self, grad_output: Array) -> Array:
         """Return the gradient of the input."""

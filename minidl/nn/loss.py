@@ -307,7 +307,7 @@ class KLDivLoss(_ElementwiseLoss):
         loss = super().forward(prediction, target)
         if not self._by_sample:
             return loss
-        self.divisor = float(max(1, len(prediction)))
+        self.divisor = float(max(1, prediction.shape[0])) if prediction.ndim else 1.0
         return loss / self.divisor
 
     def backward(self, grad_output: Any = 1.0) -> Array:

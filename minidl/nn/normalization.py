@@ -106,7 +106,7 @@ class _TrackedNorm(_Norm):
             running = self.running_mean, self.running_var
         out, cache, statistics = self._standardise(x, running)
         if self.training and self.track_running_stats:
-            self._track(*statistics)
+            self._track(*statistics, empty=not x.size)
         self.save_for_backward(cache)
         return out
 
@@ -116,7 +116,7 @@ class _TrackedNorm(_Norm):
         count = x.size // self.num_features
         return out, cache, (mean, var * (count / max(1, count - 1)))
 
-    def _track(self, mean: Array, var: Array) -> None:
+    def _track(self, mean: Array, var: Array, *, empty: bool) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -124,6 +124,8 @@ class _TrackedNorm(_Norm):
         if self._counts:
             self.num_batches_tracked += 1
             share = 1 / int(self.num_batches_tracked) if share is None else share
+        if empty:  # it counts, but has no statistics
+            return
         self.running_mean += (share or 0.0) * (mean - self.running_mean)
         self.running_var += (share or 0.0) * (var - self.running_var)
 
@@ -236,8 +238,8 @@ class InstanceNorm2d(_TrackedNorm):
         if running is not None:  # the two backward functions are one, the cache says what to do
             return super()._standardise(x, running)
         out, cache, (mean, var) = f.instance_norm_forward(x, *self._parameters(), eps=self.eps or 0.0)
-        count = x.shape[2] * x.shape[3]
-        return out, cache, (mean.mean(axis=0), var.mean(axis=0) * (count / (count - 1)))
+        count, samples = x.shape[2] * x.shape[3], max(1, len(x))
+        return out, cache, (mean.sum(axis=0) / samples, var.sum(axis=0) / samples * (count / (count - 1)))
 
 
 class GroupNorm(_Norm):

@@ -5,6 +5,7 @@ import pytest
 from checks import assert_close
 
 from minidl import functional as f
+from minidl import nn
 
 
 def test_relu_at_the_edges():
@@ -98,3 +99,35 @@ def test_softmax_of_huge_logits(dtype):
     log_out, _ = f.log_softmax_forward(x)
     np.testing.assert_allclose(log_out, [[0, -2e4, -1e4], [np.log(1 / 3)] * 3], rtol=1e-6)
     assert out.dtype == log_out.dtype == dtype
+
+
+def test_activations_at_their_kinks_as_pytorch(torch):
+    x = np.array([-3.0, 3.0, 0.0, 6.0, 0.5, -0.5, 1.0, -1.0])
+    for name in (
+        "Hardswish",
+        "Hardsigmoid",
+        "ReLU6",
+        "Hardtanh",
+        "Hardshrink",
+        "Softshrink",
+        "ELU",
+        "LeakyReLU",
+        "SELU",
+    ):
+        ours, theirs = getattr(nn, name)(), getattr(torch.nn, name)()
+        tensor = torch.tensor(x, requires_grad=True)
+        np.testing.assert_allclose(ours(x), theirs(tensor).detach().numpy(), rtol=1e-7, err_msg=name)
+        theirs(tensor).backward(torch.ones_like(tensor))
+        np.testing.assert_allclose(ours.backward(np.ones_like(x)), tensor.grad.numpy(), rtol=1e-7, err_msg=name)
+
+
+def test_nan_is_not_hidden():
+    for layer in (nn.Threshold(0.5, 2.0), nn.ReLU(), nn.Hardtanh(), nn.GELU(), nn.Softshrink(), nn.Hardswish()):
+        assert np.isnan(layer(np.array([np.nan]))).all(), layer
+
+
+@pytest.mark.parametrize(("name", "args"), [("AdaptiveMaxPool2d", (2,)), ("Softmax", (0,)), ("InstanceNorm2d", (3,))])
+def test_an_empty_batch_goes_through(name, args):
+    layer = getattr(nn, name)(*args)
+    out = layer(np.zeros((0, 3, 4, 4)))
+    assert layer.backward(out).shape == (0, 3, 4, 4)

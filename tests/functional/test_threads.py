@@ -1,6 +1,8 @@
 """Threads: the same result for every number of them, errors that come through, BLAS left as it was."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -43,8 +45,8 @@ def train(threads, dtype=np.float32):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_same_bits_for_every_number_of_threads(dtype, monkeypatch):
     shared = []
-    original = _threads._pool
-    monkeypatch.setattr(_threads, "_pool", lambda: (shared.append(1), original())[1])
+    original = _threads._employ
+    monkeypatch.setattr(_threads, "_employ", lambda *args: (shared.append(1), original(*args))[1])
     alone = train(1, dtype)
     assert not shared
     for threads in (2, 3):
@@ -102,13 +104,66 @@ def test_blas_has_its_threads_back_afterwards():
     assert _threads.blas_threads() == before
     if before is None:
         return
-    with _threads.one_blas_thread:
+    with pytest.raises(KeyError), _threads.one_blas_thread:
         assert _threads._blas().get() == 1
         assert _threads.blas_threads() == before
-        with pytest.raises(KeyError), _threads.one_blas_thread:
-            raise KeyError
-        assert _threads._blas().get() == 1
+        raise KeyError
     assert _threads._blas().get() == before
+
+
+def test_a_thread_that_was_kept_from_leaving_leaves_with_its_next_pass():
+    before = _threads.blas_threads()
+    _threads.one_blas_thread.__enter__()  # as an interrupt can leave it
+    nn.Linear(2, 2)(np.ones((1, 2), np.float32))
+    assert not _threads._state.inside
+    assert before is None or _threads._blas().get() == before
+
+
+@pytest.mark.parametrize("interrupted", [0, 10])
+def test_an_interrupt_is_raised_at_once_and_the_next_run_is_right(interrupted):
+    minidl.set_num_threads(3)
+
+    def work(n):
+        if n == interrupted and threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return n
+
+    for _ in range(20):
+        with contextlib.suppress(KeyboardInterrupt):
+            assert _threads.run(work, list(range(30))) == list(range(30))
+        assert _threads.run(lambda n: -n, list(range(30))) == [-n for n in range(30)]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
+def test_interrupts_at_random_moments_leave_everything_usable():
+    code = """
+import random, signal, sys
+import numpy as np, minidl
+from minidl import nn
+from minidl.functional import _memory, _threads
+minidl.set_num_threads(2)
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+random.seed(0)
+model = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4096, 8))
+x = np.ones((64, 8, 32, 32), np.float32)
+expected = model(x)
+count = 0
+for _ in range(250):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(5e-4, 4e-3))
+        while True:
+            model.backward(model(x))
+    except KeyboardInterrupt:
+        count += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert (model(x) == expected).all() and not _threads._state.inside
+print(count)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip() == "250"
+    assert "ignored" not in result.stderr
 
 
 def test_several_threads_of_the_users_can_use_it_at_once():

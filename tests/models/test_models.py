@@ -57,12 +57,9 @@ def test_the_models_own_layers_keep_the_contract(layer, shape):
     assert check_module(layer, np.random.default_rng(0).standard_normal(shape))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lecun1989", "resnet20"])
-def test_gradients_of_a_whole_network(name):
-    model = getattr(models, name)(rng=np.random.default_rng(0))
-    shape = (2, 1, 16, 16) if name == "lecun1989" else (2, 3, 32, 32)
-    assert gradcheck(model, np.random.default_rng(0).standard_normal(shape))
+def test_gradients_of_a_whole_network():
+    model = models.lecun1989(rng=np.random.default_rng(0))
+    assert gradcheck(model, np.random.default_rng(0).standard_normal((2, 1, 16, 16)))
 
 
 def torchvision_resnet18(torch):
