@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from ..nn import Module
 
 __all__ = ["check_suffix", "load", "save"]
 
-_SUFFIXES = (".npz",)
+_SUFFIXES = (".npz", ".safetensors")
 
 
 def check_suffix(path: str | os.PathLike[str]) -> Path:
@@ -35,23 +37,21 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
     Args:
         model: the module.
-        path: file name ending in .npz: a NumPy archive with one array for each name of ``state_dict()``.
+        path: file name. Ending in .npz: a NumPy archive with one array for each name of ``state_dict()``. Ending in
+            .safetensors: the format of Hugging Face and others, which PyTorch reads (extra ``safetensors``).
 
     Raises:
         ValueError: the suffix is unknown.
+        ImportError: the extra is not installed.
         OSError: the file cannot be written.
     """
     path = check_suffix(path)
+    write = _write_npz if path.suffix == ".npz" else _write_safetensors
     # A name of our own, so that two processes that save at once do not write into one file.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        import zipfile  # noqa: PLC0415 - `import minidl` stays quick
-
         with partial.open("wb") as stream:
-            with zipfile.ZipFile(stream, "w") as archive:
-                for name, value in model.state_dict().items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, value, allow_pickle=False)
+            write(stream, model.state_dict())
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
@@ -62,26 +62,57 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
 
 def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> None:
-    """Read parameters and buffers that `save` wrote into a module of the same structure.
+    """Read parameters and buffers that `save`, or PyTorch through safetensors, wrote into a module of that structure.
 
     Nothing in the file is executed (no pickle). When this raises, the module is as it was.
 
     Args:
         model: the module.
-        path: file name ending in .npz.
+        path: file name ending in .npz or .safetensors.
         strict: whether a missing or unexpected name is an error.
 
     Raises:
         FileNotFoundError: there is no such file.
+        ImportError: the extra ``safetensors`` is not installed.
         ValueError: the suffix is unknown, the file is damaged, or names or shapes do not match.
     """
-    model.load_state_dict(_read(check_suffix(path)), strict=strict)
+    path = check_suffix(path)
+    read = _read_npz if path.suffix == ".npz" else _read_safetensors
+    content = path.read_bytes()
+    try:
+        state = read(content)
+    except ImportError:
+        raise
+    except Exception as error:  # a damaged file can fail in zipfile, zlib, struct, NumPy or safetensors in many ways
+        raise ValueError(f"{path} is not a file that minidl.save wrote, or it is damaged: {error}") from error
+    model.load_state_dict(state, strict=strict)
 
 
-def _read(path: Path) -> dict[str, Array]:
-    with path.open("rb") as stream:
-        try:
-            with np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except Exception as error:  # a damaged archive can fail in zipfile, zlib, struct or NumPy in a dozen ways
-            raise ValueError(f"{path} is not an archive that minidl.save wrote, or it is damaged: {error}") from error
+def _write_npz(stream: IO[bytes], state: dict[str, Array]) -> None:
+    import zipfile  # noqa: PLC0415 - `import minidl` stays quick
+
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, value in state.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, value, allow_pickle=False)
+
+
+def _read_npz(content: bytes) -> dict[str, Array]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _write_safetensors(stream: IO[bytes], state: dict[str, Array]) -> None:
+    stream.write(_safetensors().save({name: np.ascontiguousarray(value) for name, value in state.items()}))
+
+
+def _read_safetensors(content: bytes) -> dict[str, Array]:
+    return dict(_safetensors().load(content))
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy  # noqa: PLC0415 - an extra, imported where it is used
+    except ImportError as error:
+        raise ImportError("files ending in .safetensors need an extra: pip install 'minidl[safetensors]'") from error
+    return safetensors.numpy

@@ -1,6 +1,8 @@
 """Weights in files: round trips, damage, atomic writes."""
 
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ def test_any_parameter_name_can_be_saved(tmp_path):
 
 
 def test_unknown_suffix_and_missing_file(tmp_path):
-    with pytest.raises(ValueError, match=r"unknown file format '.pt' of .*m.pt; known: .npz"):
+    with pytest.raises(ValueError, match=r"unknown file format '.pt' of .*m.pt; known: .npz, .safetensors"):
         minidl.save(model(), tmp_path / "m.pt")
     with pytest.raises(FileNotFoundError):
         minidl.load(model(), tmp_path / "none.npz")
@@ -82,7 +84,7 @@ def test_a_pickle_is_not_executed(tmp_path):
             return os.mkdir, (str(ran),)
 
     np.savez(tmp_path / "evil.npz", weight=np.array([Evil()], dtype=object), bias=np.zeros(1))
-    with pytest.raises(ValueError, match="not an archive that minidl.save wrote"):
+    with pytest.raises(ValueError, match="is not a file that minidl.save wrote"):
         minidl.load(nn.Linear(2, 1), tmp_path / "evil.npz")
     assert not ran.exists()
 
@@ -102,3 +104,75 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
                 minidl.save(nn.Linear(2, 1), path)
         assert path.read_bytes() == before
         assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+def test_safetensors_round_trip_and_pytorchs_reader(tmp_path, torch):
+    from safetensors.torch import load_file, save_file
+
+    ours, theirs = (
+        nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)),
+        torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2)),
+    )
+    minidl.save(ours, tmp_path / "m.safetensors")
+    theirs.load_state_dict(load_file(tmp_path / "m.safetensors"))
+    np.testing.assert_array_equal(theirs[0].weight.detach().numpy(), ours[0].weight.data)
+    theirs(torch.ones(4, 3) * torch.arange(4)[:, None])
+    save_file(theirs.state_dict(), tmp_path / "t.safetensors")
+    minidl.load(ours, tmp_path / "t.safetensors")
+    np.testing.assert_array_equal(ours[1].running_mean, theirs[1].running_mean.numpy())
+    assert int(ours[1].num_batches_tracked) == 1
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_hostile_files_are_refused_and_change_nothing(suffix, tmp_path):
+    pytest.importorskip("safetensors")
+    layer = nn.Linear(2, 1)
+    path = tmp_path / f"m{suffix}"
+    minidl.save(layer, path)
+    content, before = path.read_bytes(), layer.state_dict()
+    huge = b'{"weight":{"dtype":"F32","shape":[1152921504606846976,2],"data_offsets":[0,8]}}'
+    variants = {
+        "a header that claims 2**60 bytes": (2**60).to_bytes(8, "little") + content[8:],
+        "a shape of 2**60 numbers": len(huge).to_bytes(8, "little") + huge + b"12345678",
+        "another format": b"PK" + content if suffix == ".safetensors" else b"GGUF" + content[4:],
+        "nothing": b"",
+        "a pickle": b"\x80\x04K*.",
+    }
+    if suffix == ".npz":
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive, archive.open("weight.npy", "w") as member:
+            header = {"descr": "<f4", "fortran_order": False, "shape": (2**30, 2**30)}
+            np.lib.format.write_array_header_1_0(member, header)
+        variants["a shape of 2**60 numbers"] = stream.getvalue()
+    for name, bad in variants.items():
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match="is not a file that minidl.save wrote, or it is damaged"):
+            minidl.load(layer, path)
+        np.testing.assert_array_equal(layer.weight.data, before["weight"], err_msg=name)
+
+
+def test_every_truncation_and_flip_of_a_safetensors_file(tmp_path):
+    pytest.importorskip("safetensors")
+    layer = nn.Linear(2, 1)
+    path = tmp_path / "m.safetensors"
+    minidl.save(layer, path)
+    content, before = path.read_bytes(), layer.state_dict()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match="damaged"):
+            minidl.load(layer, path)
+    header = 8 + int.from_bytes(content[:8], "little")
+    for position in range(header):  # the numbers themselves carry no checksum
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
+        try:
+            minidl.load(layer, path)
+        except (ValueError, TypeError):
+            np.testing.assert_array_equal(layer.weight.data, before["weight"])
+        layer.load_state_dict(before)
+
+
+def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "safetensors.numpy", None)
+    with pytest.raises(ImportError, match=r"pip install 'minidl\[safetensors\]'"):
+        minidl.save(nn.Linear(1, 1), tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
