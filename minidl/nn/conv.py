@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional._checks import Array, IntPair, check_choice, check_flag, check_int, check_pair
+from ..functional._checks import Array, IntPair, check_choice, check_flag, check_images, check_int, check_pair
 from ..functional._window import resolve_padding
 from ..functional.conv import (
     conv1d_backward,
@@ -20,7 +20,7 @@ from ..functional.conv import (
 )
 from ..functional.padding import pad2d_backward, pad2d_forward
 from . import init
-from .linear import weight_and_bias
+from .linear import fix_size, unsized, weight_and_bias
 from .module import Module
 from .parameter import Parameter
 
@@ -32,7 +32,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 class _Conv(Module):
     """Base of the convolutions: parameters, their gradients, repr."""
 
-    in_channels: int
+    in_channels: int | None
     out_channels: int
     kernel_size: tuple[int, ...]
     stride: tuple[int, ...]
@@ -43,13 +43,13 @@ class _Conv(Module):
     weight: Parameter
     bias: Parameter | None
 
-    def _channels(self, in_channels: int, out_channels: int, groups: int) -> None:
+    def _channels(self, in_channels: int | None, out_channels: int, groups: int) -> None:
         owner = type(self).__name__
-        self.in_channels = check_int(owner, "in_channels", in_channels)
+        self.in_channels = None if in_channels is None else check_int(owner, "in_channels", in_channels)
         self.out_channels = check_int(owner, "out_channels", out_channels)
         self.groups = check_int(owner, "groups", groups)
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-            if channels % groups:
+            if channels is not None and channels % groups:
                 raise ValueError(f"{owner}: {name} must be divisible by groups={groups}, got {channels}")
 
     def _bias(self) -> Array | None:
@@ -86,7 +86,7 @@ class Conv2d(_Conv):
     """Two-dimensional convolution (cross-correlation) over a batch of images.
 
     Args:
-        in_channels: channels of the input, C.
+        in_channels: channels of the input, C; None: fixed by the first input, or by `summary`.
         out_channels: number of filters, F.
         kernel_size: an int, or (KH, KW).
         stride: an int, or (SH, SW).
@@ -113,7 +113,7 @@ class Conv2d(_Conv):
 
     def __init__(
         self,
-        in_channels: int,
+        in_channels: int | None,
         out_channels: int,
         kernel_size: IntPair,
         stride: IntPair = 1,
@@ -136,11 +136,20 @@ class Conv2d(_Conv):
         check_flag("Conv2d", "bias", bias)
         self.padding_mode = check_choice("Conv2d", "padding_mode", padding_mode, PADDING_MODES)
         self._pads = (*pads[1], *pads[0])
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.weight, self.bias = weight_and_bias(shape, bias, dtype, rng)
+        self._rng = rng
+        if in_channels is None:
+            self.weight, self.bias = unsized(bias, dtype)
+        else:
+            self.weight, self.bias = weight_and_bias(self._shape(in_channels), bias, dtype, rng)
+
+    def _shape(self, in_channels: int) -> tuple[int, ...]:
+        return (self.out_channels, in_channels // self.groups, *self.kernel_size)
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, H, W)."""
+        if self.in_channels is None and check_images(x).shape[1] % self.groups == 0:
+            fix_size(self.weight, self.bias, self._shape(x.shape[1]), self._rng)
+            self.in_channels = x.shape[1]
         padded, pad_cache = x, None
         if self.padding_mode != "zeros":
             padded, pad_cache = pad2d_forward(x, self._pads, mode=self.padding_mode)

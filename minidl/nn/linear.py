@@ -12,9 +12,9 @@ from ..functional._checks import Array, check_flag, check_float, check_grad, che
 from ..functional.linear import linear_backward, linear_forward
 from . import init
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, filled
 
-__all__ = ["Identity", "Linear", "weight_and_bias"]
+__all__ = ["Identity", "Linear", "fix_size", "unsized", "weight_and_bias"]
 
 
 def weight_and_bias(
@@ -42,11 +42,29 @@ def weight_and_bias(
     return weight, init.uniform_(Parameter(np.empty(bias_size or shape[0], dtype)), -bound, bound, rng=rng)
 
 
+def unsized(bias: bool, dtype: DTypeLike | None) -> tuple[Parameter, Parameter | None]:
+    """Make the parameters of a layer whose input size is not known yet: of no numbers, until `fix_size`."""
+    return filled(0, 0, dtype), filled(0, 0, dtype) if bias else None
+
+
+def fix_size(
+    weight: Parameter,
+    bias: Parameter | None,
+    shape: tuple[int, ...],
+    rng: np.random.Generator | None,
+) -> None:
+    """Give parameters that `unsized` made their size and first values; an optimiser that has them keeps them."""
+    sized_weight, sized_bias = weight_and_bias(shape, bias is not None, weight.dtype, rng)
+    weight.data = sized_weight.data
+    if bias is not None and sized_bias is not None:
+        bias.data = sized_bias.data
+
+
 class Linear(Module):
     """Fully connected layer: y = x W^T + b.
 
     Args:
-        in_features: size of each input sample, K.
+        in_features: size of each input sample, K; None: it is fixed by the first input, or by `summary`.
         out_features: size of each output sample, M.
         bias: whether to add b.
         dtype: float32 (default) or float64.
@@ -64,7 +82,7 @@ class Linear(Module):
 
     def __init__(
         self,
-        in_features: int,
+        in_features: int | None,
         out_features: int,
         bias: bool = True,
         *,
@@ -72,13 +90,20 @@ class Linear(Module):
         rng: np.random.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.in_features = check_int("Linear", "in_features", in_features)
+        self.in_features = None if in_features is None else check_int("Linear", "in_features", in_features)
         self.out_features = check_int("Linear", "out_features", out_features)
         check_flag("Linear", "bias", bias)
-        self.weight, self.bias = weight_and_bias((out_features, in_features), bias, dtype, rng)
+        self._rng = rng
+        if in_features is None:
+            self.weight, self.bias = unsized(bias, dtype)
+        else:
+            self.weight, self.bias = weight_and_bias((out_features, in_features), bias, dtype, rng)
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, ..., K)."""
+        if self.in_features is None and check_float(x).ndim > 1:
+            fix_size(self.weight, self.bias, (self.out_features, x.shape[-1]), self._rng)
+            self.in_features = x.shape[-1]
         out, cache = linear_forward(x, self.weight.data, None if self.bias is None else self.bias.data)
         self.save_for_backward(cache)
         return out
@@ -93,7 +118,7 @@ class Linear(Module):
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """One for each output and each feature it sees."""
-        return math.prod(output_shape) * self.in_features
+        return math.prod(output_shape) * input_shape[-1]
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""

@@ -72,7 +72,7 @@ class _TrackedNorm(_Norm):
 
     def __init__(
         self,
-        num_features: int,
+        num_features: int | None,
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
@@ -83,14 +83,14 @@ class _TrackedNorm(_Norm):
     ) -> None:
         super().__init__()
         owner = type(self).__name__
-        self.num_features = check_int(owner, "num_features", num_features)
+        self.num_features = None if num_features is None else check_int(owner, "num_features", num_features)
         if momentum is not None:
             check_number(owner, "momentum", momentum, maximum=1.0)
         self.momentum = momentum
         self.affine = check_flag(owner, "affine", affine)
         self.track_running_stats = check_flag(owner, "track_running_stats", track_running_stats)
-        self._make(num_features, eps, affine, bias, dtype)
-        mean, var = (filled(num_features, value, dtype).data for value in (0, 1))
+        self._make(num_features or 0, eps, affine, bias, dtype)
+        mean, var = (filled(num_features or 0, value, dtype).data for value in (0, 1))
         self.register_buffer("running_mean", mean if track_running_stats else None)
         self.register_buffer("running_var", var if track_running_stats else None)
         self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if track_running_stats else None)
@@ -99,6 +99,8 @@ class _TrackedNorm(_Norm):
         """Standardise each channel; in training mode also move the running statistics."""
         if np.ndim(x) not in self.dimensions:
             raise ValueError(f"expected an input of shape {' or '.join(self.dimensions.values())}, got {np.shape(x)}")
+        if self.num_features is None:
+            self._fix_size(x.shape[1])
         if x.shape[1] != self.num_features:
             raise ValueError(f"expected {self.num_features} channels, got {x.shape[1]} (input shape {x.shape})")
         running = None
@@ -110,10 +112,19 @@ class _TrackedNorm(_Norm):
         self.save_for_backward(cache)
         return out
 
+    def _fix_size(self, channels: int) -> None:
+        for parameter, value in ((self.weight, 1), (self.bias, 0)):
+            if parameter is not None:
+                parameter.data = np.full(channels, value, parameter.dtype)
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean = np.zeros(channels, self.running_mean.dtype)
+            self.running_var = np.ones(channels, self.running_var.dtype)
+        self.num_features = channels
+
     def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
         """Return the output, the cache, and mean and variance (of a sample: divided by one less) of the channels."""
         out, cache, (mean, var) = f.batch_norm_forward(x, *self._parameters(), running=running, eps=self.eps or 0.0)
-        count = x.size // self.num_features
+        count = x.size // max(1, x.shape[1])
         return out, cache, (mean, var * (count / max(1, count - 1)))
 
     def _track(self, mean: Array, var: Array, *, empty: bool) -> None:
@@ -145,7 +156,7 @@ class BatchNorm1d(_TrackedNorm):
     Mean and variance are those of the batch (and of L) in training, the running ones in evaluation.
 
     Args:
-        num_features: number of channels, C.
+        num_features: number of channels, C; None: fixed by the first input, or by `summary`.
         eps: added to the variance.
         momentum: the share of the new statistics in the running ones; None makes these the mean of all batches.
         affine: whether there are a weight and a bias.
@@ -173,7 +184,7 @@ class BatchNorm2d(_TrackedNorm):
     Mean and variance are those over N, H and W of the batch in training, the running ones in evaluation.
 
     Args:
-        num_features: number of channels, C.
+        num_features: number of channels, C; None: fixed by the first input, or by `summary`.
         eps: added to the variance.
         momentum: the share of the new statistics in the running ones; None makes these the mean of all batches.
         affine: whether there are a weight and a bias.
