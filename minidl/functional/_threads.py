@@ -17,7 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from contextlib import nullcontext
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -159,18 +159,21 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
     left = [deque(range(part.start, part.stop)) for part in cut(len(pieces), -(-len(pieces) // threads))]
     finished: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    def help_out(own: int) -> None:
-        while (index := _next(left, own)) is not None:
-            try:
-                results[index] = function(pieces[index])
-            except BaseException as error:
-                _drop(left)
-                finished.put(error)
-            else:
-                finished.put(None)
+    errors = np.geterr()  # what the caller's np.errstate says holds in the other threads too
 
-    # a copy of the context each: np.errstate of the caller holds in the other threads too
-    _employ(threads - 1, [partial(copy_context().run, help_out, own) for own in range(1, len(left))])
+    def help_out(own: int) -> None:
+        # only where it differs: NumPy 1.26 counts the threads that do not have the default, and counts this one wrongly
+        with nullcontext() if np.geterr() == errors else np.errstate(**errors):
+            while (index := _next(left, own)) is not None:
+                try:
+                    results[index] = function(pieces[index])
+                except BaseException as error:
+                    _drop(left)
+                    finished.put(error)
+                else:
+                    finished.put(None)
+
+    _employ(threads - 1, [partial(help_out, own) for own in range(1, len(left))])
     dropped, done = 0, 0
     error: BaseException | None = None
     while (index := _next(left, 0)) is not None:

@@ -91,9 +91,8 @@ def test_the_callers_errstate_holds_in_all_threads():
             barrier.wait()  # three threads are at work
         np.float32(1) / np.zeros(4, np.float32)
 
-    if np.__version__ >= "2":  # before, NumPy kept it by thread
-        with np.errstate(divide="ignore"):
-            _threads.run(work, list(range(12)))
+    with np.errstate(divide="ignore"):
+        _threads.run(work, list(range(12)))
     with np.errstate(divide="raise"), pytest.raises(FloatingPointError):
         _threads.run(work, list(range(3, 12)))
 
