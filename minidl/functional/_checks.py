@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = [
     "Array",
     "IntPair",
+    "check_bias",
     "check_choice",
     "check_flag",
     "check_float",
@@ -120,6 +121,12 @@ def check_same_dtype(x: Array, weight: Array) -> None:
             f"expected {weight.dtype} input, as the parameters are, got {x.dtype}; use "
             f"x.astype(np.{weight.dtype}), or model.astype(np.{x.dtype}) to compute in {x.dtype}"
         )
+
+
+def check_bias(b: Array | None, size: int, weight: Array) -> None:
+    """Raise ValueError unless ``b`` is None, or one number per output in the weight's dtype."""
+    if b is not None and (b.shape != (size,) or b.dtype != weight.dtype):
+        raise ValueError(f"expected a bias of shape ({size},) and {weight.dtype}, got {b.shape}, {b.dtype}")
 
 
 def check_images(x: Any, channels: int | None = None, fix: str = "") -> Array:

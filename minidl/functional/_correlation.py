@@ -52,20 +52,22 @@ def correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | 
         run(work, _pieces(x, w.shape, geometry, out, method))
 
 
-def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry) -> tuple[Array, Array]:
-    """Return dw, of the filters' ``shape``, and db, given the gradient of the output, (OH, F, OW, N)."""
+def weight_grad(
+    x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, *, has_bias: bool
+) -> tuple[Array, Array | None]:
+    """Return dw, of the filters' ``shape``, and db, if there is a bias, given the output's gradient (OH, F, OW, N)."""
     method = _method(x, shape, geometry)
 
     def work(piece: _Piece) -> Any:
         part = np.ascontiguousarray(piece.out)
-        return method.weight_grad(np.ascontiguousarray(piece.x), part, shape, piece.geometry)
+        return method.weight_grad(np.ascontiguousarray(piece.x), part, shape, piece.geometry, has_bias)
 
     with one_blas_thread:
         (dw, db), *rest = run(work, _pieces(x, shape, geometry, grad, method))
     for more_dw, more_db in rest:
         dw += more_dw
         db += more_db
-    return method.restore(dw, shape, geometry.groups), db
+    return method.restore(dw, shape, geometry.groups), db if has_bias else None
 
 
 def input_grad(grad: Array, w: Array, geometry: Geometry, out: Array) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _layout, _memory
 from ._checks import Array
-from ._window import Geometry, span
+from ._window import Geometry, offsets
 
 __all__ = ["correlate", "prepare", "restore", "scratch", "weight_grad"]
 
@@ -43,23 +43,23 @@ def correlate(
         view += np.multiply(seen, filters[i, j], out=_memory.empty(view.shape, out.dtype))
 
 
-def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry) -> tuple[Array, Array]:
-    """Return the filters' gradient as (KH, KW, C) and the bias's, given that of the output, contiguous."""
+def weight_grad(
+    x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, has_bias: bool
+) -> tuple[Array, Array]:
+    """Return the filters' gradient as (KH, KW, C) and the bias's (zeros without one), given the output's."""
     dw: Array = np.zeros((shape[2], shape[3], shape[0]), grad.dtype)
     for i, j, rows, cols, seen in _meetings(x, shape, geometry, grad):
         product = np.multiply(seen, grad[rows, :, cols], out=_memory.empty(seen.shape, grad.dtype))
         dw[i, j] = _layout.sum_of_channels(product)
-    return dw, _layout.sum_of_channels(grad)
+    return dw, _layout.sum_of_channels(grad) if has_bias else np.zeros(shape[0], grad.dtype)
 
 
 def _meetings(
     x: Array, shape: tuple[int, ...], geometry: Geometry, out: Array
 ) -> Iterator[tuple[int, int, slice, slice, Array]]:
     """Yield (i, j, output rows, output columns, what they see of x) for each kernel offset that meets the image."""
-    (sh, sw), (top, left), (dh, dw), _ = geometry
-    for i in range(shape[2]):
-        rows, in_rows = span(i * dh - top, sh, x.shape[0], out.shape[0])
-        for j in range(shape[3]):
-            cols, in_cols = span(j * dw - left, sw, x.shape[2], out.shape[2])
-            if rows.stop > rows.start and cols.stop > cols.start:
-                yield i, j, rows, cols, x[in_rows, :, in_cols]
+    (top, left), size, count = geometry.before, (x.shape[0], x.shape[2]), (out.shape[0], out.shape[2])
+    pads = (top, top), (left, left)
+    kernel = shape[2], shape[3]
+    for i, j, rows, cols, in_rows, in_cols in offsets(size, kernel, geometry.stride, pads, geometry.dilation, count):
+        yield i, j, rows, cols, x[in_rows, :, in_cols]

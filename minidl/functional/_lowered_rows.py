@@ -62,8 +62,10 @@ def correlate(
             target[...] = product
 
 
-def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry) -> tuple[Array, Array]:
-    """Return the filters' gradient as (G, KH*C/G*KW, F/G) and the bias's, given that of the output, contiguous."""
+def weight_grad(
+    x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, has_bias: bool
+) -> tuple[Array, Array]:
+    """Return the filters' gradient as (G, KH*C/G*KW, F/G) and the bias's (zeros without one), given the output's."""
     f, c, kh, kw = shape
     lowered = _lower(x, shape, geometry, grad)
     dw: Array = np.zeros((geometry.groups, kh * c * kw, f // geometry.groups), grad.dtype)
@@ -72,7 +74,8 @@ def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometr
         part = grad[rows]
         # dw.T rather than dw: with the larger matrix on the left BLAS is a quarter faster
         dw += np.matmul(lowered[:, rows], _by_group(part, geometry.groups).swapaxes(2, 3)).sum(axis=1)
-        db += _layout.sum_of_channels(part)
+        if has_bias:
+            db += _layout.sum_of_channels(part)
     return dw, db
 
 

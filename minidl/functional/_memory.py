@@ -37,7 +37,8 @@ class _Buffer(NamedTuple):
     capacity: int
 
 
-_lock = threading.Lock()
+# Reentrant: the garbage collector may run inside, and a module that goes calls `release` from there.
+_lock = threading.RLock()
 # References whose arrays are gone. Their callback is this deque's append, a single operation in C: an interrupt
 # (Ctrl-C) cannot fall into it and get lost, as it would in a callback written in Python.
 _gone: deque[weakref.ref[Any]] = deque()

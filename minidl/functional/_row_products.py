@@ -80,8 +80,10 @@ def _add_shifted(products: Array, columns: list[_Column], target: Array, start: 
         view += products[:, tap, :, of]
 
 
-def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry) -> tuple[Array, Array]:
-    """Return the filters' gradient as (KW, KH, C, F) and the bias's, given that of the output, contiguous."""
+def weight_grad(
+    x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, has_bias: bool
+) -> tuple[Array, Array]:
+    """Return the filters' gradient as (KW, KH, C, F) and the bias's (zeros without one), given the output's."""
     f, c, kh, kw = shape
     w, n = x.shape[2:]
     dw: Array = np.zeros((kw, kh, c, f), x.dtype)
@@ -89,7 +91,8 @@ def weight_grad(x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometr
     columns = _columns(x, kw, geometry, grad)
     for rows, taps, slabs in _calls(x, kh, geometry, grad):
         piece = grad[rows]
-        db += _layout.sum_of_channels(piece)
+        if has_bias:
+            db += _layout.sum_of_channels(piece)
         if taps.stop <= taps.start:
             continue
         images = slabs.reshape(*slabs.shape[:2], w, n)

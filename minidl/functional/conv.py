@@ -11,6 +11,7 @@ from . import _layout
 from ._checks import (
     Array,
     IntPair,
+    check_bias,
     check_float,
     check_grad,
     check_images,
@@ -110,8 +111,8 @@ def conv2d_backward(
     if needs_input_grad:
         dx = _layout.empty(x.shape, x.dtype)
         input_grad(grad, w, geometry, _layout.block(dx))
-    dw, db = weight_grad(_layout.block(x), grad, w.shape, geometry)
-    return dx, dw, db if has_bias else None
+    dw, db = weight_grad(_layout.block(x), grad, w.shape, geometry, has_bias=has_bias)
+    return dx, dw, db
 
 
 def _check(
@@ -131,8 +132,7 @@ def _check(
     check_same_dtype(x, w)
     if w.shape[0] % groups:
         raise ValueError(f"expected a number of filters divisible by groups={groups}, got {w.shape[0]}")
-    if b is not None and (b.shape != (w.shape[0],) or b.dtype != w.dtype):
-        raise ValueError(f"expected a bias of shape ({w.shape[0]},) and {w.dtype}, got {b.shape}, {b.dtype}")
+    check_bias(b, w.shape[0], w)
     kernel = (w.shape[2], w.shape[3])
     strides = check_pair("conv2d", "stride", stride)
     dilations = check_pair("conv2d", "dilation", dilation)
@@ -249,8 +249,7 @@ def conv_transpose2d_forward(
     if any(e >= max(s, d) for e, s, d in zip(extra, strides, dilations, strict=True)):
         raise ValueError(f"{owner}: output_padding must be less than stride or dilation, got {output_padding}")
     filters = w.shape[1] * groups
-    if b is not None and (b.shape != (filters,) or b.dtype != w.dtype):
-        raise ValueError(f"expected a bias of shape ({filters},) and {w.dtype}, got {b.shape}, {b.dtype}")
+    check_bias(b, filters, w)
     size = [
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(x.shape[2:], strides, pads, dilations, w.shape[2:], extra, strict=True)
@@ -288,5 +287,5 @@ def conv_transpose2d_backward(
     if needs_input_grad:
         dx = _layout.empty(x.shape, x.dtype)
         correlate(grad, w, geometry, _layout.block(dx))
-    dw, _ = weight_grad(grad, _layout.block(x), w.shape, geometry)
+    dw, _ = weight_grad(grad, _layout.block(x), w.shape, geometry, has_bias=False)
     return dx, dw, grad_output.sum(axis=(0, 2, 3)) if has_bias else None

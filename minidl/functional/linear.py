@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _memory
-from ._checks import Array, check_float, check_grad, check_same_dtype
+from ._checks import Array, check_bias, check_float, check_grad, check_same_dtype
 from ._threads import cut, one_blas_thread, run
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward"]
@@ -56,8 +56,7 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
             hint = f"put Flatten() before it, which gives {features} features"
         raise ValueError(f"expected {in_features} input features, got {x.shape[-1]} (input shape {x.shape}); {hint}")
     check_same_dtype(x, w)
-    if b is not None and (b.shape != (out_features,) or b.dtype != w.dtype):
-        raise ValueError(f"expected a bias of shape ({out_features},) and {w.dtype}, got {b.shape}, {b.dtype}")
+    check_bias(b, out_features, w)
     # (w @ x.T).T rather than x @ w.T: the batch stays innermost in memory, as convolutions have it, and BLAS is faster
     columns = x.reshape(-1, in_features).T
     out = _memory.empty((out_features, columns.shape[1]), x.dtype)

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, check_choice, check_flag, check_grad, check_images, check_int, check_number
+from ._threads import one_blas_thread
 
 __all__ = ["upsample_backward", "upsample_forward"]
 
@@ -89,8 +90,9 @@ def _apply(x: Array, rows: Array, cols: Array) -> Array:
     """Multiply the rows and the columns of images with matrices."""
     block = _layout.block(x)
     h, c, w, n = block.shape
-    by_rows = np.matmul(rows, block.reshape(h, c * w * n)).reshape(len(rows), c, w, n)
-    return _layout.images(np.matmul(cols, by_rows))
+    with one_blas_thread:
+        by_rows = np.matmul(rows, block.reshape(h, c * w * n)).reshape(len(rows), c, w, n)
+        return _layout.images(np.matmul(cols, by_rows))
 
 
 def _nearest(have: int, want: int, step: float) -> Array:

@@ -89,6 +89,19 @@ def test_a_module_that_goes_gives_the_memory_back():
     assert held() == 0
 
 
+def test_a_module_may_go_while_memory_is_taken():
+    """The garbage collector can run anywhere, in `empty` too."""
+
+    def collect_inside():
+        with _memory._lock:
+            release()
+
+    thread = threading.Thread(target=collect_inside, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_threads_get_memory_of_their_own():
     problems = []
 
