@@ -75,14 +75,14 @@ def beside_the_loops() -> None:
     """Time mnist_cnn's convolutions, forward and backward, beside the direct loops, both at batch 1."""
     rng, totals = np.random.default_rng(0), {}
     for name, module in (("engine", minidl.functional), ("loops", reference)):
-        total = 0.0
+        total, rounds = 0.0, 1 if module is reference else 10
         for shape, filters in (((1, 1, 28, 28), 32), ((1, 32, 26, 26), 64)):
             x, w = rng.standard_normal(shape), rng.standard_normal((filters, shape[1], 3, 3))
             start = time.perf_counter()
-            for _ in range(10 if module is not reference else 1):
+            for _ in range(rounds):
                 out, cache = module.conv2d_forward(x, w)
                 module.conv2d_backward(out, cache)
-            total += (time.perf_counter() - start) / (10 if module is not reference else 1)
+            total += (time.perf_counter() - start) / rounds
         totals[name] = total
     print(f"mnist_cnn's convolutions, batch 1: {totals['loops'] / totals['engine']:.0f} times as fast as direct loops")
 

@@ -52,7 +52,7 @@ class NormCache(NamedTuple):
     mean: Array | None
     inverse_std: Array
     weight: Array | None
-    has_bias: bool
+    bias_shape: tuple[int, ...] | None
     axes: Axes  # over which the statistics were taken; none if they were given
     param_shape: tuple[int, ...]
     shape: tuple[int, ...]  # of the input and the output
@@ -107,12 +107,13 @@ def _standardise(
 
     out = _elementwise(work, x, factor, mean, None if bias is None else bias.reshape(param_shape))
     own = () if given is not None else axes
-    cache = NormCache(x, mean, inverse_std, weight, bias is not None, own, param_shape, shape)
+    bias_shape = None if bias is None else bias.shape
+    cache = NormCache(x, mean, inverse_std, weight, bias_shape, own, param_shape, shape)
     return out.reshape(shape), cache, (mean, var)
 
 
 def _backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    x, mean, inverse_std, weight, has_bias, axes, param_shape, shape = cache
+    x, mean, inverse_std, weight, bias_shape, axes, param_shape, shape = cache
     check_grad(grad_output, shape, x.dtype)
     grad = grad_output.reshape(x.shape)
     over = tuple(axis for axis in range(x.ndim) if param_shape[axis] == 1)  # over which parameters are shared
@@ -131,7 +132,7 @@ def _backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None
     plain, product = _sums(sums, (grad, x, *(() if mean is None else (np.broadcast_to(mean, x.shape),))), common)
     product = product * inverse_std  # sum of grad * xhat
     dw = None if weight is None else product.sum(axis=over, keepdims=True).reshape(weight.shape)
-    db = plain.sum(axis=over, keepdims=True).reshape(-1) if has_bias else None
+    db = None if bias_shape is None else plain.sum(axis=over, keepdims=True).reshape(bias_shape)
     factor = inverse_std * scale
     if not axes:
         return _elementwise(lambda target, g, w: np.multiply(g, w, out=target), grad, factor).reshape(shape), dw, db
@@ -353,11 +354,13 @@ def _last(x: Array, ndim: int, weight: Array | None, bias: Array | None) -> tupl
 
 
 def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    """Gradients of `batch_norm_forward`; the formula is at the head of this file.
+    """Gradients of a normalisation with weight and bias; the formula is at the head of this file.
+
+    The cache says what to do: this is also `instance_norm_backward`, `group_norm_backward` and `layer_norm_backward`.
 
     Args:
         grad_output: gradient of the output.
-        cache: from `batch_norm_forward`.
+        cache: from the forward function.
 
     Returns:
         (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that is not there.
@@ -368,53 +371,7 @@ def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Ar
     return _backward(grad_output, cache)
 
 
-def instance_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    """Gradients of `instance_norm_forward`; the formula is at the head of this file.
-
-    Args:
-        grad_output: gradient of the output.
-        cache: from `instance_norm_forward`.
-
-    Returns:
-        (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that is not there.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
-    """
-    return _backward(grad_output, cache)
-
-
-def group_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    """Gradients of `group_norm_forward`; the formula is at the head of this file.
-
-    Args:
-        grad_output: gradient of the output.
-        cache: from `group_norm_forward`.
-
-    Returns:
-        (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that is not there.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
-    """
-    return _backward(grad_output, cache)
-
-
-def layer_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    """Gradients of `layer_norm_forward`; the formula is at the head of this file.
-
-    Args:
-        grad_output: gradient of the output.
-        cache: from `layer_norm_forward`.
-
-    Returns:
-        (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that is not there.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
-    """
-    dx, dw, db = _backward(grad_output, cache)
-    return dx, dw, None if db is None else db.reshape(cache.param_shape[-len(cache.axes) :])
+instance_norm_backward = group_norm_backward = layer_norm_backward = batch_norm_backward
 
 
 def rms_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None]:

@@ -121,8 +121,8 @@ class CrossEntropyLoss(Loss):
         return f.cross_entropy_backward(grad_output, self.take_saved())
 
 
-class _ElementwiseLoss(Loss):
-    """Base of the losses that are a pair of functions of (prediction, target); ``_options`` become attributes."""
+class _PairLoss(Loss):
+    """Base of the losses that are a pair of functions of (prediction, target); the options become attributes."""
 
     functions: ClassVar[tuple[Callable[..., Any], Callable[..., Array]]]
 
@@ -133,7 +133,7 @@ class _ElementwiseLoss(Loss):
             setattr(self, name, value)
 
     def forward(self, prediction: Array, target: ArrayLike) -> Any:
-        """Return the loss of a prediction against a target of the same shape."""
+        """Return the loss of a prediction against a target."""
         options = {name: getattr(self, name) for name in self._options}
         loss, cache = self.functions[0](prediction, np.asarray(target), reduction=self.reduction, **options)
         return self.finish(loss, cache)
@@ -143,7 +143,7 @@ class _ElementwiseLoss(Loss):
         return self.functions[1](grad_output, self.take_saved())
 
 
-class MSELoss(_ElementwiseLoss):
+class MSELoss(_PairLoss):
     """Mean squared error: the mean of (prediction - target)**2 over all elements.
 
     Args:
@@ -165,7 +165,7 @@ class MSELoss(_ElementwiseLoss):
         super().__init__(reduction)
 
 
-class L1Loss(_ElementwiseLoss):
+class L1Loss(_PairLoss):
     """Mean absolute error: the mean of |prediction - target| over all elements.
 
     Args:
@@ -181,7 +181,7 @@ class L1Loss(_ElementwiseLoss):
         super().__init__(reduction)
 
 
-class SmoothL1Loss(_ElementwiseLoss):
+class SmoothL1Loss(_PairLoss):
     """d**2 / (2*beta) where d = |prediction - target| is less than beta, else d - beta/2.
 
     Args:
@@ -198,7 +198,7 @@ class SmoothL1Loss(_ElementwiseLoss):
         super().__init__(reduction, beta=check_number("SmoothL1Loss", "beta", beta))
 
 
-class HuberLoss(_ElementwiseLoss):
+class HuberLoss(_PairLoss):
     """d**2 / 2 where d = |prediction - target| is less than delta, else delta * (d - delta/2).
 
     Args:
@@ -217,7 +217,7 @@ class HuberLoss(_ElementwiseLoss):
         super().__init__(reduction, delta=float(delta))
 
 
-class BCELoss(_ElementwiseLoss):
+class BCELoss(_PairLoss):
     """Binary cross-entropy of probabilities: -(t*log(p) + (1-t)*log(1-p)), the logarithms not below -100.
 
     Args:
@@ -250,7 +250,7 @@ class BCELoss(_ElementwiseLoss):
         return super().forward(prediction, target)
 
 
-class BCEWithLogitsLoss(_ElementwiseLoss):
+class BCEWithLogitsLoss(_PairLoss):
     """Binary cross-entropy of logits: -(pos_weight*t*log(s) + (1-t)*log(1-s)), s = sigmoid(prediction).
 
     Args:
@@ -283,7 +283,7 @@ def _factors(owner: str, name: str, value: ArrayLike | None) -> Array | None:
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
 
 
-class KLDivLoss(_ElementwiseLoss):
+class KLDivLoss(_PairLoss):
     """Kullback-Leibler divergence of log-probabilities from probabilities t: t * (log(t) - prediction), 0 where t is 0.
 
     Args:
@@ -316,33 +316,17 @@ class KLDivLoss(_ElementwiseLoss):
         return grad / grad.dtype.type(self.divisor) if self._by_sample else grad
 
 
-class _LabelLoss(Loss):
+class _LabelLoss(_PairLoss):
     """Base of the losses against integer labels, with a weight for each class."""
 
     weight: Array | None
-    functions: ClassVar[tuple[Callable[..., Any], Callable[..., Array]]]
 
     def __init__(self, weight: ArrayLike | None, reduction: str, **options: Any) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction, weight=None, **options)
         factors = _factors(type(self).__name__, "weight", weight)
         if factors is not None and factors.ndim != 1:
             raise ValueError(f"{type(self).__name__}: weight must be one number per class, got {weight!r}")
         self.register_buffer("weight", factors)
-        self._options = tuple(options)
-        for name, value in options.items():
-            setattr(self, name, value)
-
-    def forward(self, prediction: Array, target: ArrayLike) -> Any:
-        """Return the loss of a prediction (N, C, ...) against labels."""
-        options = {name: getattr(self, name) for name in self._options}
-        loss, cache = self.functions[0](
-            prediction, np.asarray(target), weight=self.weight, reduction=self.reduction, **options
-        )
-        return self.finish(loss, cache)
-
-    def backward(self, grad_output: Any = 1.0) -> Array:
-        """Return the gradient with respect to the prediction; see `Loss.backward`."""
-        return self.functions[1](grad_output, self.take_saved())
 
 
 class NLLLoss(_LabelLoss):

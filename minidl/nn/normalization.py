@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ..functional import normalization as f
-from ..functional._checks import Array, check_flag, check_int, check_number
+from ..functional._checks import Array, check_flag, check_float, check_int, check_number
 from .module import Module
 from .parameter import Parameter, filled
 
@@ -30,7 +30,7 @@ class _Norm(Module):
 
     weight: Parameter | None
     bias: Parameter | None
-    backward_function: ClassVar[Callable[..., tuple[Any, ...]]]
+    backward_function: ClassVar[Callable[..., tuple[Any, ...]]] = staticmethod(f.batch_norm_backward)
 
     eps: float | None
 
@@ -44,6 +44,9 @@ class _Norm(Module):
         check_flag(owner, "bias", bias)
         self.weight = filled(shape, 1, dtype) if affine else None
         self.bias = filled(shape, 0, dtype) if affine and bias else None
+
+    def _eps(self, x: Array) -> float:
+        return float(np.finfo(check_float(x).dtype).eps) if self.eps is None else self.eps
 
     def _parameters(self) -> tuple[Array | None, Array | None]:
         return (None if self.weight is None else self.weight.data), (None if self.bias is None else self.bias.data)
@@ -68,7 +71,6 @@ class _TrackedNorm(_Norm):
     running_var: Array | None
     num_batches_tracked: Array | None
     dimensions: ClassVar[dict[int, str]]
-    backward_function = staticmethod(f.batch_norm_backward)
 
     def __init__(
         self,
@@ -123,7 +125,7 @@ class _TrackedNorm(_Norm):
 
     def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
         """Return the output, the cache, and mean and variance (of a sample: divided by one less) of the channels."""
-        out, cache, (mean, var) = f.batch_norm_forward(x, *self._parameters(), running=running, eps=self.eps or 0.0)
+        out, cache, (mean, var) = f.batch_norm_forward(x, *self._parameters(), running=running, eps=self._eps(x))
         count = x.size // max(1, x.shape[1])
         return out, cache, (mean, var * (count / max(1, count - 1)))
 
@@ -229,7 +231,6 @@ class InstanceNorm2d(_TrackedNorm):
     """
 
     dimensions = {4: "(N, C, H, W)"}  # noqa: RUF012
-    backward_function = staticmethod(f.instance_norm_backward)
     _counts = False
 
     def __init__(
@@ -246,9 +247,9 @@ class InstanceNorm2d(_TrackedNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
 
     def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
-        if running is not None:  # the two backward functions are one, the cache says what to do
+        if running is not None:
             return super()._standardise(x, running)
-        out, cache, (mean, var) = f.instance_norm_forward(x, *self._parameters(), eps=self.eps or 0.0)
+        out, cache, (mean, var) = f.instance_norm_forward(x, *self._parameters(), eps=self._eps(x))
         count, samples = x.shape[2] * x.shape[3], max(1, len(x))
         return out, cache, (mean.sum(axis=0) / samples, var.sum(axis=0) / samples * (count / (count - 1)))
 
@@ -273,8 +274,6 @@ class GroupNorm(_Norm):
     Source: Wu & He 2018, arXiv:1803.08494.
     """
 
-    backward_function = staticmethod(f.group_norm_backward)
-
     def __init__(
         self,
         num_groups: int,
@@ -297,7 +296,7 @@ class GroupNorm(_Norm):
         """Standardise each group of each sample."""
         if np.ndim(x) < 2 or x.shape[1] != self.num_channels:
             raise ValueError(f"expected an input of shape (N, {self.num_channels}, ...), got {np.shape(x)}")
-        out, cache = f.group_norm_forward(x, self.num_groups, *self._parameters(), eps=self.eps or 0.0)
+        out, cache = f.group_norm_forward(x, self.num_groups, *self._parameters(), eps=self._eps(x))
         self.save_for_backward(cache)
         return out
 
@@ -328,8 +327,6 @@ class LayerNorm(_Norm):
     Source: Ba et al. 2016, arXiv:1607.06450.
     """
 
-    backward_function = staticmethod(f.layer_norm_backward)
-
     def __init__(
         self,
         normalized_shape: int | Sequence[int],
@@ -347,7 +344,7 @@ class LayerNorm(_Norm):
     def forward(self, x: Array) -> Array:
         """Standardise the last axes of each sample."""
         _check_last(x, self.normalized_shape)
-        out, cache = f.layer_norm_forward(x, len(self.normalized_shape), *self._parameters(), eps=self.eps or 0.0)
+        out, cache = f.layer_norm_forward(x, len(self.normalized_shape), *self._parameters(), eps=self._eps(x))
         self.save_for_backward(cache)
         return out
 
@@ -395,8 +392,7 @@ class RMSNorm(_Norm):
     def forward(self, x: Array) -> Array:
         """Divide the last axes of each sample by their root mean square."""
         _check_last(x, self.normalized_shape)
-        eps = float(np.finfo(x.dtype).eps) if self.eps is None and x.dtype.kind == "f" else self.eps or 0.0
-        out, cache = f.rms_norm_forward(x, len(self.normalized_shape), self._parameters()[0], eps=eps)
+        out, cache = f.rms_norm_forward(x, len(self.normalized_shape), self._parameters()[0], eps=self._eps(x))
         self.save_for_backward(cache)
         return out
 

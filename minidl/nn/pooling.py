@@ -11,7 +11,27 @@ from ._pair import Pair
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "LPPool2d", "MaxPool1d", "MaxPool2d"]
 
 
-class MaxPool2d(Pair):
+class _MaxPool(Pair):
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+        ceil_mode: bool = False,
+    ) -> None:
+        owner = type(self).__name__
+        f.pool_options(owner, kernel_size, stride, padding, dilation)
+        super().__init__(
+            kernel_size=kernel_size,
+            stride=kernel_size if stride is None else stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=check_flag(owner, "ceil_mode", ceil_mode),
+        )
+
+
+class MaxPool2d(_MaxPool):
     """Maximum of each window of an image.
 
     Args:
@@ -32,25 +52,8 @@ class MaxPool2d(Pair):
 
     functions = f.max_pool2d_forward, f.max_pool2d_backward
 
-    def __init__(
-        self,
-        kernel_size: IntPair,
-        stride: IntPair | None = None,
-        padding: IntPair = 0,
-        dilation: IntPair = 1,
-        ceil_mode: bool = False,
-    ) -> None:
-        f.pool_options("MaxPool2d", kernel_size, stride, padding, dilation)
-        super().__init__(
-            kernel_size=kernel_size,
-            stride=kernel_size if stride is None else stride,
-            padding=padding,
-            dilation=dilation,
-            ceil_mode=check_flag("MaxPool2d", "ceil_mode", ceil_mode),
-        )
 
-
-class MaxPool1d(Pair):
+class MaxPool1d(_MaxPool):
     """Maximum of each window of a sequence.
 
     Args:
@@ -75,14 +78,7 @@ class MaxPool1d(Pair):
         ceil_mode: bool = False,
     ) -> None:
         check_int("MaxPool1d", "kernel_size", kernel_size)
-        f.pool_options("MaxPool1d", kernel_size, stride, padding, dilation)
-        super().__init__(
-            kernel_size=kernel_size,
-            stride=kernel_size if stride is None else stride,
-            padding=padding,
-            dilation=dilation,
-            ceil_mode=check_flag("MaxPool1d", "ceil_mode", ceil_mode),
-        )
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
 
 
 class AvgPool2d(Pair):

@@ -53,8 +53,6 @@ class Adagrad(Optimizer):
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
-        if group["weight_decay"]:
-            grad = grad + float(group["weight_decay"]) * data
         lr = float(group["lr"]) / (1 + (step - 1) * float(group["lr_decay"]))
         total = slots["sum"]
         total += grad * grad

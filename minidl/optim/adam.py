@@ -65,14 +65,9 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
         return dict.fromkeys(names, 0.0)
 
-    def decay(self, data: Array, grad: Array, lr: float, weight_decay: float) -> Array:
-        """Return the gradient with the weight decay's part in it."""
-        return grad + weight_decay * data if weight_decay else grad
-
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
         lr, eps, (beta1, beta2) = float(group["lr"]), float(group["eps"]), map(float, group["betas"])
-        grad = self.decay(data, grad, lr, float(group["weight_decay"]))
         mean, square = slots["exp_avg"], slots["exp_avg_sq"]
         mean += (1 - beta1) * (grad - mean)
         square *= beta2
@@ -111,7 +106,7 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
-    def decay(self, data: Array, grad: Array, lr: float, weight_decay: float) -> Array:
+    def decay(self, data: Array, grad: Array, group: dict[str, Any]) -> Array:
         """Shrink the numbers; return the gradient as it is."""
-        data *= 1 - lr * weight_decay
+        data *= 1 - float(group["lr"]) * float(group["weight_decay"])
         return grad

@@ -285,16 +285,14 @@ class OneCycleLR(LRScheduler):
     def _between(self, epoch: int, first: int, last: int) -> float:
         if epoch >= self.total_steps:
             raise ValueError(f"OneCycleLR: the cycle of {self.total_steps} steps is over")
-        begin = 0.0
-        for phase in self.phases:
-            end = phase[0]
-            if epoch <= end or phase is self.phases[-1]:
-                share = (epoch - begin) / (end - begin) if end != begin else 1.0
-                if self.anneal_strategy == "linear":
-                    return phase[first] + (phase[last] - phase[first]) * share
-                return phase[last] + (phase[first] - phase[last]) / 2 * (1 + math.cos(math.pi * share))
-            begin = end
-        raise AssertionError("the last phase takes what is left")
+        begin, phase = 0.0, self.phases[0]
+        for later in self.phases[1:]:
+            if epoch > phase[0]:
+                begin, phase = phase[0], later
+        share = (epoch - begin) / (phase[0] - begin) if phase[0] != begin else 1.0
+        if self.anneal_strategy == "linear":
+            return phase[first] + (phase[last] - phase[first]) * share
+        return phase[last] + (phase[first] - phase[last]) / 2 * (1 + math.cos(math.pi * share))
 
     def _set(self) -> None:
         super()._set()

@@ -96,11 +96,16 @@ class Optimizer:
         """Return the names of the arrays of the parameter's shape that the rule remembers, and their first value."""
         return {}
 
+    def decay(self, data: Array, grad: Array, group: dict[str, Any]) -> Array:
+        """Return the gradient of some numbers with the weight decay's part in it: L2, grad + weight_decay * data."""
+        decayed: Array = grad + float(group["weight_decay"]) * data
+        return decayed
+
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Change some numbers of a parameter in place along their gradient, and their slots.
 
         Args:
-            data, grad: numbers of the parameter and their gradient; ``grad`` must be left as it is.
+            data, grad: numbers of the parameter and their gradient, weight decay included; ``grad`` must be left alone.
             slots: what is remembered of them, by name; to be changed in place.
             group: the options.
             step: the number of this update, from 1.
@@ -135,6 +140,8 @@ class Optimizer:
 
         def work(piece: tuple[Array, ...]) -> None:
             numbers, gradient, *arrays = piece
+            if group.get("weight_decay"):
+                gradient = self.decay(numbers, gradient, group)
             self.update(numbers, gradient, dict(zip(names, arrays, strict=True)), group, step)
 
         run(work, pieces(data, grad, *(state[name] for name in names), size=_PIECE))

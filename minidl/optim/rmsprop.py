@@ -59,8 +59,6 @@ class RMSprop(Optimizer):
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
         lr, alpha, momentum = float(group["lr"]), float(group["alpha"]), float(group["momentum"])
-        if group["weight_decay"]:
-            grad = grad + float(group["weight_decay"]) * data
         square = slots["square_avg"]
         square *= alpha
         square += (1 - alpha) * grad * grad

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..functional._checks import Array, check_flag, check_number
+from ..functional._checks import Array, check_number
 from ..nn.parameter import Parameter
 from .optimizer import Optimizer
 
@@ -50,10 +50,9 @@ class SGD(Optimizer):
 
     def check_group(self, group: dict[str, Any]) -> None:
         """Raise if an option of a group is wrong."""
-        for name in ("lr", "momentum", "weight_decay"):
-            check_number("SGD", name, group[name])
+        super().check_group({name: value for name, value in group.items() if name != "dampening"})
         check_number("SGD", "dampening", group["dampening"], minimum=float("-inf"))
-        if check_flag("SGD", "nesterov", group["nesterov"]) and (group["momentum"] == 0 or group["dampening"] != 0):
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs momentum > 0 and dampening 0, got momentum {group['momentum']} and dampening "
                 f"{group['dampening']}"
@@ -66,9 +65,7 @@ class SGD(Optimizer):
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
         # Python floats: a NumPy float64 scalar would turn float32 arrays into float64.
-        lr, momentum, decay = float(group["lr"]), float(group["momentum"]), float(group["weight_decay"])
-        if decay:
-            grad = decay * data + grad
+        lr, momentum = float(group["lr"]), float(group["momentum"])
         if momentum:
             velocity = slots["momentum_buffer"]
             velocity *= momentum
