@@ -17,7 +17,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from . import data, functional, interop, models, nn, optim, testing, training
     from .functional._threads import get_num_threads, set_num_threads
-    from .interop import load, save
+    from .interop import export_onnx, from_onnx, load, save
     from .nn import no_grad
     from .testing import gradcheck
 
@@ -25,6 +25,8 @@ __all__ = [
     "__version__",
     "data",
     "default_rng",
+    "export_onnx",
+    "from_onnx",
     "functional",
     "get_num_threads",
     "gradcheck",
@@ -45,7 +47,7 @@ __all__ = [
 _LAZY = {
     **{name: name for name in ("data", "functional", "interop", "models", "nn", "optim", "testing", "training")},
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "functional._threads"),
-    **dict.fromkeys(("load", "save"), "interop"),
+    **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "gradcheck": "testing",
     "no_grad": "nn",
 }

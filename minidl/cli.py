@@ -1,4 +1,4 @@
-"""The command line: ``minidl train`` and ``minidl info``.
+"""The command line: ``minidl train``, ``minidl export`` and ``minidl info``.
 
 An error is one line on standard error and exit code 2; Ctrl-C keeps the weights.
 """
@@ -12,16 +12,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from . import __version__, manual_seed, save
+from . import __version__, export_onnx, load, manual_seed, models, save
 from .data import ArrayDataset, DataLoader, load_digits, load_mnist
 from .functional._threads import available_cpus, blas_threads, cpu_quota, get_num_threads
 from .interop.files import check_suffix
-from .models import digits_cnn, lenet5
+from .models import INPUT_SHAPES, digits_cnn, lenet5
 from .nn import CrossEntropyLoss, Module
 from .optim import SGD
 from .training import Trainer
@@ -103,6 +104,18 @@ def _make_parser() -> argparse.ArgumentParser:
     train.add_argument("--out", metavar="FILE", help="where the weights go (default: minidl-DATA.npz)")
     train.set_defaults(run=_train)
 
+    export = commands.add_parser(
+        "export",
+        help="write a trained model as an ONNX file",
+        description="Write a model with the weights of a file as an ONNX file, which ONNX Runtime and others run.",
+        epilog="example: minidl export digits.npz digits.onnx --model digits_cnn",
+    )
+    export.add_argument("weights", metavar="WEIGHTS", help="file that minidl train or minidl.save wrote")
+    export.add_argument("out", metavar="OUT", help="file to write, ending in .onnx")
+    export.add_argument("--model", required=True, metavar="NAME", help="one of minidl.models, or MODULE:FUNCTION")
+    export.add_argument("--input-shape", metavar="C,H,W", help="of an image (default: what the model is for)")
+    export.set_defaults(run=_export)
+
     info = commands.add_parser(
         "info",
         help="show versions, BLAS and threads",
@@ -143,6 +156,50 @@ def _train(options: argparse.Namespace) -> int:
     _say(f"test accuracy: {100 * accuracy:.2f} % ({right:,} of {len(test):,})")
     _say(f"weights saved to {out}")
     return 130 if history.interrupted else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    model = _make_model(options.model)
+    if options.input_shape is not None:
+        shape = _parse_shape(options.input_shape)
+    elif options.model in INPUT_SHAPES:
+        shape = INPUT_SHAPES[options.model]
+    else:
+        raise ValueError(f"--input-shape C,H,W is needed for --model {options.model}")
+    load(model, options.weights)
+    export_onnx(model, options.out, (1, *shape))
+    _say(f"{options.model} with the weights of {options.weights} written to {options.out}")
+    return 0
+
+
+def _make_model(name: str) -> Module:
+    """Make the model that an option names: one of `minidl.models`, or the result of MODULE:FUNCTION."""
+    if name in models.__all__:
+        return getattr(models, name)()  # type: ignore[no-any-return]
+    module_name, separator, function = name.partition(":")
+    if not separator:
+        raise ValueError(f"--model: there is no {name}; known: {', '.join(models.__all__)}, or MODULE:FUNCTION")
+    sys.path.insert(0, os.getcwd())
+    try:
+        module = import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    make = getattr(module, function, None)
+    if not callable(make):
+        raise ValueError(f"--model {name}: {module_name} has no function {function!r}")
+    model = make()
+    if not isinstance(model, Module):
+        raise TypeError(f"--model {name}: expected a Module, got {type(model).__name__}")
+    return model
+
+
+def _parse_shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"--input-shape must be numbers such as 1,28,28, got {text!r}") from error
 
 
 def _check_out(name: str) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl import models
+from minidl import models, nn
 from minidl.cli import main
 
 
@@ -125,8 +125,48 @@ def test_version_help_and_info(capsys):
     assert np.__version__ in out
 
 
-@pytest.mark.parametrize("command", ["train", "info"])
-def test_the_example_in_each_help_runs(command, in_tmp, capsys):
+@pytest.fixture
+def digits(in_tmp):
+    minidl.save(models.digits_cnn(), "digits.npz")
+    return in_tmp
+
+
+def test_export(digits, capsys):
+    pytest.importorskip("onnx")
+    assert main(["export", "digits.npz", "digits.onnx", "--model", "digits_cnn"]) == 0
+    assert "digits_cnn with the weights of digits.npz written to digits.onnx" in capsys.readouterr().out
+    x = np.random.default_rng(0).standard_normal((2, 1, 8, 8)).astype(np.float32)
+    model = models.digits_cnn().eval()
+    minidl.load(model, "digits.npz")
+    np.testing.assert_allclose(minidl.from_onnx("digits.onnx").eval()(x), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_export_a_model_of_ones_own(in_tmp, capsys):
+    pytest.importorskip("onnx")
+    (in_tmp / "my_nets.py").write_text(
+        "from minidl import nn\nnumber = 1\nclass Net(nn.Linear):\n"
+        "    def __init__(self):\n        super().__init__(3, 2)\ndef text():\n    return 'net'\n"
+    )
+    minidl.save(nn.Linear(3, 2), "own.npz")
+    own = ["export", "own.npz", "own.onnx", "--model"]
+    assert main([*own, "my_nets:Net", "--input-shape", "3"]) == 0
+    capsys.readouterr()
+    for arguments, message in (
+        (["my_nets:Net"], "--input-shape C,H,W is needed for --model my_nets:Net"),
+        (["my_nets:Net", "--input-shape", "3x3"], "--input-shape must be numbers such as 1,28,28, got '3x3'"),
+        (["my_nets:number"], "--model my_nets:number: my_nets has no function 'number'"),
+        (["my_nets:text"], "--model my_nets:text: expected a Module, got str"),
+        (["no_such:net"], "--model no_such:net: cannot import no_such: No module named 'no_such'"),
+        (["net"], "--model: there is no net; known: all_cnn_c, digits_cnn"),
+        (["lenet5"], "Sequential: cannot load state dict: missing 0.weight"),
+    ):
+        assert main([*own, *arguments]) == 2
+        assert capsys.readouterr().err.startswith(f"minidl export: error: {message}")
+
+
+@pytest.mark.parametrize("command", ["train", "export", "info"])
+def test_the_example_in_each_help_runs(command, digits, capsys):
+    pytest.importorskip("onnx")
     with pytest.raises(SystemExit):
         main([command, "--help"])
     example = re.search(r"^example: minidl (.*)$", capsys.readouterr().out, re.MULTILINE).group(1)

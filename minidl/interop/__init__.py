@@ -1,5 +1,7 @@
-"""Weights in files."""
+"""Weights and models in files, also those of other frameworks."""
 
 from .files import load, save
+from .onnx_export import OnnxGraph, export_onnx, onnx_nodes
+from .onnx_import import OnnxModel, from_onnx
 
-__all__ = ["load", "save"]
+__all__ = ["OnnxGraph", "OnnxModel", "export_onnx", "from_onnx", "load", "onnx_nodes", "save"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from ..functional._checks import Array
 from ..nn import Module
 
-__all__ = ["check_suffix", "load", "save"]
+__all__ = ["check_suffix", "load", "save", "write_atomically"]
 
 _SUFFIXES = (".npz", ".safetensors")
 
@@ -47,11 +48,20 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
     """
     path = check_suffix(path)
     write = _write_npz if path.suffix == ".npz" else _write_safetensors
+    write_atomically(path, lambda stream: write(stream, model.state_dict()))
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let ``write`` fill a file under another name, then rename it: ``path`` is the old file or the whole new one.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     # A name of our own, so that two processes that save at once do not write into one file.
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
-            write(stream, model.state_dict())
+            write(stream)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)

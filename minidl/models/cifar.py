@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..functional._checks import Array, check_choice, check_grad
+from ..interop import OnnxGraph, onnx_nodes
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -93,6 +94,15 @@ class PaddedShortcut(Module):
         dx = np.zeros(shape, dtype)
         dx[:, :, :: self.stride, :: self.stride] = grad_output[:, self.channels]
         return dx
+
+
+@onnx_nodes(PaddedShortcut)
+def _padded_shortcut(graph: OnnxGraph, layer: PaddedShortcut, x: str) -> str:
+    size = graph.input_shape(layer)
+    starts, ends, axes, steps = np.zeros(2, int), np.array(size[2:]), np.array([2, 3]), np.full(2, layer.stride)
+    before, after = layer.channels.start, layer.out_channels - layer.channels.stop
+    kept = graph.node("Slice", x, starts, ends, axes, steps)
+    return graph.node("Pad", kept, np.array([0, before, 0, 0, 0, after, 0, 0]), graph.number(0))
 
 
 def _resnet(blocks: int, num_classes: int, option: str, rng: np.random.Generator | None) -> Sequential:

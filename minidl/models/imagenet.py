@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..functional._checks import Array
+from ..interop import OnnxGraph, onnx_nodes
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -69,6 +70,15 @@ class BasicBlock(Module):
         return total
 
 
+@onnx_nodes(BasicBlock)
+def _basic_block(graph: OnnxGraph, block: BasicBlock, x: str) -> str:
+    through = x
+    for layer in (block.conv1, block.bn1, block.relu1, block.conv2, block.bn2):
+        through = graph.layer(layer, through)
+    around = x if block.downsample is None else graph.layer(block.downsample, x)
+    return graph.layer(block.relu2, graph.node("Add", through, around))
+
+
 def resnet18(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
     """ResNet of 18 layers, with torchvision's names; 11,689,512 parameters for 1,000 classes.
 
@@ -128,6 +138,12 @@ class InvertedResidual(Module):
         """Run the layers back; add the gradient where there is a way around."""
         dx = self.conv.backward(grad_output)
         return dx + grad_output if self.around else dx  # type: ignore[no-any-return]
+
+
+@onnx_nodes(InvertedResidual)
+def _inverted_residual(graph: OnnxGraph, block: InvertedResidual, x: str) -> str:
+    out = graph.layer(block.conv, x)
+    return graph.node("Add", x, out) if block.around else out
 
 
 def mobilenet_v2(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:

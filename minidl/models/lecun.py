@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..functional._checks import Array, check_grad
+from ..interop import OnnxGraph, onnx_nodes
 from ..nn import ConstantPad2d, Conv2d, Flatten, Linear, Module, Parallel, Parameter, Sequential, Tanh
 
 __all__ = ["lecun1989"]
@@ -64,6 +65,16 @@ class UnitBias(Module):
         check_grad(grad_output, *self.take_saved())
         self.bias.add_grad(grad_output.sum(axis=0))
         return grad_output
+
+
+@onnx_nodes(Channels)
+def _channels(graph: OnnxGraph, layer: Channels, x: str) -> str:
+    return graph.node("Gather", x, np.array(layer.chosen), axis=1)
+
+
+@onnx_nodes(UnitBias)
+def _unit_bias(graph: OnnxGraph, layer: UnitBias, x: str) -> str:
+    return graph.node("Add", x, graph.parameter("bias", layer.bias.data))
 
 
 def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:

@@ -13,7 +13,7 @@ from ..functional._checks import Array, check_int
 from .grad_mode import no_grad
 from .module import ForwardHook, Module, RemovableHandle
 
-__all__ = ["LayerSummary", "Summary", "evaluating", "output_shape"]
+__all__ = ["LayerSummary", "Summary", "dry_run", "evaluating", "output_shape"]
 
 
 @contextmanager
@@ -80,7 +80,7 @@ class Summary(str):
                 kind, work = type(module).__name__, module.multiply_adds(*shapes)
                 rows.append(LayerSummary(names[id(module)], kind, *shapes, sum(own), work))
 
-        _dry_run(model, input_shape, record)
+        dry_run(model, input_shape, record)
         params = list(model.params())
         itemsize = _dtype(model).itemsize
         totals: dict[str, Any] = {
@@ -103,10 +103,10 @@ def output_shape(model: Module, input_shape: tuple[int, ...]) -> tuple[int, ...]
     """Return the shape of the model's output for zeros of ``input_shape``; see `Module.output_shape`."""
     shape = _check_shape(model, input_shape)
     # One sample tells as much as the batch, if the first axis stays the batch's.
-    single = np.shape(_dry_run(model, (1, *shape[1:]), None))
+    single = np.shape(dry_run(model, (1, *shape[1:]), None))
     if single[:1] == (1,):
         return (shape[0], *single[1:])
-    return np.shape(_dry_run(model, shape, None))
+    return np.shape(dry_run(model, shape, None))
 
 
 def _check_shape(model: Module, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -120,7 +120,7 @@ def _dtype(model: Module) -> np.dtype[Any]:
     return next((p.data.dtype for p in model.params()), np.dtype(np.float32))
 
 
-def _dry_run(model: Module, input_shape: tuple[int, ...], record: ForwardHook | None) -> Array:
+def dry_run(model: Module, input_shape: tuple[int, ...], record: ForwardHook | None) -> Array:
     """Run zeros through the model with ``record`` as the only hook of every module."""
     zeros = np.zeros(_check_shape(model, input_shape), _dtype(model))
     hooks = [(module, module._forward_hooks) for module in model.modules()]

@@ -1,0 +1,371 @@
+"""What module each ONNX operator becomes: the counterpart of `_onnx_layers`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import nn
+from ..functional._checks import Array
+from ..nn import Module, Parameter
+from . import _onnx_operators as operators
+from .onnx_import import Constant, Node
+
+__all__ = ["BUILDERS"]
+
+Builder = Callable[[Node], Module]
+Pads = list[tuple[int, int]]
+
+
+def _weights(layer: Module, **constants: Constant | None) -> Module:
+    """Give a layer its arrays, in their dtype; what is not an initializer is frozen."""
+    given = {name: constant for name, constant in constants.items() if constant is not None}
+    dtypes = {np.dtype(constant.value.dtype) for constant in given.values()}
+    if dtypes and dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
+        raise ValueError(f"weights must be float32 or float64, got {', '.join(sorted(map(str, dtypes)))}")
+    for dtype in dtypes:
+        layer.astype(dtype)
+    layer.load_state_dict({name: constant.value for name, constant in given.items()}, strict=False)
+    for name, parameter in layer.named_params():
+        parameter.requires_grad = name in given and given[name].learnt
+    return layer
+
+
+def _after(pad: Module | None, layer: Module) -> Module:
+    return layer if pad is None else nn.Sequential(pad, layer)
+
+
+# Linear and convolutions
+
+
+def _gemm(node: Node) -> Module:
+    node.check(alpha=1.0, beta=1.0, transA=0)
+    weight, bias = node.constant(1), node.constant(2)
+    if weight is None:
+        raise ValueError("it has no weight")
+    if not node.attribute("transB", 0):
+        weight = weight._replace(value=weight.value.T)
+    if bias is not None:
+        bias = bias._replace(value=np.broadcast_to(bias.value, len(weight.value)))
+    outputs, inputs = weight.value.shape
+    return _weights(nn.Linear(inputs, outputs, bias=bias is not None), weight=weight, bias=bias)
+
+
+def _matmul(node: Node) -> Module:
+    weight = node.constant(1)
+    if weight is None or weight.value.ndim != 2:
+        raise ValueError("the second factor must be a matrix")
+    inputs, outputs = weight.value.shape
+    return _weights(nn.Linear(inputs, outputs, bias=False), weight=weight._replace(value=weight.value.T))
+
+
+def _conv(node: Node) -> Module:
+    weight, bias = node.constant(1), node.constant(2)
+    axes = 0 if weight is None else weight.value.ndim - 2
+    if weight is None or axes not in (1, 2):
+        raise ValueError("only convolutions over one or two axes are supported")
+    options, pads = _windows(node, axes, weight.value.shape[2:])
+    groups = node.attribute("group", 1)
+    pad = None
+    if node.operator == "ConvTranspose":
+        extra, wanted = node.attribute("output_padding", [0] * axes), node.attribute("output_shape", None)
+        if wanted is not None or axes != 2 or any(before != after for before, after in pads):
+            raise ValueError("output_shape, pads that differ between sides, or one axis are not supported")
+        sizes = weight.value.shape[0], weight.value.shape[1] * groups
+        options.update(padding=tuple(before for before, _ in pads), output_padding=tuple(extra))
+        layer: Module = nn.ConvTranspose2d(*sizes, groups=groups, bias=bias is not None, **options)
+    else:
+        pads, pad = _even(pads, 0.0)
+        sizes = weight.value.shape[1] * groups, weight.value.shape[0]
+        options["padding"] = tuple(before for before, _ in pads)
+        if axes == 1:
+            options = {name: value[0] for name, value in options.items()}
+        kind = nn.Conv1d if axes == 1 else nn.Conv2d
+        layer = kind(*sizes, groups=groups, bias=bias is not None, **options)
+    return _after(pad, _weights(layer, weight=weight, bias=bias))
+
+
+def _windows(node: Node, axes: int, kernel: Sequence[int]) -> tuple[dict[str, Any], Pads]:
+    node.check(auto_pad="NOTSET")
+    kernel = tuple(node.attribute("kernel_shape", kernel))
+    stride, dilation = (tuple(node.attribute(name, [1] * axes)) for name in ("strides", "dilations"))
+    flat = node.attribute("pads", [0] * 2 * axes)
+    return {"kernel_size": kernel, "stride": stride, "dilation": dilation}, _pairs(flat)
+
+
+def _pairs(flat: Sequence[int]) -> Pads:
+    half = len(flat) // 2
+    return list(zip(flat[:half], flat[half:], strict=True))
+
+
+def _even(pads: Pads, value: float, most: Sequence[int] | None = None) -> tuple[Pads, Module | None]:
+    """Return pads that a layer can do itself, equal on both sides and not too large, or a module that does them."""
+    large = most is not None and any(before > limit for (before, _), limit in zip(pads, most, strict=True))
+    if all(before == after for before, after in pads) and not large:
+        return pads, None
+    return [(0, 0)] * len(pads), operators.Pad([(0, 0), (0, 0), *pads], value)
+
+
+# Pooling
+
+
+def _pool(node: Node) -> Module:
+    axes = (node.rank or 4) - 2
+    options, pads = _windows(node, axes, ())
+    largest = node.operator == "MaxPool"
+    if axes not in ((1, 2) if largest else (2,)):
+        raise ValueError(f"pooling over {axes} axes is not supported")
+    options["ceil_mode"] = bool(node.attribute("ceil_mode", 0))
+    if largest:
+        node.check(storage_order=0)
+    else:
+        if any(size != 1 for size in options.pop("dilation")):
+            raise ValueError("dilations are not supported")
+        options["count_include_pad"] = bool(node.attribute("count_include_pad", 0))
+    half = [size // 2 for size in options["kernel_size"]]
+    pads, pad = _even(pads, -np.inf if largest else 0.0, half)
+    if pad is not None and not largest and not options["count_include_pad"]:
+        raise ValueError("pads that differ between sides need count_include_pad=1")
+    options["padding"] = tuple(before for before, _ in pads)
+    if axes == 1:
+        options = {name: value[0] if isinstance(value, tuple) else value for name, value in options.items()}
+        return _after(pad, nn.MaxPool1d(**options))
+    return _after(pad, nn.MaxPool2d(**options) if largest else nn.AvgPool2d(**options))
+
+
+def _global_pool(node: Node) -> Module:
+    if node.rank != 4:
+        raise ValueError(f"expected an input of shape (N, C, H, W), got one of {node.rank} axes")
+    return nn.AdaptiveMaxPool2d(1) if node.operator == "GlobalMaxPool" else nn.AdaptiveAvgPool2d(1)
+
+
+def _reduce(node: Node) -> Module:
+    node.check(noop_with_empty_axes=0)
+    axes = node.ints(1, "axes")
+    return operators.Reduce(node.operator == "ReduceMax", axes, bool(node.attribute("keepdims", 1)))
+
+
+# Normalisation
+
+
+def _batch_norm(node: Node) -> Module:
+    node.check(training_mode=0)
+    scale, shift, mean, var = (node.constant(index) for index in range(1, 5))
+    momentum = 1 - node.attribute("momentum", 0.9)
+    kind = nn.BatchNorm2d if node.rank == 4 else nn.BatchNorm1d
+    layer = kind(0 if scale is None else len(scale.value), node.attribute("epsilon", 1e-5), momentum)
+    return _weights(layer, weight=scale, bias=shift, running_mean=mean, running_var=var)
+
+
+def _instance_norm(node: Node) -> Module:
+    scale, shift = node.constant(1), node.constant(2)
+    channels = 0 if scale is None else len(scale.value)
+    return _weights(nn.GroupNorm(channels, channels, node.attribute("epsilon", 1e-5)), weight=scale, bias=shift)
+
+
+def _layer_norm(node: Node) -> Module:
+    node.check(stash_type=1)
+    scale, shift, axis = node.constant(1), node.constant(2), node.attribute("axis", -1)
+    shape = () if scale is None else scale.value.shape
+    if len(shape) != (-axis if axis < 0 else (node.rank or 0) - axis):
+        raise ValueError(f"axis={axis} does not fit a scale of shape {shape}")
+    layer = nn.LayerNorm(shape, node.attribute("epsilon", 1e-5), bias=shift is not None)
+    return _weights(layer, weight=scale, bias=shift)
+
+
+def _local_response_norm(node: Node) -> Module:
+    size = node.attribute("size", 1)
+    if size % 2 == 0:
+        raise ValueError("an even size is not supported: its neighbourhood is another one than minidl's")
+    names = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
+    return nn.LocalResponseNorm(size, *(node.attribute(name, default) for name, default in names.items()))
+
+
+# Activations
+
+
+def _layer(kind: type[Module], **attributes: tuple[str, Any]) -> Builder:
+    """Make a builder for a layer; an option is an attribute's name and its default."""
+    return lambda node: kind(**{k: node.attribute(name, default) for k, (name, default) in attributes.items()})
+
+
+def _only(kind: type[Module], **attributes: Any) -> Builder:
+    """Make a builder for a layer that has no options, where the operator has some."""
+
+    def build(node: Node) -> Module:
+        for name, value in attributes.items():
+            given = node.attribute(name, value)
+            if abs(given - value) > 1e-6:
+                raise ValueError(f"{name}={given} is not supported, only {value}")
+        return kind()
+
+    return build
+
+
+def _clip(node: Node) -> Module:
+    low, high = (node.constant(index) for index in (1, 2))
+    bounds = -np.inf if low is None else float(low.value), np.inf if high is None else float(high.value)
+    return nn.ReLU6() if bounds == (0, 6) else nn.Hardtanh(*bounds)
+
+
+def _shrink(node: Node) -> Module:
+    bias, lambd = node.attribute("bias", 0.0), node.attribute("lambd", 0.5)
+    if bias not in (0, lambd):
+        raise ValueError(f"bias={bias} is not supported, only 0 or lambd={lambd}")
+    return nn.Hardshrink(lambd) if bias == 0 else nn.Softshrink(lambd)
+
+
+def _prelu(node: Node) -> Module:
+    slope = node.constant(1)
+    if slope is None or slope.value.size not in (1, *slope.value.shape[:1]):
+        raise ValueError("the slope must be one number, or one for each channel")
+    flat = slope._replace(value=slope.value.reshape(-1))
+    return _weights(nn.PReLU(flat.value.size), weight=flat)
+
+
+def _elementwise(node: Node) -> Module:
+    operands: list[Array | Parameter | None] = []
+    for constant in node.operands():
+        learnt = constant is not None and constant.learnt and constant.value.dtype.kind == "f"
+        array = None if constant is None else constant.value
+        operands.append(Parameter(array) if learnt and array is not None else array)
+    return operators.Elementwise(node.operator, operands)
+
+
+# Shape
+
+
+def _slice(node: Node) -> Module:
+    starts, ends, axes, steps = (node.ints(index) for index in range(1, 5))
+    if starts is None or ends is None:
+        raise ValueError("starts and ends are missing")
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    if any(step < 1 for step in steps):
+        raise ValueError("steps backwards are not supported")
+    return operators.Take({a: slice(b, e, s) for a, b, e, s in zip(axes, starts, ends, steps, strict=True)})
+
+
+def _gather(node: Node) -> Module:
+    constant = node.constant(1)
+    if constant is None or constant.value.ndim != 1:
+        raise ValueError("the indices must be a constant list")
+    return operators.Take({node.attribute("axis", 0): constant.value})
+
+
+def _concat(node: Node) -> Module:
+    return operators.Concat(node.attribute("axis", 1))
+
+
+def _pad(node: Node) -> Module:
+    mode, flat, value, axes = node.attribute("mode", "constant"), node.ints(1), node.constant(2), node.ints(3)
+    if flat is None or axes is not None:
+        raise ValueError("pads must be given for all axes")
+    pads = _pairs(flat)
+    if mode == "constant":
+        return operators.Pad(pads, 0.0 if value is None else float(value.value))
+    layers = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
+    if mode not in layers or len(pads) not in (3, 4) or any(p != (0, 0) for p in pads[:2]):
+        raise ValueError(f"mode={mode!r} is supported for the last axes of images and sequences only")
+    (top, bottom), (left, right) = [(0, 0), *pads[2:]][-2:]
+    layer = layers[mode]((left, right, top, bottom))
+    if len(pads) == 4:
+        return layer
+    return nn.Sequential(nn.Unflatten(1, (-1, 1)), layer, nn.Flatten(1, 2))  # (N, C, L) as images (N, C, 1, L)
+
+
+def _resize(node: Node) -> Module:
+    node.check(antialias=0, exclude_outside=0, keep_aspect_ratio_policy="stretch", extrapolation_value=0.0)
+    node.check(cubic_coeff_a=-0.75)
+    mode, axes = node.attribute("mode", "nearest"), node.attribute("axes", None)
+    where = node.attribute("coordinate_transformation_mode", "half_pixel")
+    rounding = node.attribute("nearest_mode", "round_prefer_floor")
+    kinds: dict[Any, dict[str, Any]] = {
+        ("nearest", "asymmetric"): {"mode": "nearest"},
+        ("linear", "half_pixel"): {"mode": "bilinear"},
+        ("linear", "align_corners"): {"mode": "bilinear", "align_corners": True},
+    }
+    if (mode, where) not in kinds or (mode == "nearest" and rounding != "floor"):
+        raise ValueError(f"mode={mode!r} with coordinates {where!r} and nearest_mode {rounding!r} is not supported")
+    node.constant(1)
+    factors, sizes = node.constant(2), node.ints(3)
+    if axes is None and sizes is None and factors is not None and list(factors.value[:2]) == [1, 1]:
+        factors, axes = factors._replace(value=factors.value[2:]), [2, 3]
+    if axes is None or [axis % 4 for axis in axes] != [2, 3]:
+        raise ValueError("only the last two axes of images can be resized")
+    options = kinds[mode, where]
+    if sizes is not None:
+        return nn.Upsample(size=(sizes[0], sizes[1]), **options)
+    if factors is None:
+        raise ValueError("it has neither sizes nor scales")
+    return nn.Upsample(scale_factor=(float(factors.value[0]), float(factors.value[1])), **options)
+
+
+def _depth_to_space(node: Node) -> Module:
+    node.check(mode="CRD")
+    return nn.PixelShuffle(node.attribute("blocksize", 1))
+
+
+def _reshape(node: Node) -> Module:
+    node.check(allowzero=0)
+    shape = node.ints(1)
+    return operators.Reshape(() if shape is None else shape)
+
+
+def _flatten(node: Node) -> Module:
+    axis = node.attribute("axis", 1)
+    return nn.Flatten() if axis == 1 else operators.Reshape(flatten=axis)
+
+
+def _col2im(node: Node) -> Module:
+    size, kernel = node.ints(1), node.ints(2)
+    options, pads = _windows(node, 2, kernel or ())
+    if size is None or len(size) != 2 or any(before != after for before, after in pads):
+        raise ValueError("only images, padded alike on both sides, are supported")
+    return nn.Fold((size[0], size[1]), padding=tuple(before for before, _ in pads), **options)
+
+
+BUILDERS: dict[str, Builder] = {
+    **dict.fromkeys(operators.ELEMENTWISE, _elementwise),
+    **dict.fromkeys(("Conv", "ConvTranspose"), _conv),
+    **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
+    **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), _global_pool),
+    **dict.fromkeys(("ReduceMax", "ReduceMean"), _reduce),
+    "BatchNormalization": _batch_norm,
+    "Celu": _layer(nn.CELU, alpha=("alpha", 1.0)),
+    "Clip": _clip,
+    "Col2Im": _col2im,
+    "Concat": _concat,
+    "DepthToSpace": _depth_to_space,
+    "Elu": _layer(nn.ELU, alpha=("alpha", 1.0)),
+    "Flatten": _flatten,
+    "Gather": _gather,
+    "Gelu": _layer(nn.GELU, approximate=("approximate", "none")),
+    "Gemm": _gemm,
+    "HardSigmoid": _only(nn.Hardsigmoid, alpha=1 / 6, beta=0.5),
+    "HardSwish": _layer(nn.Hardswish),
+    "InstanceNormalization": _instance_norm,
+    "LRN": _local_response_norm,
+    "LayerNormalization": _layer_norm,
+    "LeakyRelu": _layer(nn.LeakyReLU, negative_slope=("alpha", 0.01)),
+    "LogSoftmax": _layer(nn.LogSoftmax, dim=("axis", -1)),
+    "MatMul": _matmul,
+    "Mish": _layer(nn.Mish),
+    "PRelu": _prelu,
+    "Pad": _pad,
+    "Relu": _layer(nn.ReLU),
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Selu": _only(nn.SELU, alpha=1.6732632, gamma=1.0507010),
+    "Shrink": _shrink,
+    "Sigmoid": _layer(nn.Sigmoid),
+    "Slice": _slice,
+    "Softmax": _layer(nn.Softmax, dim=("axis", -1)),
+    "Softplus": _layer(nn.Softplus),
+    "Softsign": _layer(nn.Softsign),
+    "Sum": lambda node: operators.Sum(),
+    "Tanh": _layer(nn.Tanh),
+    "Transpose": lambda node: operators.Transpose(node.attribute("perm", None)),
+}
