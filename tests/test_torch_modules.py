@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     from torch.testing._internal.common_modules import module_db
 
 INFOS = [info for info in module_db if hasattr(nn, info.module_cls.__name__)]
-# minidl takes batches only, and its poolings do not return indices
+# minidl takes batches only
 IMAGES = {"Conv2d", "ConvTranspose2d", "AvgPool2d", "LPPool2d", "MaxPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d"}
 IMAGES |= {"BatchNorm2d", "InstanceNorm2d", "Softmax2d", "ZeroPad2d", "ConstantPad2d", "ReflectionPad2d"}
 IMAGES |= {"ReplicationPad2d", "CircularPad2d"}
@@ -32,8 +32,7 @@ def samples(info, training):
     for sample in drawn:
         inputs = (*sample.forward_input.args, *sample.forward_input.kwargs.values())
         options = {k: v for k, v in sample.constructor_input.kwargs.items() if k not in ("device", "dtype")}
-        batched = inputs[0].ndim >= AXES.get(info.module_cls.__name__, 0)
-        if batched and not options.get("return_indices"):
+        if inputs[0].ndim >= AXES.get(info.module_cls.__name__, 0):
             yield sample.constructor_input.args, options, inputs
 
 
@@ -50,6 +49,9 @@ def test_every_batched_sample_as_pytorch(info, training):
         x = inputs[0].detach().clone().requires_grad_()
         out = theirs(x, *inputs[1:])
         mine = ours(*(np.array(numbers(value)) for value in inputs))
+        if isinstance(out, tuple):  # return_indices
+            np.testing.assert_array_equal(mine[1], numbers(out[1]))
+            out, mine = out[0], mine[0]
         np.testing.assert_allclose(mine, numbers(out), rtol=1e-7, atol=1e-9)
         grad = torch.randn_like(out)
         out.backward(grad)

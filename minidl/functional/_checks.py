@@ -53,10 +53,11 @@ def check_int(owner: str, argument: str, value: Any, *, minimum: int = 1) -> int
 
 
 def check_pair(owner: str, argument: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
-    """Return an int or a pair of ints as a (height, width) pair, each at least ``minimum``."""
+    """Return an int, a pair of ints, or a tuple of one, as a (height, width) pair, each at least ``minimum``."""
     if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int and min(value) >= minimum:
         return value  # a layer's option, checked when the layer was made
     pair = (value, value) if _is_int(value) else value
+    pair = (*pair, *pair) if isinstance(pair, (tuple, list)) and len(pair) == 1 else pair
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_int(v) for v in pair):
         raise TypeError(f"{owner}: {argument} must be an integer or a pair of integers, got {value!r}")
     if min(pair) < minimum:

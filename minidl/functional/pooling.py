@@ -6,7 +6,6 @@ where windows overlap their gradients add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ __all__ = [
     "adaptive_avg_pool2d_forward",
     "adaptive_max_pool2d_backward",
     "adaptive_max_pool2d_forward",
+    "adaptive_max_pool2d_indices",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "lp_pool2d_backward",
@@ -31,6 +31,7 @@ __all__ = [
     "max_pool1d_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "max_pool2d_indices",
     "pool_options",
 ]
 
@@ -55,9 +56,9 @@ class MaxPool2dCache(NamedTuple):
 def pool_options(
     owner: str, kernel_size: IntPair, stride: IntPair | None, padding: IntPair, dilation: IntPair
 ) -> PoolOptions:
-    """Check a pooling's options; a stride of None is the kernel size."""
+    """Check a pooling's options; a stride of None, or () as PyTorch's functions have it, is the kernel size."""
     kernel = check_pair(owner, "kernel_size", kernel_size)
-    strides = kernel if stride is None else check_pair(owner, "stride", stride)
+    strides = kernel if stride is None or stride == () else check_pair(owner, "stride", stride)
     ph, pw = check_pair(owner, "padding", padding, minimum=0)
     if ph > kernel[0] // 2 or pw > kernel[1] // 2:
         raise ValueError(
@@ -162,6 +163,25 @@ def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
     # rows of windows that overlap add to the same pixels: one thread's work
     run(work, _pieces(h, oh, options, 0 if overlapping else x.nbytes))
     return dx
+
+
+def max_pool2d_indices(cache: MaxPool2dCache) -> Array:
+    """Tell where each window's maximum is, as PyTorch's ``return_indices`` does.
+
+    Args:
+        cache: from `max_pool2d_forward` or `max_pool1d_forward`.
+
+    Returns:
+        integers (N, C, OH, OW), from 0 to H*W - 1: the number of the pixel, row by row; the first of equal ones.
+    """
+    x, out, options = cache
+    h, w = x.shape[2:]
+    indices = np.zeros(out.shape, np.int64)
+    pixels = np.arange(h * w).reshape(h, w)
+    for _, _, rows, cols, in_rows, in_cols in reversed(list(offsets((h, w), *options, out.shape[2:]))):
+        here = ~(x[:, :, in_rows, in_cols] < out[:, :, rows, cols])  # also where both are NaN
+        np.copyto(indices[:, :, rows, cols], pixels[in_rows, in_cols], where=here)
+    return indices
 
 
 class _Piece(NamedTuple):
@@ -461,11 +481,16 @@ def adaptive_max_pool2d_forward(x: Array, output_size: IntPair | tuple[int | Non
     """
     rows, cols = _adaptive_windows("adaptive_max_pool2d", x, output_size)
     out = _layout.empty((*x.shape[:2], len(rows), len(cols)), x.dtype)
-    winners = np.empty(out.shape, np.intp)
-    for i, j, window in _cells(x, rows, cols):
-        winners[:, :, i, j] = window.argmax(axis=2)
-        out[:, :, i, j] = np.take_along_axis(window, winners[:, :, i, j, None], axis=2)[:, :, 0]
-    return out, (x.shape, x.dtype, rows, cols, winners)
+    indices = np.empty(out.shape, np.int64)
+    pixels = np.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
+    for i, row in enumerate(rows):
+        for j, col in enumerate(cols):
+            numbers = pixels[row, col].reshape(-1)
+            window = x[:, :, row, col].reshape(*x.shape[:2], len(numbers))
+            winners = window.argmax(axis=2)
+            indices[:, :, i, j] = numbers[winners]
+            out[:, :, i, j] = np.take_along_axis(window, winners[:, :, None], axis=2)[:, :, 0]
+    return out, (x.shape, x.dtype, indices)
 
 
 def adaptive_max_pool2d_backward(grad_output: Array, cache: Any) -> Array:
@@ -481,15 +506,26 @@ def adaptive_max_pool2d_backward(grad_output: Array, cache: Any) -> Array:
     Raises:
         ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
-    shape, dtype, rows, cols, winners = cache
-    check_grad(grad_output, winners.shape, dtype)
-    dx = np.zeros(shape, dtype)
-    for i, j, window in _cells(dx, rows, cols):
-        share = np.zeros_like(window)
-        np.put_along_axis(share, winners[:, :, i, j, None], grad_output[:, :, i, j, None], axis=2)
-        target = dx[:, :, rows[i], cols[j]]
-        target += share.reshape(target.shape)
-    return dx
+    shape, dtype, indices = cache
+    check_grad(grad_output, indices.shape, dtype)
+    dx = np.zeros((*shape[:2], shape[2] * shape[3]), dtype)
+    samples, channels = np.ogrid[: shape[0], : shape[1]]
+    for i, j in np.ndindex(*indices.shape[2:]):  # one cell after the other: their windows may share a pixel
+        dx[samples, channels, indices[:, :, i, j]] += grad_output[:, :, i, j]
+    return dx.reshape(shape)
+
+
+def adaptive_max_pool2d_indices(cache: Any) -> Array:
+    """Tell where each window's maximum is, as PyTorch's ``return_indices`` does.
+
+    Args:
+        cache: from `adaptive_max_pool2d_forward`.
+
+    Returns:
+        integers (N, C, OH, OW), from 0 to H*W - 1: the number of the pixel, row by row; the first of equal ones.
+    """
+    indices: Array = cache[-1]
+    return indices.copy()
 
 
 def _adaptive_windows(owner: str, x: Array, size: Any) -> tuple[list[slice], list[slice]]:
@@ -506,11 +542,3 @@ def _adaptive_windows(owner: str, x: Array, size: Any) -> tuple[list[slice], lis
         )
     )
     return rows, cols
-
-
-def _cells(x: Array, rows: list[slice], cols: list[slice]) -> Iterator[tuple[int, int, Array]]:
-    """Yield (i, j, window (N, C, pixels)) for each window."""
-    for i, row in enumerate(rows):
-        for j, col in enumerate(cols):
-            pixels = (row.stop - row.start) * (col.stop - col.start)
-            yield i, j, x[:, :, row, col].reshape(*x.shape[:2], pixels)

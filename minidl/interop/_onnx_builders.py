@@ -206,7 +206,11 @@ def _only(kind: type[Module], **attributes: Any) -> Builder:
 
 def _clip(node: Node) -> Module:
     low, high = (node.constant(index) for index in (1, 2))
-    bounds = -np.inf if low is None else float(low.value), np.inf if high is None else float(high.value)
+    given = low or high
+    if given is None:
+        return nn.Identity()
+    open_end = np.finfo(given.value.dtype)
+    bounds = float(open_end.min if low is None else low.value), float(open_end.max if high is None else high.value)
     return nn.ReLU6() if bounds == (0, 6) else nn.Hardtanh(*bounds)
 
 

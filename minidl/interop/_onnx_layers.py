@@ -191,6 +191,7 @@ def _conv(graph: OnnxGraph, layer: Any, x: str) -> str:
 
 @onnx_nodes(nn.MaxPool1d, nn.MaxPool2d)
 def _max_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
+    _no_indices(layer)
     count = len(graph.input_shape(layer)) - 2
     kernel, stride, dilation = (_pair(value, count) for value in (layer.kernel_size, layer.stride, layer.dilation))
     x, pads = _room(graph, layer, x, _pair(layer.padding, count), kernel, stride, dilation, -np.inf)
@@ -231,8 +232,10 @@ def _means(
 
 @onnx_nodes(nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 def _adaptive_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
-    shape, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
     largest = isinstance(layer, nn.AdaptiveMaxPool2d)
+    if largest:
+        _no_indices(layer)
+    shape, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
     if cells == (1, 1):
         return graph.node("GlobalMaxPool" if largest else "GlobalAveragePool", x)
     if all(n % out == 0 for n, out in zip(shape, cells, strict=True)):
@@ -245,6 +248,11 @@ def _adaptive_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
         reduce = "ReduceMax" if largest else "ReduceMean"
         x = graph.node("Concat", *(graph.node(reduce, cut, np.array([axis]), keepdims=1) for cut in cuts), axis=axis)
     return x
+
+
+def _no_indices(layer: Any) -> None:
+    if layer.return_indices:
+        raise ValueError(f"{type(layer).__name__} with return_indices has two outputs: it cannot be exported")
 
 
 def _room(

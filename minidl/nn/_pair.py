@@ -29,6 +29,10 @@ class Pair(Module):
         """Apply the function."""
         out, cache = self.functions[0](x, **{name: getattr(self, name) for name in self._options})
         self.save_for_backward(cache)
+        result: Array = self._result(out, cache)  # a pair of them where a pooling's indices are asked for
+        return result
+
+    def _result(self, out: Array, cache: Any) -> Any:
         return out
 
     def backward(self, grad_output: Array) -> Array:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from ..functional import pooling as f
-from ..functional._checks import IntPair, check_flag, check_int, check_number
+from ..functional._checks import Array, IntPair, check_flag, check_int, check_number
 from ._pair import Pair
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "LPPool2d", "MaxPool1d", "MaxPool2d"]
 
 
-class _MaxPool(Pair):
+class _Largest(Pair):
+    """Base of the maxima: with return_indices the output is a pair, (maxima, the pixels' numbers)."""
+
+    indices: ClassVar[Callable[..., Array]] = staticmethod(f.max_pool2d_indices)
+    return_indices: bool
+
+    def _result(self, out: Array, cache: Any) -> Any:
+        return (out, type(self).indices(cache).reshape(out.shape)) if self.return_indices else out
+
+
+class _MaxPool(_Largest):
     def __init__(
         self,
         kernel_size: IntPair,
@@ -19,6 +30,8 @@ class _MaxPool(Pair):
         padding: IntPair = 0,
         dilation: IntPair = 1,
         ceil_mode: bool = False,
+        *,
+        return_indices: bool = False,
     ) -> None:
         owner = type(self).__name__
         f.pool_options(owner, kernel_size, stride, padding, dilation)
@@ -29,6 +42,7 @@ class _MaxPool(Pair):
             dilation=dilation,
             ceil_mode=check_flag(owner, "ceil_mode", ceil_mode),
         )
+        self.return_indices = check_flag(owner, "return_indices", return_indices)
 
 
 class MaxPool2d(_MaxPool):
@@ -40,6 +54,7 @@ class MaxPool2d(_MaxPool):
         padding: on each side, at most half the kernel; padding never wins.
         dilation: distance between the window's elements.
         ceil_mode: round the output size up instead of down.
+        return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
 
     Shape:
         input (N, C, H, W), output (N, C, OH, OW) with
@@ -62,6 +77,7 @@ class MaxPool1d(_MaxPool):
         padding: on each side, at most half the kernel; padding never wins.
         dilation: distance between the window's elements.
         ceil_mode: round the output size up instead of down.
+        return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
 
     Shape:
         input (N, C, L), output (N, C, OL), OL as OW of MaxPool2d.
@@ -76,9 +92,11 @@ class MaxPool1d(_MaxPool):
         padding: int = 0,
         dilation: int = 1,
         ceil_mode: bool = False,
+        *,
+        return_indices: bool = False,
     ) -> None:
         check_int("MaxPool1d", "kernel_size", kernel_size)
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices)
 
 
 class AvgPool2d(Pair):
@@ -181,11 +199,12 @@ class AdaptiveAvgPool2d(_Adaptive):
     functions = f.adaptive_avg_pool2d_forward, f.adaptive_avg_pool2d_backward
 
 
-class AdaptiveMaxPool2d(_Adaptive):
+class AdaptiveMaxPool2d(_Adaptive, _Largest):
     """Maximum of as many windows as wanted, which cover the image.
 
     Args:
         output_size: an int, or (OH, OW); None keeps the input's size.
+        return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
 
     Shape:
         input (N, C, H, W), output (N, C, OH, OW). Window i has the rows floor(i*H/OH) to ceil((i+1)*H/OH).
@@ -194,3 +213,8 @@ class AdaptiveMaxPool2d(_Adaptive):
     """
 
     functions = f.adaptive_max_pool2d_forward, f.adaptive_max_pool2d_backward
+    indices = staticmethod(f.adaptive_max_pool2d_indices)
+
+    def __init__(self, output_size: IntPair | tuple[int | None, int | None], return_indices: bool = False) -> None:
+        super().__init__(output_size)
+        self.return_indices = check_flag("AdaptiveMaxPool2d", "return_indices", return_indices)
