@@ -35,7 +35,7 @@ POOLINGS = [
         shape=(2, 3, 5, 6),
         bad_options=(
             ((0,), {}, ValueError, "AvgPool2d: kernel_size must be at least 1, got 0"),
-            ((2,), {"divisor_override": 0}, ValueError, "AvgPool2d: divisor_override must be at least 1, got 0"),
+            ((2,), {"divisor_override": 0}, ValueError, "AvgPool2d: divisor_override must not be 0"),
             ((2,), {"padding": 2}, ValueError, "AvgPool2d: padding must be at most half"),
         ),
         bad_inputs=_bad("AvgPool2d"),

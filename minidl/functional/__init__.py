@@ -18,4 +18,4 @@ from .resize import *
 from .shape import *
 
 __all__ = ["col2im", "im2col", "reference"]
-__all__ += [name for name in globals() if name.endswith(("_forward", "_backward"))]
+__all__ += [name for name in globals() if name.endswith(("_forward", "_backward", "_indices"))]

@@ -25,6 +25,7 @@ __all__ = [
     "adaptive_max_pool2d_indices",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
+    "check_divisor",
     "lp_pool2d_backward",
     "lp_pool2d_forward",
     "max_pool1d_backward",
@@ -66,6 +67,13 @@ def pool_options(
             "a window of nothing but padding has no maximum"
         )
     return PoolOptions(kernel, strides, ((ph, ph), (pw, pw)), check_pair(owner, "dilation", dilation))
+
+
+def check_divisor(owner: str, divisor: int) -> int:
+    """Check a divisor for all windows, an integer other than 0."""
+    if check_int(owner, "divisor_override", divisor, minimum=-(2**31)) == 0:
+        raise ValueError(f"{owner}: divisor_override must not be 0")
+    return divisor
 
 
 def max_pool2d_forward(
@@ -292,7 +300,7 @@ def avg_pool2d_forward(
         x: input (N, C, H, W), float32 or float64.
         kernel_size, stride, padding, ceil_mode: as in `max_pool2d_forward`; padding counts as zeros.
         count_include_pad: whether the divisor counts the padding; what ceil_mode lets hang over is never counted.
-        divisor_override: a divisor for all windows.
+        divisor_override: a divisor for all windows, not 0.
 
     Returns:
         out (N, C, OH, OW) of x's dtype, and the cache for `avg_pool2d_backward`.
@@ -310,7 +318,7 @@ def avg_pool2d_forward(
     n, c, h, w = x.shape
     oh, ow = output_size((h, w), *options, ceil_mode=ceil_mode)
     if divisor_override is not None:
-        divisor = np.full((oh, 1, ow, 1), check_int("avg_pool2d", "divisor_override", divisor_override), x.dtype)
+        divisor = np.full((oh, 1, ow, 1), check_divisor("avg_pool2d", divisor_override), x.dtype)
     else:
         rows = _counts(h, oh, options, 0, count_include_pad)
         cols = _counts(w, ow, options, 1, count_include_pad)

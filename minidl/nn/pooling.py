@@ -130,7 +130,7 @@ class AvgPool2d(Pair):
     ) -> None:
         f.pool_options("AvgPool2d", kernel_size, stride, padding, 1)
         if divisor_override is not None:
-            check_int("AvgPool2d", "divisor_override", divisor_override)
+            f.check_divisor("AvgPool2d", divisor_override)
         super().__init__(
             kernel_size=kernel_size,
             stride=kernel_size if stride is None else stride,
