@@ -8,7 +8,6 @@ and backward functions of them; what is common to all of them stands there, once
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from . import _layout
 from ._checks import Array, check_float, check_grad, check_same_dtype
 from ._erf import erf
+from ._explain import explain, explain_pair, options_of
 from ._mask import kept_unless, select
 from ._threads import run
 
@@ -77,12 +77,29 @@ Forward = Callable[..., tuple[Array, Any]]
 Backward = Callable[[Array, Any], Array]
 
 
+_FORWARD = """
+    Args:
+        x: any shape, float32 or float64.{options}
+
+    Returns:
+        out of x's shape and dtype, and the cache for `{name}_backward`.
+
+    Raises:
+        TypeError: the dtype is not a float.
+    """
+_BACKWARD = """
+    Gradient of `{name}_forward`: grad_output times the slope at x.
+
+    Returns:
+        dx of grad_output's shape and dtype.
+    """
+
+
 def _pair(value: Callable[..., Array], slope: Callable[..., Array]) -> tuple[Forward, Backward]:
     """Make (forward, backward) of an activation's ``value(x, **options)`` and ``slope(x, y, **options)``."""
-    name = value.__name__.strip("_")
-    defaults = {n: p.default for n, p in inspect.signature(value).parameters.items() if n != "x"}
+    defaults = options_of(value, 1)
 
-    def forward(x: Array, **options: Any) -> tuple[Array, Any]:
+    def forward(x: Array, /, **options: Any) -> tuple[Array, Any]:
         check_float(x)
         options = {**defaults, **options}
         out = _layout.empty_like(x)
@@ -107,24 +124,7 @@ def _pair(value: Callable[..., Array], slope: Callable[..., Array]) -> tuple[For
         run(work, _layout.pieces(grad_output, x, out, dx))
         return dx
 
-    about, _, listed = inspect.cleandoc(value.__doc__ or "").partition("\n\n")
-    forward.__name__ = forward.__qualname__ = f"{name}_forward"
-    backward.__name__ = backward.__qualname__ = f"{name}_backward"
-    options = "".join(f"\n    {line}" for line in listed.splitlines())
-    forward.__doc__ = (
-        f"{about}\n\nArgs:\n    x: any shape, float32 or float64.{options}\n\n"
-        f"Returns:\n    out of x's shape and dtype, and the cache for `{name}_backward`.\n\n"
-        "Raises:\n    TypeError: the dtype is not a float."
-    )
-    backward.__doc__ = (
-        f"Gradient of `{name}_forward`: grad_output times the slope at x.\n\n"
-        f"Args:\n    grad_output: gradient of the output.\n    cache: from `{name}_forward`.\n\n"
-        "Returns:\n    dx of grad_output's shape and dtype.\n\n"
-        "Raises:\n    ValueError, TypeError: grad_output has not the output's shape or dtype."
-    )
-    parameters = [inspect.Parameter("x", inspect.Parameter.POSITIONAL_ONLY)]
-    parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in defaults.items()]
-    forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    explain_pair(value, forward, backward, defaults, _FORWARD, _BACKWARD)
     return forward, backward
 
 
@@ -393,18 +393,12 @@ def prelu_forward(x: Array, weight: Array) -> tuple[Array, tuple[Array, Array]]:
     return np.where(x > 0, x, _along_channels(weight, x) * x), (x, weight)
 
 
+@explain
 def prelu_backward(grad_output: Array, cache: tuple[Array, Array]) -> tuple[Array, Array]:
     """Gradients of `prelu_forward`.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `prelu_forward`.
-
     Returns:
         (dx, dweight) in the shapes of x and weight.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, weight = cache
     check_grad(grad_output, x.shape, x.dtype)
@@ -445,18 +439,12 @@ def glu_forward(x: Array, dim: int = -1) -> tuple[Array, Any]:
     return linear * opened, (linear, opened, dim)
 
 
+@explain
 def glu_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `glu_forward`: (grad * sigmoid(b), grad * a * sigmoid'(b)) along the axis.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `glu_forward`.
-
     Returns:
         dx in x's shape.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     linear, opened, dim = cache
     check_grad(grad_output, linear.shape, linear.dtype)
@@ -484,18 +472,12 @@ def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, tuple[Array, int]]:
     return out, (out, axis)
 
 
+@explain
 def softmax_backward(grad_output: Array, cache: tuple[Array, int]) -> Array:
     """Gradient of `softmax_forward`: dx = out * (grad - sum(grad * out)).
 
-    Args:
-        grad_output: gradient of the probabilities.
-        cache: from `softmax_forward`.
-
     Returns:
         dx of the output's shape and dtype.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     out, axis = cache
     check_grad(grad_output, out.shape, out.dtype)
@@ -522,18 +504,12 @@ def log_softmax_forward(x: Array, axis: int = 1) -> tuple[Array, tuple[Array, in
     return out, (out, axis)
 
 
+@explain
 def log_softmax_backward(grad_output: Array, cache: tuple[Array, int]) -> Array:
     """Gradient of `log_softmax_forward`: dx = grad - softmax(x) * sum(grad).
 
-    Args:
-        grad_output: gradient of the log-probabilities.
-        cache: from `log_softmax_forward`.
-
     Returns:
         dx of the output's shape and dtype.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     out, axis = cache
     check_grad(grad_output, out.shape, out.dtype)

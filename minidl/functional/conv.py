@@ -21,6 +21,7 @@ from ._checks import (
     check_sequences,
 )
 from ._correlation import correlate, input_grad, weight_grad
+from ._explain import explain
 from ._window import Geometry, Pads, output_size, resolve_padding
 
 __all__ = [
@@ -87,22 +88,15 @@ def conv2d_forward(
     return out, Conv2dCache(x, w, b is not None, geometry, out.shape)
 
 
+@explain
 def conv2d_backward(
     grad_output: Array, cache: Conv2dCache, *, needs_input_grad: bool = True
 ) -> tuple[Array | None, Array, Array | None]:
     """Gradients of `conv2d_forward`.
 
-    Args:
-        grad_output: gradient of the output, (N, F, OH, OW).
-        cache: from `conv2d_forward`.
-        needs_input_grad: False leaves dx out; a network's first layer does not need it.
-
     Returns:
         (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
         Input pixels that no window covers have a zero gradient.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, w, has_bias, geometry, out_shape = cache
     check_grad(grad_output, out_shape, x.dtype)
@@ -180,21 +174,14 @@ def conv1d_forward(
     return out[:, :, 0], cache
 
 
+@explain
 def conv1d_backward(
     grad_output: Array, cache: Conv2dCache, *, needs_input_grad: bool = True
 ) -> tuple[Array | None, Array, Array | None]:
     """Gradients of `conv1d_forward`.
 
-    Args:
-        grad_output: gradient of the output, (N, F, OL).
-        cache: from `conv1d_forward`.
-        needs_input_grad: False leaves dx out.
-
     Returns:
         (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     n, f, _, length = cache.out_shape
     check_grad(grad_output, (n, f, length), cache.x.dtype)
@@ -264,21 +251,14 @@ def conv_transpose2d_forward(
     return out, Conv2dCache(x, w, b is not None, geometry, out.shape)
 
 
+@explain
 def conv_transpose2d_backward(
     grad_output: Array, cache: Conv2dCache, *, needs_input_grad: bool = True
 ) -> tuple[Array | None, Array, Array | None]:
     """Gradients of `conv_transpose2d_forward`: dx is a convolution of the gradient.
 
-    Args:
-        grad_output: gradient of the output, (N, F, OH, OW).
-        cache: from `conv_transpose2d_forward`.
-        needs_input_grad: False leaves dx out.
-
     Returns:
         (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, w, has_bias, geometry, out_shape = cache
     check_grad(grad_output, out_shape, x.dtype)

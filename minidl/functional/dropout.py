@@ -6,6 +6,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, check_float, check_grad, check_number
+from ._explain import explain
 from ._threads import run
 
 __all__ = [
@@ -62,18 +63,12 @@ def dropout_forward(
     return _times(x, mask), mask
 
 
+@explain
 def dropout_backward(grad_output: Array, cache: Array) -> Array:
     """Gradient of `dropout_forward`: grad_output times the same scaled mask.
 
-    Args:
-        grad_output: gradient of the output, any shape.
-        cache: from `dropout_forward`.
-
     Returns:
         dx of grad_output's shape and dtype.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     check_grad(grad_output, cache.shape, cache.dtype)
     return _times(grad_output, cache)

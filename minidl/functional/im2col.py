@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ._checks import Array, IntPair, check_float, check_grad, check_images, check_pair
+from ._explain import explain
 from ._window import offsets, output_size
 
 __all__ = ["col2im", "fold_backward", "fold_forward", "im2col", "unfold_backward", "unfold_forward"]
@@ -105,18 +106,12 @@ def unfold_forward(
     return cols, (x.shape, cols.shape, x.dtype, kernel_size, options)
 
 
+@explain
 def unfold_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `unfold_forward`: the columns added back into images.
 
-    Args:
-        grad_output: gradient of the columns.
-        cache: from `unfold_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     shape, out_shape, dtype, kernel_size, options = cache
     return col2im(check_grad(grad_output, out_shape, dtype), shape[2:], kernel_size, **options)
@@ -149,18 +144,12 @@ def fold_forward(
     return out, (out.shape, out.dtype, kernel_size, options)
 
 
+@explain
 def fold_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `fold_forward`: the gradient's windows as columns.
 
-    Args:
-        grad_output: gradient of the images.
-        cache: from `fold_forward`.
-
     Returns:
         dx (N, C*KH*KW, L).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     out_shape, dtype, kernel_size, options = cache
     return im2col(check_grad(grad_output, out_shape, dtype), kernel_size, **options)

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _memory
 from ._checks import Array, check_bias, check_float, check_grad, check_same_dtype
+from ._explain import explain
 from ._threads import cut, one_blas_thread, run
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward"]
@@ -70,21 +71,14 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
     return out.T.reshape(*x.shape[:-1], out_features), LinearCache(x, w, b is not None)
 
 
+@explain
 def linear_backward(
     grad_output: Array, cache: LinearCache, *, needs_input_grad: bool = True
 ) -> tuple[Array | None, Array, Array | None]:
     """Gradients of `linear_forward`: dx = grad @ w, dw = grad.T @ x, db = sum of grad over the batch.
 
-    Args:
-        grad_output: gradient of the output, (N, ..., M).
-        cache: from `linear_forward`.
-        needs_input_grad: False leaves dx out.
-
     Returns:
         (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, w, has_bias = cache
     check_grad(grad_output, (*x.shape[:-1], w.shape[0]), x.dtype)

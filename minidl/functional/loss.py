@@ -4,13 +4,13 @@
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._checks import Array, check_choice, check_float, check_number
+from ._explain import explain_pair, options_of
 from .activation import log_softmax_forward
 
 __all__ = [
@@ -151,10 +151,32 @@ class ElementwiseCache(NamedTuple):
     reduction: str
 
 
+_FORWARD = """
+    Args:
+        prediction: x, any shape, float32 or float64.
+        target: t, the same shape; converted to the prediction's dtype.
+        reduction: 'mean', 'sum' or 'none'.
+        weight: a factor for each element, broadcast to it; or None.{options}
+
+    Returns:
+        The loss: a scalar, or with 'none' an array in the prediction's shape; and the cache for `{name}_backward`.
+
+    Raises:
+        ValueError: the shapes differ (nothing is broadcast).
+        TypeError: the dtypes do not fit.
+    """
+_BACKWARD = """
+    Gradient of `{name}_forward` with respect to the prediction.
+
+    Returns:
+        The gradient, of the prediction's shape and dtype.
+    """
+
+
 def _pair(value: Callable[..., Array], slope: Callable[..., Array]) -> tuple[Callable[..., Any], Callable[..., Array]]:
     """Make (forward, backward) of the loss ``value(x, t, **options)`` of each element; ``slope`` is its derivative."""
     name = value.__name__.strip("_")
-    defaults = {n: p.default for n, p in inspect.signature(value).parameters.items() if n not in ("x", "t")}
+    defaults = options_of(value, 2)
 
     def forward(
         prediction: Array, target: Array, *, reduction: str = "mean", weight: Array | None = None, **options: Any
@@ -183,27 +205,7 @@ def _pair(value: Callable[..., Array], slope: Callable[..., Array]) -> tuple[Cal
             dx = slope(x, t, **options) * (grad / max(divisor, 1.0)).astype(x.dtype)
         return dx if weight is None else dx * weight.astype(x.dtype, copy=False)
 
-    about, _, listed = inspect.cleandoc(value.__doc__ or "").partition("\n\n")
-    forward.__name__ = forward.__qualname__ = f"{name}_forward"
-    backward.__name__ = backward.__qualname__ = f"{name}_backward"
-    options = "".join(f"\n    {line}" for line in listed.splitlines())
-    forward.__doc__ = (
-        f"{about}\n\nArgs:\n    prediction: x, any shape, float32 or float64.\n"
-        "    target: t, the same shape; converted to the prediction's dtype.\n"
-        "    reduction: 'mean', 'sum' or 'none'.\n    weight: a factor for each element, broadcast to it; or None."
-        f"{options}\n\nReturns:\n    The loss: a scalar, or with 'none' an array in the prediction's shape; and the "
-        f"cache for `{name}_backward`.\n\nRaises:\n    ValueError: the shapes differ (nothing is broadcast).\n"
-        "    TypeError: the dtypes do not fit."
-    )
-    backward.__doc__ = (
-        f"Gradient of `{name}_forward` with respect to the prediction.\n\n"
-        "Args:\n    grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.\n"
-        f"    cache: from `{name}_forward`.\n\nReturns:\n    The gradient, of the prediction's shape and dtype.\n\n"
-        "Raises:\n    ValueError: grad_output has not the loss's shape."
-    )
-    parameters = list(inspect.signature(forward).parameters.values())[:-1]
-    parameters += [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in defaults.items()]
-    forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    explain_pair(value, forward, backward, defaults, _FORWARD, _BACKWARD)
     return forward, backward
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, check_float, check_grad, check_int, check_number, check_same_dtype
+from ._explain import explain
 from ._threads import run
 
 __all__ = [
@@ -353,20 +354,14 @@ def _last(x: Array, ndim: int, weight: Array | None, bias: Array | None) -> tupl
     return tuple(range(x.ndim - ndim, x.ndim)), (*(1,) * (x.ndim - ndim), *x.shape[-ndim:])
 
 
+@explain
 def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
     """Gradients of a normalisation with weight and bias; the formula is at the head of this file.
 
     The cache says what to do: this is also `instance_norm_backward`, `group_norm_backward` and `layer_norm_backward`.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from the forward function.
-
     Returns:
         (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that is not there.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     return _backward(grad_output, cache)
 
@@ -374,18 +369,12 @@ def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Ar
 instance_norm_backward = group_norm_backward = layer_norm_backward = batch_norm_backward
 
 
+@explain
 def rms_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None]:
     """Gradients of `rms_norm_forward`; the formula is at the head of this file.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `rms_norm_forward`.
-
     Returns:
         (dx, dweight) in the shapes of x and the parameters; None for a parameter that is not there.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     return _backward(grad_output, cache)[:2]
 
@@ -420,21 +409,15 @@ def local_response_norm_forward(
     return x * divisor**-beta, (x, divisor, size, alpha, beta)
 
 
+@explain
 def local_response_norm_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `local_response_norm_forward`.
 
     dx = grad * d**-beta - 2*alpha*beta/size * x * sum of grad[c'] * x[c'] * d[c']**(-beta-1), d the quantity in
     parentheses and the sum over the channels c' in whose neighbourhood c is.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `local_response_norm_forward`.
-
     Returns:
         dx of x's shape and dtype.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, divisor, size, alpha, beta = cache
     check_grad(grad_output, x.shape, x.dtype)

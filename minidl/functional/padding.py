@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, check_choice, check_grad, check_images, check_int
+from ._explain import explain
 
 __all__ = ["check_padding", "pad2d_backward", "pad2d_forward"]
 
@@ -98,18 +99,12 @@ class _Axis(NamedTuple):
         return np.clip(place, 0, self.size - 1)
 
 
+@explain
 def pad2d_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `pad2d_forward`: each pixel gets the gradients of all its copies.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `pad2d_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     out_shape, dtype, axes, mode = cache
     check_grad(grad_output, out_shape, dtype)

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _layout, _memory
 from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_int, check_pair, check_sequences
+from ._explain import explain
 from ._mask import kept_unless, remove, select
 from ._threads import run
 from ._window import Pads, offsets, output_size
@@ -124,19 +125,13 @@ def max_pool2d_forward(
     return out, MaxPool2dCache(x, out, options)
 
 
+@explain
 def max_pool2d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
     """Gradient of `max_pool2d_forward`: each window's gradient goes to its first maximum.
-
-    Args:
-        grad_output: gradient of the output, (N, C, OH, OW).
-        cache: from `max_pool2d_forward`.
 
     Returns:
         dx (N, C, H, W). Its sum is that of grad_output, except for windows that dilation keeps in the padding alone:
         their output is -inf, as in PyTorch, and their gradient goes nowhere.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, out, options = cache
     check_grad(grad_output, out.shape, x.dtype)
@@ -256,18 +251,12 @@ def max_pool1d_forward(
     return out[:, :, 0], cache
 
 
+@explain
 def max_pool1d_backward(grad_output: Array, cache: MaxPool2dCache) -> Array:
     """Gradient of `max_pool1d_forward`: each window's gradient goes to its first maximum.
 
-    Args:
-        grad_output: gradient of the output, (N, C, OL).
-        cache: from `max_pool1d_forward`.
-
     Returns:
         dx (N, C, L).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     check_grad(grad_output, (*cache.out.shape[:2], cache.out.shape[3]), cache.out.dtype)
     return max_pool2d_backward(grad_output[:, :, None], cache)[:, :, 0]
@@ -338,18 +327,12 @@ def avg_pool2d_forward(
     return out, AvgPool2dCache(x.shape, out.shape, options, divisor)
 
 
+@explain
 def avg_pool2d_backward(grad_output: Array, cache: AvgPool2dCache) -> Array:
     """Gradient of `avg_pool2d_forward`: each window's gradient, divided, goes to all of its pixels.
 
-    Args:
-        grad_output: gradient of the output, (N, C, OH, OW).
-        cache: from `avg_pool2d_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     in_shape, out_shape, options, divisor = cache
     check_grad(grad_output, out_shape, divisor.dtype)
@@ -400,18 +383,12 @@ def lp_pool2d_forward(
     return out, (x, total, norm_type, kernel, cache)
 
 
+@explain
 def lp_pool2d_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `lp_pool2d_forward`: dx = sum over windows of grad * total**(1/p - 1) * x**(p-1).
 
-    Args:
-        grad_output: gradient of the output, (N, C, OH, OW).
-        cache: from `lp_pool2d_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     x, total, p, kernel, inner = cache
     check_grad(grad_output, total.shape, total.dtype)
@@ -444,18 +421,12 @@ def adaptive_avg_pool2d_forward(x: Array, output_size: IntPair | tuple[int | Non
     return _layout.images(np.stack([by_columns[part].mean(axis=0) for part in rows])), (x.shape, x.dtype, rows, cols)
 
 
+@explain
 def adaptive_avg_pool2d_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `adaptive_avg_pool2d_forward`: each window's gradient goes to all of its pixels in equal shares.
 
-    Args:
-        grad_output: gradient of the output, (N, C, OH, OW).
-        cache: from `adaptive_avg_pool2d_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     shape, dtype, rows, cols = cache
     check_grad(grad_output, (*shape[:2], len(rows), len(cols)), dtype)
@@ -501,18 +472,12 @@ def adaptive_max_pool2d_forward(x: Array, output_size: IntPair | tuple[int | Non
     return out, (x.shape, x.dtype, indices)
 
 
+@explain
 def adaptive_max_pool2d_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `adaptive_max_pool2d_forward`: each window's gradient goes to its first maximum.
 
-    Args:
-        grad_output: gradient of the output, (N, C, OH, OW).
-        cache: from `adaptive_max_pool2d_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     shape, dtype, indices = cache
     check_grad(grad_output, indices.shape, dtype)

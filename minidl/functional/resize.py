@@ -8,6 +8,7 @@ import numpy as np
 
 from . import _layout
 from ._checks import Array, check_choice, check_flag, check_grad, check_images, check_int, check_number
+from ._explain import explain
 from ._threads import one_blas_thread
 
 __all__ = ["upsample_backward", "upsample_forward"]
@@ -68,18 +69,12 @@ def upsample_forward(
     return _apply(x, *matrices), (x.shape, x.dtype, matrices)
 
 
+@explain
 def upsample_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `upsample_forward`: dx = A^T grad B.
 
-    Args:
-        grad_output: gradient of the output, (N, C, OH, OW).
-        cache: from `upsample_forward`.
-
     Returns:
         dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     shape, dtype, (rows, cols) = cache
     check_grad(grad_output, (*shape[:2], len(rows), len(cols)), dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._checks import Array, check_float, check_grad, check_images, check_int
+from ._explain import explain
 
 __all__ = [
     "flatten_backward",
@@ -131,18 +132,12 @@ def pixel_shuffle_forward(x: Array, upscale_factor: int) -> tuple[Array, Any]:
     return out, (x.shape, out.shape, x.dtype, r)
 
 
+@explain
 def pixel_shuffle_backward(grad_output: Array, cache: Any) -> Array:
     """Gradient of `pixel_shuffle_forward`: the pixels back in their channels.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `pixel_shuffle_forward`.
-
     Returns:
         dx in x's shape.
-
-    Raises:
-        ValueError, TypeError: grad_output has not the output's shape or dtype.
     """
     shape, out_shape, dtype, r = cache
     check_grad(grad_output, out_shape, dtype)
