@@ -67,8 +67,7 @@ def _mean_and_var(x: Array, axes: Axes, centred: bool) -> tuple[Array | None, Ar
 
     def sums(piece: Array, origin: Array) -> tuple[Array, Array]:
         moved = np.subtract(piece, origin, out=_layout.empty_like(piece)) if centred else piece
-        total = moved.sum(axis=axes, keepdims=True)
-        return total, np.multiply(moved, moved, out=_layout.empty_like(piece)).sum(axis=axes, keepdims=True)
+        return _sum(axes, moved), _sum(axes, moved, moved)
 
     total, squares = _sums(sums, (x, np.broadcast_to(shift, x.shape)), axes)
     if not centred:
@@ -122,13 +121,8 @@ def _backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None
     scale = np.ones(param_shape, x.dtype) if weight is None else weight.reshape(param_shape)
 
     def sums(g: Array, piece: Array, *centre: Array) -> tuple[Array, Array]:
-        product = _layout.empty_like(piece)
-        if centre:
-            np.subtract(piece, centre[0], out=product)
-            product *= g
-        else:
-            np.multiply(piece, g, out=product)
-        return g.sum(axis=common, keepdims=True), product.sum(axis=common, keepdims=True)
+        centred = np.subtract(piece, centre[0], out=_layout.empty_like(piece)) if centre else piece
+        return _sum(common, g), _sum(common, g, centred)
 
     plain, product = _sums(sums, (grad, x, *(() if mean is None else (np.broadcast_to(mean, x.shape),))), common)
     product = product * inverse_std  # sum of grad * xhat
@@ -153,6 +147,14 @@ def _backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None
 
     dx = _elementwise(work, grad, x, factor, slope, mean, shift)
     return dx.reshape(shape), dw, db
+
+
+def _sum(axes: Axes, *factors: Array) -> Array:
+    """Sum the product of arrays of one shape over ``axes``, which are kept with size 1; the product is not stored."""
+    rank = factors[0].ndim
+    operands = [operand for factor in factors for operand in (factor, range(rank))]
+    kept = [axis for axis in range(rank) if axis not in axes]
+    return np.expand_dims(np.einsum(*operands, kept), axes)
 
 
 def _sums(function: Callable[..., tuple[Array, ...]], arrays: tuple[Array, ...], axes: Axes) -> list[Array]:
