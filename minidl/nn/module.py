@@ -307,6 +307,7 @@ class Module:
                 raise TypeError(f"{owner}: cannot load {name!r}: expected an array of numbers, got {value.dtype}")
         problems = [
             f"{name} has shape {value.shape}, expected {own[name].shape}"
+            + ("" if own[name].size else " (no input size yet: call summary(input_shape) first)")
             for name, value in values.items()
             if value.shape != own[name].shape
         ]

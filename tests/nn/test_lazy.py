@@ -61,3 +61,14 @@ def test_a_wrong_first_input_fixes_nothing():
         linear(np.ones((2, 3), int))
     assert layer.in_channels is linear.in_features is None
     assert layer(np.ones((1, 2, 5, 5), np.float32)).shape == (1, 4, 3, 3)
+
+
+def test_a_state_for_layers_without_a_size_says_what_to_do():
+    state = nn.Sequential(nn.Linear(4, 3)).state_dict()
+    model = nn.Sequential(nn.Linear(None, 3))
+    with pytest.raises(
+        ValueError, match=r"0.weight has shape \(3, 4\), expected \(0,\) \(no input size yet: call summary"
+    ):
+        model.load_state_dict(state)
+    model.summary((1, 4))
+    model.load_state_dict(state)
