@@ -1,8 +1,24 @@
-"""Datasets and batches. Images are float32, (N, 1 or 3, H, W), scaled to [0, 1]; labels are int64."""
+"""Datasets, batches and transforms. Images are float32, (N, 1 or 3, H, W), scaled to [0, 1]; labels are int64."""
 
+from . import transforms
 from .dataset import ArrayDataset, Dataset, Subset, random_split
 from .digits import load_digits
 from .loader import DataLoader
 from .mnist import load_mnist
+from .sampling import Sampler, StratifiedSampler, WeightedSampler
+from .transforms import one_hot
 
-__all__ = ["ArrayDataset", "DataLoader", "Dataset", "Subset", "load_digits", "load_mnist", "random_split"]
+__all__ = [
+    "ArrayDataset",
+    "DataLoader",
+    "Dataset",
+    "Sampler",
+    "StratifiedSampler",
+    "Subset",
+    "WeightedSampler",
+    "load_digits",
+    "load_mnist",
+    "one_hot",
+    "random_split",
+    "transforms",
+]

@@ -1,8 +1,10 @@
-"""DataLoader: batches of a dataset, in order or shuffled."""
+"""DataLoader: batches of a dataset, in order or shuffled, transformed, made ahead in a thread if wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from queue import Full, Queue
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -10,26 +12,36 @@ import numpy as np
 from .._random import default_rng
 from ..functional._checks import Array, check_flag, check_int
 from .dataset import Dataset
+from .sampling import Sampler
+from .transforms import Transform
 
 __all__ = ["DataLoader"]
+
+Batch = tuple[Any, ...]
 
 
 class DataLoader:
     """Batches of a dataset. It can be gone through as often as you like; shuffled anew each time.
+
+    Each pass draws one seed; order and transforms follow from it and from the batch's number alone. So batches are the
+    same with and without prefetching, and a pass can be taken up again where it was left.
 
     Args:
         dataset: where the samples come from.
         batch_size: samples in a batch; the last one holds what is left.
         shuffle: draw a new order for each pass.
         drop_last: leave out a last batch that is not full.
-        rng: generator for the order; None means minidl's own, see `minidl.manual_seed`.
-        transform: called with the first array of each batch (the images) and returning what takes its place.
+        rng: generator for the seeds; None means minidl's own, see `minidl.manual_seed`.
+        transform: a `minidl.data.transforms.Transform`, or a function of the first array of each batch (the images)
+            that returns what takes its place.
+        sampler: decides which samples a pass visits, in place of shuffle; see `minidl.data.sampling`.
+        prefetch: how many batches a thread makes ahead, while the last one is worked on; 0 for no thread.
 
     Yields:
         Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)).
 
     Raises:
-        ValueError: the dataset is empty, or batch_size is less than 1.
+        ValueError: the dataset is empty, batch_size is less than 1, or both shuffle and sampler are given.
         TypeError: the dataset is not a Dataset.
     """
 
@@ -41,7 +53,9 @@ class DataLoader:
         drop_last: bool = False,
         *,
         rng: np.random.Generator | None = None,
-        transform: Callable[[Array], Array] | None = None,
+        transform: Transform | Callable[[Array], Array] | None = None,
+        sampler: Sampler | None = None,
+        prefetch: int = 0,
     ) -> None:
         if not isinstance(dataset, Dataset):
             raise TypeError(
@@ -52,30 +66,116 @@ class DataLoader:
             raise ValueError("DataLoader: the dataset is empty")
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: transform must be a function of a batch of images, got {transform!r}")
+        if sampler is not None and not isinstance(sampler, Sampler):
+            raise TypeError(f"DataLoader: sampler must be a Sampler, got {sampler!r}")
         self.dataset = dataset
         self.batch_size = check_int("DataLoader", "batch_size", batch_size)
         self.shuffle = check_flag("DataLoader", "shuffle", shuffle)
         self.drop_last = check_flag("DataLoader", "drop_last", drop_last)
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: give either shuffle or sampler; a sampler decides the order")
         if rng is not None:
             default_rng(rng)
-        self.rng = rng
-        self.transform = transform
+        self.rng, self.transform, self.sampler = rng, transform, sampler
+        self.prefetch = check_int("DataLoader", "prefetch", prefetch, minimum=0)
+        self._position = (0, 0)  # the pass that is going on: its seed, how many of its batches have been given out
+        self._resume: tuple[int, int] | None = None  # where the next pass shall begin
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
-        samples = len(self.dataset)
+        samples = len(self.dataset if self.sampler is None else self.sampler)
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        samples = len(self.dataset)
-        order = default_rng(self.rng).permutation(samples) if self.shuffle else np.arange(samples)
-        for number in range(len(self)):
-            batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
-            if self.transform is not None:
-                images = self.transform(batch[0])
-                if np.shape(images)[:1] != np.shape(batch[0])[:1]:
-                    raise ValueError(
-                        f"DataLoader: transform must return {len(batch[0])} images, got shape {np.shape(images)}"
-                    )
-                batch = (images, *batch[1:])
+    def __iter__(self) -> Iterator[Batch]:
+        random = self.shuffle or self.sampler is not None or isinstance(self.transform, Transform)
+        if self._resume is not None:
+            (seed, first), self._resume = self._resume, None
+        else:
+            seed, first = int(default_rng(self.rng).integers(2**63)) if random else 0, 0
+        order = self._order(seed)
+        numbers = range(first, len(self))
+        made = (self._batch(order, seed, number) for number in numbers)
+        for number, batch in zip(numbers, _ahead(made, self.prefetch) if self.prefetch else made, strict=True):
+            self._position = seed, number + 1
             yield batch
+        self._position = 0, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the pass is, plain data: taken while a batch is worked on, the next one is the one after it."""
+        seed, done = self._position if self._resume is None else self._resume
+        return {
+            "seed": seed,
+            "batch": done,
+            "rng": None if self.rng is None else self.rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next pass begin where `state_dict` was taken, in a loader made in the same way.
+
+        Raises:
+            ValueError: the pass has fewer batches, or one loader has a generator of its own and the other has not.
+        """
+        if state["batch"] > len(self) or (state["rng"] is None) != (self.rng is None):
+            raise ValueError("DataLoader: cannot load state: it is that of another loader")
+        if self.rng is not None:
+            self.rng.bit_generator.state = state["rng"]
+        self._position = int(state["seed"]), int(state["batch"])
+        self._resume = self._position if self._position[1] else None
+
+    def _order(self, seed: int) -> Array:
+        rng = np.random.Generator(np.random.PCG64(seed))
+        if self.sampler is not None:
+            return self.sampler.indices(rng)
+        return rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
+
+    def _batch(self, order: Array, seed: int, number: int) -> Batch:
+        batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
+        if isinstance(self.transform, Transform):
+            transformed = self.transform.apply(batch, np.random.Generator(np.random.PCG64([seed, number])))
+        elif self.transform is not None:
+            transformed = (self.transform(batch[0]), *batch[1:])
+        else:
+            return batch
+        if np.shape(transformed[0])[:1] != np.shape(batch[0])[:1]:
+            raise ValueError(
+                f"DataLoader: transform must return {len(batch[0])} images, got shape {np.shape(transformed[0])}"
+            )
+        return transformed
+
+
+def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """Yield what ``batches`` yields, made up to ``count`` ahead in a thread, which ends when this generator does."""
+    queue: Queue[tuple[Batch | None, BaseException | None]] = Queue(count)
+    ended = Event()
+
+    def put(item: tuple[Batch | None, BaseException | None]) -> None:
+        while not ended.is_set():
+            try:
+                return queue.put(item, timeout=0.1)
+            except Full:
+                continue
+        return None
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                put((batch, None))
+                if ended.is_set():
+                    return
+            put((None, None))
+        except BaseException as error:  # raised where the batches are used
+            put((None, error))
+
+    thread = Thread(target=work, name="minidl-prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            batch, error = queue.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                return
+            yield batch
+    finally:
+        ended.set()
+        thread.join()

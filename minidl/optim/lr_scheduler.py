@@ -37,7 +37,10 @@ class LRScheduler:
     Attributes:
         last_epoch: the number of steps so far.
         base_lrs: the groups' learning rates in the beginning ("initial_lr" in the groups).
+        interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimiser.
     """
+
+    interval = "epoch"
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -233,6 +236,8 @@ class OneCycleLR(LRScheduler):
     Source: Smith & Topin 2017, arXiv:1708.07120.
     """
 
+    interval = "step"
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -350,6 +355,8 @@ class ReduceLROnPlateau:
         best: the best measure so far.
         num_bad_epochs: epochs since then.
     """
+
+    interval = "epoch"
 
     def __init__(
         self,

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import os
 from collections.abc import Iterator
+from pathlib import Path
+
+from ..interop.files import write_atomically
 
 __all__ = ["History"]
 
@@ -14,7 +20,8 @@ class History:
 
     Attributes:
         rows: a list of dicts: "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds";
-            accuracies where targets are classes, "val_..." where there is validation data.
+            accuracies where targets are classes, "val_..." where there is validation data; a column for each metric of
+            the Trainer that is a number; "skipped", the number of batches without a step, where there were any.
         interrupted: True if Ctrl-C ended the fit.
     """
 
@@ -40,6 +47,21 @@ class History:
     def to_dict(self) -> dict[str, list[float]]:
         """Return a list of numbers for each column."""
         return {name: self[name] for name in self.columns()}
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the rows to a file, with a line of names first; the file is replaced as a whole.
+
+        Args:
+            path: file name.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_atomically(Path(path), lambda stream: stream.write(text.getvalue().encode()))
 
     def __repr__(self) -> str:
         note = ", interrupted" if self.interrupted else ""

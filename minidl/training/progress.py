@@ -29,12 +29,22 @@ class Progress:
             return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
         return self.style == "bar"
 
-    def track(self, batches: Iterable[Any], label: str) -> Iterator[tuple[Any, Any]]:
-        """Yield (batch, bar) for each batch; call ``bar.set_postfix_str(text, refresh=False)`` to show numbers."""
+    def track(
+        self, batches: Iterable[Any], label: str, *, first: int = 0, total: int | None = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield (batch, bar) for each batch; call ``bar.set_postfix_str(text, refresh=False)`` to show numbers.
+
+        Args:
+            batches: what is gone through.
+            label: stands before the bar.
+            first: how many of them have been done before.
+            total: how many there are, those included; None: as many as ``len(batches)`` says.
+        """
         from tqdm.auto import tqdm  # noqa: PLC0415 - `import minidl` stays quick
 
         # disable=None would ask tqdm for a terminal: in a notebook there is none, and there is a bar
         disabled: dict[str, Any] = {} if self.shows_bar else {"disable": True}
+        disabled.update({} if total is None else {"total": total, "initial": first})
         with tqdm(batches, desc=label, leave=False, unit="batch", dynamic_ncols=True, **disabled) as bar:
             for batch in bar:
                 yield batch, bar

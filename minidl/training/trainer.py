@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from .._random import default_rng
 from ..data import ArrayDataset, DataLoader, Dataset
-from ..functional._checks import Array, check_int
+from ..functional._checks import Array, check_choice, check_int, check_number
 from ..nn import Loss, Module
-from ..nn.buffers import BufferSnapshot
 from ..nn.summary import evaluating
 from ..optim import Optimizer
-from .callbacks import Callback
-from .diagnosis import first_non_finite
+from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from .callbacks import Callback, StopTraining
+from .checkpoint import ModelCheckpoint, latest_checkpoint
 from .history import History
+from .meter import Meter
+from .metrics import Metric
 from .progress import Progress
+from .step import NonFinite, Step, loss_of
 
 __all__ = ["NonFiniteLossError", "Trainer"]
 
@@ -27,21 +33,24 @@ Batches = Iterable[tuple[Any, ...]]
 
 
 class NonFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite. The parameters are as the last step left them.
+    """A loss or a gradient became NaN or infinite. The parameters are as the last step left them.
 
     Attributes:
-        what: the loss that is not finite.
+        what: what is not finite.
         epoch, batch: where, counted from 1.
         lr: learning rate of the first parameter group.
+        grad_norm: norm of all gradients together in the last step that was finite; NaN before the first.
         where: which layer, parameter or input was not finite first.
     """
 
-    def __init__(self, what: str, epoch: int, batch: int, lr: float, where: str) -> None:
+    def __init__(self, what: str, epoch: int, batch: int, lr: float, grad_norm: float, where: str) -> None:
+        norm = "" if math.isnan(grad_norm) else f" (gradient norm of the step before: {grad_norm:.3g})"
         super().__init__(
-            f"{what} in epoch {epoch}, batch {batch}, at learning rate {lr:g}: {where}. The parameters are as the last "
-            "step left them; try a lower learning rate, or look at the data"
+            f"{what} in epoch {epoch}, batch {batch}, at learning rate {lr:g}{norm}: {where}. The parameters are as "
+            "the last step left them; try a lower learning rate, clip_grad_norm, or look at the data"
         )
-        self.what, self.epoch, self.batch, self.lr, self.where = what, epoch, batch, lr, where
+        self.what, self.epoch, self.batch, self.lr = what, epoch, batch, lr
+        self.grad_norm, self.where = grad_norm, where
 
 
 class Trainer:
@@ -51,17 +60,27 @@ class Trainer:
         model: any Module from a batch of inputs to predictions.
         loss: a loss from (prediction, target) to a number, such as CrossEntropyLoss().
         optimizer: over the model's parameters; None if you only `evaluate` and `predict`.
+        metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`.
+        scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
+            ReduceLROnPlateau gets the validation loss, without validation the training loss.
+        clip_grad_norm: the largest norm of all gradients together; None for no limit.
+        accumulate: so many batches make one step, as one large batch would.
         callbacks: called at the stages of a fit, in this order; see `Callback`.
+        on_nonfinite: what to do when a loss or a gradient is not finite: 'raise', or 'skip' the step.
         progress: 'auto', 'bar', 'lines' or 'none'; see `minidl.training.progress.Progress`.
 
     Attributes:
-        epoch, batch: where a fit is, counted from 1.
-        batch_loss: loss of the last batch.
+        epoch, batch: where a fit is, counted from 1; ``batch`` counts the loader's batches.
+        steps: the optimiser's steps in this fit.
+        batch_loss: loss of the last step.
+        grad_norm: norm of all gradients together in the last step, before clipping.
+        lr: learning rate of the first parameter group in the last step.
         history: of the current or last fit.
         stop: set it to True, in a callback, to end the fit after the current epoch.
 
     Raises:
         TypeError: an argument is of the wrong kind.
+        ValueError: an option is out of range.
     """
 
     def __init__(
@@ -70,61 +89,169 @@ class Trainer:
         loss: Loss,
         optimizer: Optimizer | None = None,
         *,
+        metrics: Iterable[Metric] = (),
+        scheduler: LRScheduler | ReduceLROnPlateau | None = None,
+        clip_grad_norm: float | None = None,
+        accumulate: int = 1,
         callbacks: Iterable[Callback] = (),
+        on_nonfinite: str = "raise",
         progress: str = "auto",
     ) -> None:
         _check_kind("model", model, Module)
         _check_kind("loss", loss, Module)
         if optimizer is not None:
             _check_kind("optimizer", optimizer, Optimizer)
+        if scheduler is not None and not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
+            raise TypeError(f"Trainer: scheduler must be a learning rate schedule, got {scheduler!r}")
+        self.metrics = list(metrics)
+        for metric in self.metrics:
+            _check_kind("each metric", metric, Metric)
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             _check_kind("each callback", callback, Callback)
-        self.model, self.loss, self.optimizer = model, loss, optimizer
+        self.callbacks.sort(key=lambda callback: isinstance(callback, ModelCheckpoint))  # they save what others know
+        if clip_grad_norm is not None:
+            check_number("Trainer", "clip_grad_norm", clip_grad_norm)
+        self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
+        self.clip_grad_norm = clip_grad_norm
+        self.accumulate = check_int("Trainer", "accumulate", accumulate)
+        self.on_nonfinite = check_choice("Trainer", "on_nonfinite", on_nonfinite, ("raise", "skip"))
         self.progress = Progress(progress)
         self.history = History()
-        self.epoch = self.batch = 0
-        self.batch_loss = math.nan
+        self.epoch = self.batch = self.steps = 0
+        self.batch_loss = self.lr = math.nan
         self.stop = False
+        self._step: Step | None = None
+        self._meter = Meter(loss)
+        self._skipped, self._first_lr = 0, math.nan
+        self._loader: Any = None
+        self._finished = True  # whether the epoch is
 
-    def fit(self, train: Batches, val: Batches | None = None, epochs: int = 1) -> History:
+    @property
+    def grad_norm(self) -> float:
+        """Norm of all gradients together in the last step, before clipping."""
+        return math.nan if self._step is None else self._step.grad_norm
+
+    def fit(
+        self,
+        train: Batches,
+        val: Batches | None = None,
+        epochs: int = 1,
+        *,
+        resume: str | os.PathLike[str] | None = None,
+    ) -> History:
         """Train for some epochs, validating after each.
 
         The mode of every module is put back afterwards, also after an exception. Ctrl-C ends the fit; the history so
         far is returned, with ``interrupted`` set, and the model keeps what it has learnt.
 
         Args:
-            train: batches (input, target): a DataLoader, or anything that can be gone through once an epoch.
+            train: batches (input, target) or (input, target, sample weights): a DataLoader, or anything that can be
+                gone through once an epoch.
             val: batches for validation, likewise; None for none.
-            epochs: how often to go through ``train``.
+            epochs: how often to go through ``train``, those before a resume included.
+            resume: folder or file of a `ModelCheckpoint`, from which the fit goes on bit for bit as if it had not been
+                stopped; with a folder that holds none yet it begins. Model, optimiser, loader and callbacks must be
+                made as they were for the first fit.
 
         Returns:
             The `History` of this fit. Losses and accuracies are means over samples, not over batches; the training
             ones are measured while the epoch trains.
 
         Raises:
-            NonFiniteLossError: the loss became NaN or infinite.
-            ValueError: there are no batches, or the optimiser has none of the model's parameters.
+            NonFiniteLossError: the loss or a gradient became NaN or infinite.
+            ValueError: there are no batches, the optimiser has none of the model's parameters, or the checkpoints are
+                damaged or those of another model.
         """
         optimizer = self._check_fit(train, val, epochs)
-        self.history, self.stop = History(), False
+        state, notes = (None, []) if resume is None else latest_checkpoint(resume)
+        for note in notes:
+            self.progress.line(note)
+        self.history, self.stop, self._loader = History(), False, train
+        self.epoch = self.batch = self.steps = 0
+        self._step, self._finished = Step(self.model, self.loss, optimizer, self.clip_grad_norm), True
         with self._fitting():
+            failed = False
             try:
                 self._call("on_fit_start")
-                for epoch in range(1, epochs + 1):
-                    self.epoch = epoch
+                if state is not None:
+                    self.load_state_dict(state)
+                while (self.epoch < epochs or not self._finished) and not self.stop:
                     self._fit_epoch(optimizer, train, val, epochs)
-                    if self.stop:
-                        break
             except KeyboardInterrupt:
                 self.history.interrupted = True
                 self.progress.line(f"interrupted in epoch {self.epoch}; {len(self.history)} epochs are finished")
+            except StopTraining as reason:
+                self.progress.line(f"stopped in epoch {self.epoch}: {reason}")
+            except BaseException:
+                failed = True
+                raise
             finally:
-                self._call("on_fit_end")
+                self._end(failed)
         return self.history
 
-    def evaluate(self, data: Batches) -> dict[str, float]:
-        """Return the mean loss over samples and, where targets are classes, the accuracy.
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a fit needs to go on from here; to be taken in a callback, between two steps.
+
+        Parameters, buffers, optimiser, schedule, the state of every random generator, the loader's position, the
+        callbacks' states, the history and the sums of the epoch that is going on.
+        """
+        loader = getattr(self._loader, "state_dict", None)
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "rngs": [rng.bit_generator.state for rng in self._rngs()],
+            "loader": None if loader is None else loader(),
+            "callbacks": [
+                {"kind": type(callback).__name__, "state": callback.state_dict()} for callback in self.callbacks
+            ],
+            "history": self.history.rows,
+            "meter": self._meter.state_dict(),
+            "stop": self.stop,
+            **{name: getattr(self, name) for name in _PLACE},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned, in a Trainer made in the same way; `fit` does it for ``resume``.
+
+        Raises:
+            ValueError: it is the state of something else.
+        """
+        kinds = [type(callback).__name__ for callback in self.callbacks]
+        theirs = [entry["kind"] for entry in state["callbacks"]]
+        if kinds != theirs:
+            raise ValueError(f"Trainer: cannot resume: the checkpoint has the callbacks {theirs}, this Trainer {kinds}")
+        rngs = self._rngs()
+        if len(rngs) != len(state["rngs"]):
+            raise ValueError("Trainer: cannot resume: the model has another number of random generators")
+        for own, name in ((self.optimizer, "optimizer"), (self.scheduler, "scheduler")):
+            if (own is None) != (state[name] is None):
+                raise ValueError(f"Trainer: cannot resume: one of checkpoint and Trainer has no {name}")
+        before = self.model.state_dict()
+        self.model.load_state_dict(state["model"])
+        try:
+            for own, name in ((self.optimizer, "optimizer"), (self.scheduler, "scheduler")):
+                if own is not None:
+                    own.load_state_dict(state[name])
+            if state["loader"] is not None and hasattr(self._loader, "load_state_dict"):
+                self._loader.load_state_dict(state["loader"])
+            for rng, saved in zip(rngs, state["rngs"], strict=True):
+                rng.bit_generator.state = saved
+        except (ValueError, TypeError) as error:
+            self.model.load_state_dict(before)
+            raise ValueError(f"Trainer: cannot resume: {error}") from error
+        for callback, entry in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(entry["state"])
+        self.history.rows = [dict(row) for row in state["history"]]
+        self._meter = Meter(self.loss, self.metrics)
+        self._meter.load_state_dict(state["meter"])
+        self.stop = state["stop"]
+        for name in _PLACE:
+            setattr(self, name, state[name])
+
+    def evaluate(self, data: Batches) -> dict[str, Any]:
+        """Return the mean loss over samples, where targets are classes the accuracy, and the metrics.
 
         Runs in evaluation mode and keeps nothing; every module's mode is put back.
 
@@ -132,18 +259,19 @@ class Trainer:
             data: batches (input, target): a DataLoader, or any iterable of them.
 
         Returns:
-            {"loss": ..., "accuracy": ...}, accuracy from 0 to 1.
+            {"loss": ..., "accuracy": ...}, accuracy from 0 to 1; and each metric by its name.
 
         Raises:
             ValueError: there are no batches.
         """
         _check_batches("evaluate", data)
-        meter = _Meter(self.loss)
+        meter = Meter(self.loss, self.metrics)
         with evaluating(self.model), np.errstate(over="ignore", invalid="ignore"):
             for batch, bar in self.progress.track(data, "evaluating"):
-                x, target = _pair(batch)
+                x, target, *weights = _parts(batch)
                 output = self.model(x)
-                meter.add(self._loss(output, target), output, target)
+                loss, weight, _ = loss_of(self.loss, output, target, *weights)
+                meter.add(loss, weight, output, target)
                 bar.set_postfix_str(str(meter), refresh=False)
         return meter.result("evaluate")
 
@@ -178,57 +306,86 @@ class Trainer:
     def _fit_epoch(self, optimizer: Optimizer, train: Batches, val: Batches | None, epochs: int) -> None:
         start = time.perf_counter()
         self.model.train()
-        self._call("on_epoch_start")
-        row: dict[str, float] = {"epoch": self.epoch, "lr": float(optimizer.param_groups[0]["lr"])}
-        meter = _Meter(self.loss)
+        if self._finished:  # else a resume goes on in the middle of an epoch
+            self.epoch, self.batch, self._finished, self._skipped = self.epoch + 1, 0, False, 0
+            self._meter = Meter(self.loss, self.metrics)
+            self._first_lr = float(optimizer.param_groups[0]["lr"])
+            self._call("on_epoch_start")
+        elif not hasattr(train, "state_dict"):
+            train = itertools.islice(train, self.batch, None)
+        row: dict[str, float] = {"epoch": self.epoch, "lr": self._first_lr}
         label = f"epoch {self.epoch}/{epochs}"
-        for number, (batch, bar) in enumerate(self.progress.track(train, label), start=1):
-            self.batch = number
-            self._step(optimizer, *_pair(batch), meter)
-            bar.set_postfix_str(str(meter), refresh=False)
-            self._call("on_batch_end")
-        row.update({f"train_{name}": value for name, value in meter.result(f"fit, epoch {self.epoch}").items()})
+        waiting: list[tuple[Any, ...]] = []
+        for batch, bar in self.progress.track(train, label, first=self.batch, total=_length(train)):
+            self.batch += 1
+            waiting.append(_parts(batch))
+            if len(waiting) == self.accumulate:
+                self._do_step(optimizer, waiting)
+                waiting = []
+                bar.set_postfix_str(str(self._meter), refresh=False)
+        if waiting:
+            self._do_step(optimizer, waiting)
+        row.update({f"train_{name}": value for name, value in self._results(f"fit, epoch {self.epoch}").items()})
+        if self._skipped:
+            row["skipped"] = self._skipped
         broken = [name for name, p in self.model.named_params() if not np.isfinite(p.data).all()]
         if broken:
             raise self._non_finite("the last step was not finite", f'parameter "{broken[0]}" is not finite')
         self.history.rows.append(row)  # before validation: Ctrl-C there does not lose the epoch
         if val is not None:
-            row.update({f"val_{name}": value for name, value in self.evaluate(val).items()})
+            row.update({f"val_{name}": value for name, value in _numbers(self.evaluate(val)).items()})
             if not math.isfinite(row["val_loss"]):
                 where = "the parameters are finite, the model's output or the validation data is not"
                 raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
         row["seconds"] = time.perf_counter() - start
+        self._schedule("epoch")
         numbers = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
         self.progress.line(f"{label}  {numbers}  {row['seconds']:.1f} s")
+        self._finished = True
         self._call("on_epoch_end")
 
-    def _step(self, optimizer: Optimizer, x: Any, target: Any, meter: _Meter) -> None:
-        """One training step; when the loss is not finite, everything is left as it was before."""
-        buffers = BufferSnapshot(self.model)
-        self.model.zero_grad()
-        optimizer.zero_grad()
-        output = self.model(x)
-        self.batch_loss = self._loss(output, target)
-        if not math.isfinite(self.batch_loss):
-            where = first_non_finite(self.model, x)
-            buffers.restore()
-            raise self._non_finite(f"the loss is {self.batch_loss}", where)
-        self.model.backward(self.loss.backward())
-        optimizer.step()
-        meter.add(self.batch_loss, output, target)
+    def _do_step(self, optimizer: Optimizer, batches: list[tuple[Any, ...]]) -> None:
+        assert self._step is not None
+        self.lr = float(optimizer.param_groups[0]["lr"])
+        try:
+            done = self._step(batches)
+        except NonFinite as problem:
+            if self.on_nonfinite == "raise":
+                raise self._non_finite(problem.what, problem.where) from None
+            self.model.zero_grad()
+            self._skipped += len(batches)
+            return
+        whole = sum(weight for _, weight, _, _ in done)
+        self.batch_loss = sum(loss * weight for loss, weight, _, _ in done) / whole if whole else 0.0
+        for loss, weight, output, target in done:
+            self._meter.add(loss, weight, output, target)
+        self.steps += 1
+        self._schedule("step")
+        self._call("on_batch_end")
+
+    def _results(self, where: str) -> dict[str, float]:
+        if self._skipped and self._skipped == self.batch:
+            raise self._non_finite(f"every loss or gradient of epoch {self.epoch} was not finite", "no step was made")
+        return _numbers(self._meter.result(where))
+
+    def _schedule(self, interval: str) -> None:
+        if self.scheduler is None or self.scheduler.interval != interval:
+            return
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            row = self.history.rows[-1]
+            self.scheduler.step(row["val_loss" if "val_loss" in row else "train_loss"])
+        else:
+            self.scheduler.step()
 
     def _non_finite(self, what: str, where: str) -> NonFiniteLossError:
-        lr = float(self.optimizer.param_groups[0]["lr"]) if self.optimizer else math.nan
-        return NonFiniteLossError(what, self.epoch, self.batch, lr, where)
+        return NonFiniteLossError(what, self.epoch, self.batch, self.lr, self.grad_norm, where)
 
-    def _loss(self, output: Any, target: Any) -> float:
-        loss = self.loss(output, target)
-        if np.ndim(loss):
-            raise ValueError(
-                f"Trainer: the loss must be a number, {type(self.loss).__name__} gave an array of shape "
-                f"{np.shape(loss)}; use reduction='mean' or 'sum'"
-            )
-        return float(loss)
+    def _rngs(self) -> list[np.random.Generator]:
+        """Return minidl's own random generator, and those of the model's layers."""
+        found = [default_rng()]
+        for module in self.model.modules():
+            found += [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
+        return found
 
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> Optimizer:
         check_int("Trainer.fit", "epochs", epochs)
@@ -262,49 +419,32 @@ class Trainer:
         for callback in self.callbacks:
             getattr(callback, hook)(self)
 
+    def _end(self, failed: bool) -> None:
+        """Call every `on_fit_end`; raise the first exception, unless the fit has failed with one already."""
+        first: BaseException | None = None
+        for callback in self.callbacks:
+            try:
+                callback.on_fit_end(self)
+            except BaseException as error:
+                first = first or error
+        if first is not None and not failed:
+            raise first
 
-class _Meter:
-    """Running means of loss and accuracy: over samples, weighted as the loss weights them."""
 
-    def __init__(self, loss: Module) -> None:
-        self._loss = loss
-        self._ignored = getattr(loss, "ignore_index", None)
-        self._total, self._weight, self._samples = 0.0, 0.0, 0
-        self._correct, self._classified = 0, 0
+# What a checkpoint holds of the Trainer's own numbers.
+_PLACE = ("epoch", "batch", "steps", "batch_loss", "lr", "_finished", "_skipped", "_first_lr")
 
-    def add(self, loss: float, output: Array, target: Any) -> None:
-        samples, target = len(output), np.asarray(target)
-        self._samples += samples
-        if getattr(self._loss, "reduction", "mean") == "sum":
-            self._total, self._weight = self._total + loss, self._weight + samples
-        else:
-            # what the mean was divided by: samples, or the sum of their class weights, less the ignored ones
-            weight = getattr(self._loss, "divisor", samples)
-            self._total += loss * weight if weight else 0.0
-            self._weight += weight
-        if output.ndim < 2:
-            return
-        labels = target
-        if target.dtype.kind == "f" and self._ignored is not None and target.shape == output.shape:
-            labels = target.argmax(axis=1)  # class probabilities; only a classification loss has ignore_index
-        if labels.dtype.kind in "iu" and labels.shape == (samples, *output.shape[2:]):
-            counted = labels != self._ignored
-            self._correct += int(((output.argmax(axis=1) == labels) & counted).sum())
-            self._classified += int(counted.sum())
 
-    def result(self, where: str) -> dict[str, float]:
-        if not self._samples:
-            raise ValueError(
-                f"Trainer.{where}: there are no batches; an iterator can be gone through only once, and drop_last "
-                "leaves out a batch that is not full"
-            )
-        result = {"loss": self._total / self._weight if self._weight else math.nan}
-        if self._classified:
-            result["accuracy"] = self._correct / self._classified
-        return result
+def _numbers(results: Mapping[str, Any]) -> dict[str, float]:
+    """Leave out what is not a number: a confusion matrix."""
+    return {name: value for name, value in results.items() if np.ndim(value) == 0}
 
-    def __str__(self) -> str:
-        return " ".join(f"{name} {value:.4f}" for name, value in self.result("").items())
+
+def _length(batches: Any) -> int | None:
+    try:
+        return len(batches)
+    except TypeError:
+        return None
 
 
 def _check_kind(argument: str, value: Any, kind: type) -> None:
@@ -323,8 +463,8 @@ def _check_batches(method: str, data: Any) -> None:
         )
 
 
-def _pair(batch: Any) -> tuple[Any, Any]:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+def _parts(batch: Any) -> tuple[Any, ...]:
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         size = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else type(batch).__name__
-        raise ValueError(f"Trainer: expected batches (input, target), got {size}")
-    return batch[0], batch[1]
+        raise ValueError(f"Trainer: expected batches (input, target), got {size}; a third part is sample weights")
+    return tuple(batch)

@@ -95,7 +95,7 @@ def test_evaluate_and_predict_restore_every_modules_mode_even_on_errors():
     assert [m.training for m in trainer.model.modules()] == before
     for wrong in (
         lambda: trainer.predict(np.zeros((2, 9), np.float32)),
-        lambda: trainer.evaluate([(data, 1, 2)]),
+        lambda: trainer.evaluate([(data, 1, 2, 3)]),
     ):
         with pytest.raises(ValueError, match=r"expected (4 input features|batches \(input, target\))"):
             wrong()
@@ -232,14 +232,16 @@ def test_the_first_non_finite_loss_stops_the_fit_and_names_the_layer():
     error = caught.value
     assert (error.epoch, error.batch, error.lr) == (2, 3, 0.25)
     assert 'the first layer whose output is not finite is Blow "1.1"' in str(error)
-    assert "the loss is nan in epoch 2, batch 3, at learning rate 0.25: " in str(error)
+    assert "the loss is nan in epoch 2, batch 3, at learning rate 0.25 (gradient norm of the step before: " in str(
+        error
+    )
     assert len(trainer.history) == 1
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, snapshots[-1][name])
 
 
 def test_a_learning_rate_that_is_too_high_stops_with_the_broken_parameter():
-    with pytest.raises(NonFiniteLossError, match=r"learning rate 1e\+30: the first layer .* is Linear"):
+    with pytest.raises(NonFiniteLossError, match=r"learning rate 1e\+30 .*: the first layer .* is Linear"):
         make(lr=1e30).fit(DataLoader(problem(), 10), epochs=5)
 
 

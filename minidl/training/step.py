@@ -1,0 +1,141 @@
+"""One training step: forward, loss, backward for one or more batches, then clipping and the optimiser."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..functional._checks import Array
+from ..nn import Module, Parameter
+from ..nn.buffers import BufferSnapshot
+from ..optim import Optimizer, clip_grad_norm_
+from .diagnosis import first_non_finite
+
+__all__ = ["NonFinite", "Step", "grad_norms", "loss_of"]
+
+
+class NonFinite(Exception):
+    """Something is not finite: ``what``, and ``where`` it comes from. The parameters are as before the step."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(what)
+        self.what, self.where = what, where
+
+
+class Step:
+    """Makes a step of the optimiser out of batches, so that several small ones give what one large one would.
+
+    Args:
+        model, loss, optimizer: what is trained, how, by what.
+        clip_grad_norm: the largest norm of all gradients together; None for no limit.
+
+    Attributes:
+        grad_norm: norm of all gradients together in the last step, before clipping.
+    """
+
+    def __init__(self, model: Module, loss: Module, optimizer: Optimizer, clip_grad_norm: float | None) -> None:
+        self.model, self.loss, self.optimizer, self.clip_grad_norm = model, loss, optimizer, clip_grad_norm
+        self.grad_norm = math.nan
+
+    def __call__(self, batches: Sequence[tuple[Any, ...]]) -> list[tuple[float, float, Array, Any]]:
+        """Do a step with the batches together; return (mean loss, its weight, output, target) of each.
+
+        Raises:
+            NonFinite: a loss or a gradient is not finite; parameters, buffers and optimiser are as they were.
+        """
+        buffers = BufferSnapshot(self.model)
+        self.model.zero_grad()
+        self.optimizer.zero_grad()
+        try:
+            done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
+            if len(batches) > 1 and getattr(self.loss, "reduction", "mean") != "sum":
+                whole = sum(weight for _, weight, _, _ in done)
+                for parameter in self._trained():
+                    if parameter.grad is not None and whole:
+                        parameter.grad *= 1 / whole
+            self.grad_norm = self._check_gradients()
+        except NonFinite:
+            buffers.restore()
+            raise
+        if self.clip_grad_norm is not None:
+            clip_grad_norm_(self._trained(), self.clip_grad_norm)
+        self.optimizer.step()
+        return done
+
+    def _backward(self, batch: tuple[Any, ...], share_out: bool) -> tuple[float, float, Array, Any]:
+        x, target, *weights = batch
+        output = self.model(x)
+        mean, weight, gradient = loss_of(self.loss, output, target, *weights)
+        if not math.isfinite(mean):
+            raise NonFinite(f"the loss is {mean}", first_non_finite(self.model, x))
+        if share_out and getattr(self.loss, "reduction", "mean") != "sum":
+            gradient = gradient * np.asarray(weight, np.asarray(gradient).dtype)  # of the sum; divided at the end
+        self.model.backward(self.loss.backward(gradient))
+        return mean, weight, output, target
+
+    def _trained(self) -> list[Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def _check_gradients(self) -> float:
+        """Return the norm of all gradients; raise if one is not finite."""
+        grads = [p.grad.reshape(-1) for p in self._trained() if p.grad is not None]
+        total = sum(float(np.vdot(grad, grad)) for grad in grads)
+        if not math.isfinite(total):  # perhaps only the squares overflow
+            broken = [name for name, p in self.model.named_params() if p.grad is not None and not _finite(p.grad)]
+            if broken:
+                raise NonFinite(
+                    "a gradient is not finite",
+                    f'the first on the way back is that of "{broken[-1]}"; norms by parameter: '
+                    + ", ".join(f"{name} {norm:.3g}" for name, norm in grad_norms(self.model).items()),
+                )
+            return math.sqrt(sum(float(np.vdot(g, g)) for g in (grad.astype(np.float64) for grad in grads)))
+        return math.sqrt(total)
+
+
+def _finite(array: Array) -> bool:
+    return bool(np.isfinite(array).all())
+
+
+def grad_norms(model: Module) -> dict[str, float]:
+    """Return the Euclidean norm of each parameter's gradient by name, of those that have one."""
+    return {
+        name: float(np.linalg.norm(p.grad.astype(np.float64))) for name, p in model.named_params() if p.grad is not None
+    }
+
+
+def loss_of(loss: Any, output: Array, target: Any, weights: Any = None) -> tuple[float, float, Any]:
+    """Return the mean loss of a batch, what the mean was divided by, and what ``loss.backward`` is to be called with.
+
+    Args:
+        loss: a loss; afterwards it has what its backward pass needs.
+        output, target: of the model; what it should be.
+        weights: a number for each sample (N,), or None: the mean is sum(w*l) / sum(w).
+    """
+    reduction = getattr(loss, "reduction", "mean")
+    if weights is not None:
+        weights = np.asarray(weights, output.dtype)
+        if weights.shape != (len(output),):
+            raise ValueError(f"Trainer: expected sample weights of shape ({len(output)},), got {weights.shape}")
+        loss.reduction = "none"
+        try:
+            each = loss(output, target)
+        finally:
+            loss.reduction = reduction
+        weights = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
+        whole = 1.0 if reduction == "sum" else float(weights.sum())
+        gradient = weights / np.asarray(whole or 1.0, weights.dtype)
+        mean = float((each * weights).sum()) / (float(weights.sum()) or 1.0)
+        return mean, float(weights.sum()), gradient
+    value = loss(output, target)
+    if np.ndim(value):
+        raise ValueError(
+            f"Trainer: the loss must be a number, {type(loss).__name__} gave an array of shape {np.shape(value)}; "
+            "use reduction='mean' or 'sum'"
+        )
+    if reduction == "sum":
+        return float(value) / max(1, len(output)), float(len(output)), 1.0
+    # what the mean was divided by: samples, or the sum of their class weights, less the ignored ones
+    return float(value), float(getattr(loss, "divisor", len(output))), 1.0
