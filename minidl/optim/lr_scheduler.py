@@ -288,7 +288,7 @@ class OneCycleLR(LRScheduler):
         return self.peaks[group] * self._between(epoch, 1, 2)
 
     def _between(self, epoch: int, first: int, last: int) -> float:
-        if epoch >= self.total_steps:
+        if epoch > self.total_steps:  # as PyTorch: one step after the last rate is borne
             raise ValueError(f"OneCycleLR: the cycle of {self.total_steps} steps is over")
         begin, phase = 0.0, self.phases[0]
         for later in self.phases[1:]:

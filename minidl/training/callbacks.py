@@ -33,7 +33,14 @@ __all__ = [
 
 
 class StopTraining(Exception):
-    """Raise it in a callback to end the fit at once, in good order: `fit` returns the history."""
+    """Raise it in a callback to end the fit at once, in good order: `fit` returns the history.
+
+    Args:
+        reason: is shown.
+    """
+
+    def __init__(self, reason: str = "a callback asked for it") -> None:
+        super().__init__(reason)
 
 
 class Callback:

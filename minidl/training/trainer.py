@@ -125,7 +125,7 @@ class Trainer:
         self._meter = Meter(loss)
         self._skipped, self._first_lr = 0, math.nan
         self._loader: Any = None
-        self._finished = True  # whether the epoch is
+        self._finished = self._passed = True  # whether the epoch is, and its pass over the training data
 
     @property
     def grad_norm(self) -> float:
@@ -303,14 +303,17 @@ class Trainer:
             raise ValueError("Trainer.predict: there are no samples")
         return np.concatenate([np.ascontiguousarray(output) for output in outputs])
 
-    def _fit_epoch(self, optimizer: Optimizer, train: Batches, val: Batches | None, epochs: int) -> None:
+    def _fit_epoch(self, optimizer: Optimizer, train: Any, val: Batches | None, epochs: int) -> None:
         start = time.perf_counter()
         self.model.train()
         if self._finished:  # else a resume goes on in the middle of an epoch
-            self.epoch, self.batch, self._finished, self._skipped = self.epoch + 1, 0, False, 0
+            self.epoch, self.batch, self._skipped = self.epoch + 1, 0, 0
+            self._finished = self._passed = False
             self._meter = Meter(self.loss, self.metrics)
             self._first_lr = float(optimizer.param_groups[0]["lr"])
             self._call("on_epoch_start")
+        elif self._passed:
+            train = ()
         elif not hasattr(train, "state_dict"):
             train = itertools.islice(train, self.batch, None)
         row: dict[str, float] = {"epoch": self.epoch, "lr": self._first_lr}
@@ -323,6 +326,7 @@ class Trainer:
                 self._do_step(optimizer, waiting)
                 waiting = []
                 bar.set_postfix_str(str(self._meter), refresh=False)
+        self._passed = True
         if waiting:
             self._do_step(optimizer, waiting)
         row.update({f"train_{name}": value for name, value in self._results(f"fit, epoch {self.epoch}").items()})
@@ -432,7 +436,7 @@ class Trainer:
 
 
 # What a checkpoint holds of the Trainer's own numbers.
-_PLACE = ("epoch", "batch", "steps", "batch_loss", "lr", "_finished", "_skipped", "_first_lr")
+_PLACE = ("epoch", "batch", "steps", "batch_loss", "lr", "_finished", "_passed", "_skipped", "_first_lr")
 
 
 def _numbers(results: Mapping[str, Any]) -> dict[str, float]:

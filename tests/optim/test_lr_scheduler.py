@@ -138,5 +138,6 @@ def _rms():
 def test_a_cycle_ends():
     schedule = lr_scheduler.OneCycleLR(_sgd(), 0.1, 2)
     schedule.step()
+    schedule.step()  # a step after the last optimiser step does no harm, as in PyTorch
     with pytest.raises(ValueError, match="OneCycleLR: the cycle of 2 steps is over"):
         schedule.step()

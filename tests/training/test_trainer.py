@@ -2,24 +2,13 @@
 
 import numpy as np
 import pytest
+from fits import make, problem
 
 import minidl
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader, load_digits
 from minidl.models import digits_cnn
 from minidl.training import Callback, History, NonFiniteLossError, Trainer
-
-
-def problem(samples=50, dtype=np.float32):
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((samples, 4)).astype(dtype)
-    return ArrayDataset(x, (x[:, 0] > 0).astype(np.int64) + (x[:, 1] > 0))
-
-
-def make(progress="none", lr=0.1, callbacks=(), **options):
-    model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3))
-    optimizer = optim.SGD(model.params(), lr=lr, momentum=0.9)
-    return Trainer(model, nn.CrossEntropyLoss(**options), optimizer, callbacks=callbacks, progress=progress)
 
 
 def test_it_learns_and_the_history_is_plain_data():

@@ -1,0 +1,145 @@
+"""Steps: accumulation, sample weights, clipping, what is not finite."""
+
+import math
+
+import numpy as np
+import pytest
+from fits import problem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minidl
+from minidl import nn, optim
+from minidl.data import ArrayDataset, DataLoader
+from minidl.training import NonFiniteLossError, Trainer
+from minidl.training.metrics import ConfusionMatrix, TopK
+
+
+def plain(loss=None, dtype=np.float64, **options):
+    minidl.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8, dtype=dtype), nn.Tanh(), nn.Linear(8, 3, dtype=dtype))
+    optimizer = optim.SGD(model.params(), lr=0.1, momentum=0.9)
+    return Trainer(model, loss or nn.CrossEntropyLoss(), optimizer, progress="none", **options)
+
+
+def assert_same(a, b, tolerance=1e-12):
+    for name, value in a.model.state_dict().items():
+        np.testing.assert_allclose(b.model.state_dict()[name], value, rtol=tolerance, atol=tolerance)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    samples=st.integers(2, 40),
+    size=st.integers(1, 12),
+    accumulate=st.integers(1, 5),
+    drop_last=st.booleans(),
+    reduction=st.sampled_from(["mean", "sum"]),
+    weighted=st.booleans(),
+)
+def test_accumulated_batches_are_one_large_batch(samples, size, accumulate, drop_last, reduction, weighted):
+    data = problem(samples, np.float64)
+    weight = np.array([0.5, 1.0, 2.0]) if weighted else None
+    kept = samples // size * size if drop_last else samples
+    if not kept:
+        return
+    whole = ArrayDataset(*(a[:kept] for a in data.arrays))
+    one, other = (
+        plain(nn.CrossEntropyLoss(weight, reduction=reduction), accumulate=n, clip_grad_norm=1.0)
+        for n in (accumulate, 1)
+    )
+    first = one.fit(DataLoader(data, size, drop_last=drop_last), epochs=2)
+    second = other.fit(DataLoader(whole, size * accumulate), epochs=2)
+    assert_same(one, other, 1e-9)
+    assert one.steps == other.steps
+    assert math.isclose(first["train_loss"][0], second["train_loss"][0], rel_tol=1e-9)
+
+
+def test_accumulation_in_float32_to_1e_6():
+    data = problem(64)
+    one, other = (plain(dtype=np.float32, accumulate=n) for n in (4, 1))
+    one.fit(DataLoader(data, 8), epochs=3)
+    other.fit(DataLoader(data, 32), epochs=3)
+    assert_same(one, other, 1e-6)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.MSELoss(), nn.CrossEntropyLoss(reduction="sum")])
+def test_a_sample_of_weight_2_counts_twice(loss):
+    data = problem(12, np.float64)
+    x, labels = data.arrays
+    target = np.eye(3)[labels] if isinstance(loss, nn.MSELoss) else labels
+    weights = np.array([1, 2, 0] * 4)
+    twice = np.repeat(np.arange(12), weights)
+    one, other = plain(loss), plain(loss)
+    first = one.fit([(x, target, weights)], [(x, target, weights)], epochs=3)
+    second = other.fit([(x[twice], target[twice])], [(x[twice], target[twice])], epochs=3)
+    assert_same(one, other, 1e-9)
+    assert math.isclose(first["val_loss"][-1], second["val_loss"][-1], rel_tol=1e-9)
+    with pytest.raises(ValueError, match=r"expected sample weights of shape \(12,\), got \(3,\)"):
+        one.fit([(x, target, weights[:3])])
+
+
+def test_gradients_are_clipped_and_their_norm_is_told():
+    norms = []
+
+    class Note(minidl.training.Callback):
+        def on_batch_end(self, trainer):
+            grads = [p.grad for p in trainer.model.params()]
+            norms.append((trainer.grad_norm, math.sqrt(sum((g**2).sum() for g in grads))))
+
+    plain(clip_grad_norm=0.01, callbacks=[Note()]).fit(DataLoader(problem(20, np.float64), 5))
+    assert len(norms) == 4
+    for before, after in norms:
+        assert before > 0.01
+        assert after < 0.01 + 1e-9
+
+
+class Poison(nn.Module):
+    """Pass everything on, but for one backward pass whose gradient is infinite."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.count = at, 0
+
+    def forward(self, x):
+        self.save_for_backward(None)
+        return x
+
+    def backward(self, grad_output):
+        self.take_saved()
+        self.count += 1
+        return grad_output * (np.inf if self.count == self.at else 1)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_gradient_that_is_not_finite():
+    trainer = plain()
+    trainer.model[1:2][0].eval()
+    minidl.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), Poison(3), nn.Linear(8, 3))
+    make = lambda **options: Trainer(  # noqa: E731
+        model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), progress="none", **options
+    )
+    with pytest.raises(NonFiniteLossError, match=r"a gradient is not finite in epoch 1, batch 3.*\"0.bias\"; norms"):
+        make().fit(DataLoader(problem(), 10))
+    assert all(np.isfinite(p.data).all() for p in model.params())
+    model[2].count = 0
+    history = make(on_nonfinite="skip").fit(DataLoader(problem(), 10), epochs=2)
+    assert history["skipped"] == [1]
+    assert all(np.isfinite(p.data).all() for p in model.params())
+
+
+def test_skipping_everything_is_an_error():
+    bad = np.full((10, 4), np.nan)
+    with pytest.raises(NonFiniteLossError, match="every loss or gradient of epoch 1 was not finite"):
+        plain(on_nonfinite="skip").fit([(bad, np.zeros(10, int))])
+
+
+def test_metrics_are_columns_and_results():
+    data = problem(50, np.float64)
+    trainer = plain(metrics=[TopK(2), ConfusionMatrix()])
+    history = trainer.fit(DataLoader(data, 10), DataLoader(data, 25), epochs=2)
+    assert {"train_top2", "val_top2"} <= set(history.columns())
+    assert "val_confusion" not in history.columns()
+    result = trainer.evaluate(DataLoader(data, 25))
+    assert result["confusion"].sum() == 50
+    assert np.trace(result["confusion"]) == round(result["accuracy"] * 50)
