@@ -166,6 +166,7 @@ def _export(options: argparse.Namespace) -> int:
         shape = INPUT_SHAPES[options.model]
     else:
         raise ValueError(f"--input-shape C,H,W is needed for --model {options.model}")
+    model.output_shape((1, *shape))  # layers without an input size get theirs
     load(model, options.weights)
     export_onnx(model, options.out, (1, *shape))
     _say(f"{options.model} with the weights of {options.weights} written to {options.out}")
@@ -182,14 +183,16 @@ def _make_model(name: str) -> Module:
     sys.path.insert(0, os.getcwd())
     try:
         module = import_module(module_name)
+        make = getattr(module, function, None)
+        if not callable(make) or isinstance(make, Module):
+            raise ValueError(f"{module_name} has no function {function!r} that makes the model")
+        model = make()
     except ImportError as error:
         raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
+    except Exception as error:  # of the user's own code
+        raise ValueError(f"--model {name}: {error}") from error
     finally:
         sys.path.pop(0)
-    make = getattr(module, function, None)
-    if not callable(make):
-        raise ValueError(f"--model {name}: {module_name} has no function {function!r}")
-    model = make()
     if not isinstance(model, Module):
         raise TypeError(f"--model {name}: expected a Module, got {type(model).__name__}")
     return model

@@ -48,7 +48,7 @@ def _gemm(node: Node) -> Module:
     if not node.attribute("transB", 0):
         weight = weight._replace(value=weight.value.T)
     if bias is not None:
-        bias = bias._replace(value=np.broadcast_to(bias.value, len(weight.value)))
+        bias = bias._replace(value=np.broadcast_to(bias.value.reshape(-1), len(weight.value)))
     outputs, inputs = weight.value.shape
     return _weights(nn.Linear(inputs, outputs, bias=bias is not None), weight=weight, bias=bias)
 
@@ -88,7 +88,8 @@ def _conv(node: Node) -> Module:
 
 
 def _windows(node: Node, axes: int, kernel: Sequence[int]) -> tuple[dict[str, Any], Pads]:
-    node.check(auto_pad="NOTSET")
+    if (given := node.attribute("auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
+        raise ValueError(f"auto_pad={given!r} is not supported")
     kernel = tuple(node.attribute("kernel_shape", kernel))
     stride, dilation = (tuple(node.attribute(name, [1] * axes)) for name in ("strides", "dilations"))
     flat = node.attribute("pads", [0] * 2 * axes)
@@ -143,8 +144,8 @@ def _global_pool(node: Node) -> Module:
 
 def _reduce(node: Node) -> Module:
     node.check(noop_with_empty_axes=0)
-    axes = node.ints(1, "axes")
-    return operators.Reduce(node.operator == "ReduceMax", axes, bool(node.attribute("keepdims", 1)))
+    axes = node.ints(1, "axes")  # none at all means all of them
+    return operators.Reduce(node.operator == "ReduceMax", axes or None, bool(node.attribute("keepdims", 1)))
 
 
 # Normalisation
@@ -191,12 +192,12 @@ def _layer(kind: type[Module], **attributes: tuple[str, Any]) -> Builder:
     return lambda node: kind(**{k: node.attribute(name, default) for k, (name, default) in attributes.items()})
 
 
-def _only(kind: type[Module], **attributes: Any) -> Builder:
-    """Make a builder for a layer that has no options, where the operator has some."""
+def _only(kind: type[Module], **attributes: tuple[float, float]) -> Builder:
+    """Make a builder for a layer without options, where the operator has some: (its default, the layer's value)."""
 
     def build(node: Node) -> Module:
-        for name, value in attributes.items():
-            given = node.attribute(name, value)
+        for name, (default, value) in attributes.items():
+            given = node.attribute(name, default)
             if abs(given - value) > 1e-6:
                 raise ValueError(f"{name}={given} is not supported, only {value}")
         return kind()
@@ -223,16 +224,18 @@ def _shrink(node: Node) -> Module:
 
 def _prelu(node: Node) -> Module:
     slope = node.constant(1)
-    if slope is None or slope.value.size not in (1, *slope.value.shape[:1]):
-        raise ValueError("the slope must be one number, or one for each channel")
+    shape = () if slope is None else (1,) * ((node.rank or 0) - slope.value.ndim) + slope.value.shape
+    if slope is None or (slope.value.size != 1 and (len(shape) < 2 or slope.value.size != shape[1])):
+        raise ValueError("the slope must be one number, or one for each channel, axis 1")
     flat = slope._replace(value=slope.value.reshape(-1))
     return _weights(nn.PReLU(flat.value.size), weight=flat)
 
 
 def _elementwise(node: Node) -> Module:
     operands: list[Array | Parameter | None] = []
-    for constant in node.operands():
+    for number, constant in enumerate(node.operands()):
         learnt = constant is not None and constant.learnt and constant.value.dtype.kind == "f"
+        learnt = learnt and constant.value.ndim > 0 and (node.operator, number) != ("Pow", 1)  # type: ignore[union-attr]
         array = None if constant is None else constant.value
         operands.append(Parameter(array) if learnt and array is not None else array)
     return operators.Elementwise(node.operator, operands)
@@ -269,7 +272,7 @@ def _pad(node: Node) -> Module:
         raise ValueError("pads must be given for all axes")
     pads = _pairs(flat)
     if mode == "constant":
-        return operators.Pad(pads, 0.0 if value is None else float(value.value))
+        return operators.Pad(pads, 0.0 if value is None else value.value.item())
     layers = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
     if mode not in layers or len(pads) not in (3, 4) or any(p != (0, 0) for p in pads[:2]):
         raise ValueError(f"mode={mode!r} is supported for the last axes of images and sequences only")
@@ -289,15 +292,20 @@ def _resize(node: Node) -> Module:
     kinds: dict[Any, dict[str, Any]] = {
         ("nearest", "asymmetric"): {"mode": "nearest"},
         ("linear", "half_pixel"): {"mode": "bilinear"},
+        ("linear", "pytorch_half_pixel"): {"mode": "bilinear"},  # the same but for outputs of one pixel
         ("linear", "align_corners"): {"mode": "bilinear", "align_corners": True},
     }
     if (mode, where) not in kinds or (mode == "nearest" and rounding != "floor"):
         raise ValueError(f"mode={mode!r} with coordinates {where!r} and nearest_mode {rounding!r} is not supported")
     node.constant(1)
     factors, sizes = node.constant(2), node.ints(3)
-    if axes is None and sizes is None and factors is not None and list(factors.value[:2]) == [1, 1]:
+    if node.rank == 4 and axes is None and sizes is None and factors is not None and list(factors.value[:2]) == [1, 1]:
         factors, axes = factors._replace(value=factors.value[2:]), [2, 3]
-    if axes is None or [axis % 4 for axis in axes] != [2, 3]:
+    if node.rank == 4 and axes is None and sizes is not None and node.channels == sizes[1]:
+        sizes, axes = sizes[2:], [2, 3]
+    if where == "pytorch_half_pixel" and (sizes is None or 1 in sizes):
+        raise ValueError("pytorch_half_pixel is supported for sizes above 1 only")
+    if node.rank != 4 or axes is None or [axis % 4 for axis in axes] != [2, 3]:
         raise ValueError("only the last two axes of images can be resized")
     options = kinds[mode, where]
     if sizes is not None:
@@ -348,7 +356,7 @@ BUILDERS: dict[str, Builder] = {
     "Gather": _gather,
     "Gelu": _layer(nn.GELU, approximate=("approximate", "none")),
     "Gemm": _gemm,
-    "HardSigmoid": _only(nn.Hardsigmoid, alpha=1 / 6, beta=0.5),
+    "HardSigmoid": _only(nn.Hardsigmoid, alpha=(0.2, 1 / 6), beta=(0.5, 0.5)),
     "HardSwish": _layer(nn.Hardswish),
     "InstanceNormalization": _instance_norm,
     "LRN": _local_response_norm,
@@ -362,7 +370,7 @@ BUILDERS: dict[str, Builder] = {
     "Relu": _layer(nn.ReLU),
     "Reshape": _reshape,
     "Resize": _resize,
-    "Selu": _only(nn.SELU, alpha=1.6732632, gamma=1.0507010),
+    "Selu": _only(nn.SELU, alpha=(1.6732632, 1.6732632), gamma=(1.0507010, 1.0507010)),
     "Shrink": _shrink,
     "Sigmoid": _layer(nn.Sigmoid),
     "Slice": _slice,

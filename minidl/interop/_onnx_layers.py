@@ -64,7 +64,6 @@ for _kind, _nodes in {
     nn.Softsign: _one("Softsign"),
     nn.LeakyReLU: _one("LeakyRelu", alpha="negative_slope"),
     nn.ELU: _one("Elu", alpha="alpha"),
-    nn.CELU: _one("Celu", alpha="alpha"),
     nn.GELU: _one("Gelu", approximate="approximate"),
     nn.Hardshrink: _one("Shrink", bias=0.0, lambd="lambd"),
     nn.Softshrink: _one("Shrink", bias="lambd", lambd="lambd"),
@@ -84,6 +83,14 @@ def _nothing(graph: OnnxGraph, layer: nn.Module, x: str) -> str:
 @onnx_nodes(nn.SiLU)
 def _silu(graph: OnnxGraph, layer: nn.SiLU, x: str) -> str:
     return graph.node("Mul", x, graph.node("Sigmoid", x))
+
+
+@onnx_nodes(nn.CELU)
+def _celu(graph: OnnxGraph, layer: Any, x: str) -> str:
+    if graph.dtype == np.float32 or layer.alpha < 0:
+        return graph.node("Celu", x, alpha=layer.alpha)
+    alpha = graph.number(layer.alpha)  # ONNX has Celu for float32 only
+    return graph.node("Mul", graph.node("Elu", graph.node("Div", x, alpha), alpha=1.0), alpha)
 
 
 @onnx_nodes(nn.LogSigmoid)
@@ -122,7 +129,10 @@ def _softplus(graph: OnnxGraph, layer: Any, x: str) -> str:
 
 @onnx_nodes(nn.GLU)
 def _glu(graph: OnnxGraph, layer: Any, x: str) -> str:
-    size = graph.input_shape(layer)[layer.dim]
+    shape = graph.input_shape(layer)
+    if layer.dim % len(shape) == 0:
+        raise ValueError("GLU over the batch axis cannot be exported: the batch size is free in ONNX")
+    size = shape[layer.dim]
     axis = np.array([layer.dim])
     values, gates = (
         graph.node("Slice", x, np.array([begin]), np.array([begin + size // 2]), axis) for begin in (0, size // 2)
@@ -191,7 +201,6 @@ def _conv(graph: OnnxGraph, layer: Any, x: str) -> str:
 
 @onnx_nodes(nn.MaxPool1d, nn.MaxPool2d)
 def _max_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
-    _no_indices(layer)
     count = len(graph.input_shape(layer)) - 2
     kernel, stride, dilation = (_pair(value, count) for value in (layer.kernel_size, layer.stride, layer.dilation))
     x, pads = _room(graph, layer, x, _pair(layer.padding, count), kernel, stride, dilation, -np.inf)
@@ -233,8 +242,6 @@ def _means(
 @onnx_nodes(nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 def _adaptive_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
     largest = isinstance(layer, nn.AdaptiveMaxPool2d)
-    if largest:
-        _no_indices(layer)
     shape, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
     if cells == (1, 1):
         return graph.node("GlobalMaxPool" if largest else "GlobalAveragePool", x)
@@ -248,11 +255,6 @@ def _adaptive_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
         reduce = "ReduceMax" if largest else "ReduceMean"
         x = graph.node("Concat", *(graph.node(reduce, cut, np.array([axis]), keepdims=1) for cut in cuts), axis=axis)
     return x
-
-
-def _no_indices(layer: Any) -> None:
-    if layer.return_indices:
-        raise ValueError(f"{type(layer).__name__} with return_indices has two outputs: it cannot be exported")
 
 
 def _room(
@@ -327,7 +329,7 @@ def _rms_norm(graph: OnnxGraph, layer: nn.RMSNorm, x: str) -> str:
 
 @onnx_nodes(nn.LocalResponseNorm)
 def _local_response_norm(graph: OnnxGraph, layer: nn.LocalResponseNorm, x: str) -> str:
-    if layer.size % 2:
+    if layer.size % 2 and len(graph.input_shape(layer)) == 4:  # ONNX Runtime has it for images only
         return graph.node("LRN", x, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
     # An even neighbourhood reaches further down than up, ONNX's further up: the sum as a product over the channels.
     shape = graph.input_shape(layer)
@@ -350,6 +352,8 @@ def _scale_and_shift(graph: OnnxGraph, layer: Any, shape: int | tuple[int, ...])
 @onnx_nodes(nn.Flatten, nn.Unflatten)
 def _reshape(graph: OnnxGraph, layer: Any, x: str) -> str:
     before, after = graph.input_shape(layer), graph.output_shape(layer)
+    if isinstance(layer, nn.Unflatten) and layer.dim % len(before) == 0:
+        raise ValueError("Unflatten of the batch axis cannot be exported: the batch size is free in ONNX")
     if before[:1] == after[:1] and len(after) == 2 and isinstance(layer, nn.Flatten):
         return graph.node("Flatten", x, axis=1)
     # The batch is the first axis, or in it: the one size that is left open.
@@ -378,8 +382,14 @@ def _upsample(graph: OnnxGraph, layer: Any, x: str) -> str:
         return graph.node("Resize", x, "", "", np.array(cells), axes=[2, 3], **options)
     several = isinstance(layer.scale_factor, tuple)
     factors = layer.scale_factor if several else (layer.scale_factor, layer.scale_factor)
-    factors = [f if n != out else 1.0 for f, n, out in zip(factors, shape, cells, strict=True)]
+    factors = [_factor(f, n, out) for f, n, out in zip(factors, shape, cells, strict=True)]
     return graph.node("Resize", x, "", np.array(factors, np.float32), axes=[2, 3], **options)
+
+
+def _factor(factor: float, size: int, out: int) -> np.float32:
+    """Return the float32 nearest to a scale factor that gives the output size that the factor gives."""
+    rounded = np.float32(factor if size != out else 1.0)
+    return np.nextafter(rounded, np.float32(np.inf)) if int(float(rounded) * size) < out else rounded
 
 
 @onnx_nodes(nn.PixelShuffle)

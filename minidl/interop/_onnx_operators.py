@@ -54,7 +54,9 @@ class Elementwise(Module):
         given = [next(rest) if name is None else getattr(self, name) for name in self._given]
         operands = [operand.data if isinstance(operand, Parameter) else operand for operand in given]
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            out = ELEMENTWISE[self.operator][0](*operands)
+            out = np.asarray(ELEMENTWISE[self.operator][0](*operands))
+        if self.operator == "Pow":  # an exponent may be of another type
+            out = out.astype(operands[0].dtype, copy=False)
         self.save_for_backward((operands, out))
         return out
 
@@ -108,20 +110,19 @@ class Concat(Module):
 
 
 class Sum(Module):
-    """Add arrays of one shape."""
+    """Add arrays that broadcast to each other."""
 
     def forward(self, *inputs: Array) -> Array:
         """Add them."""
-        if len({x.shape for x in inputs}) != 1:
-            raise ValueError(f"expected inputs of one shape, got {[x.shape for x in inputs]}")
-        total: Array = sum(inputs[1:], inputs[0])
-        self.save_for_backward((len(inputs), total.shape, total.dtype))
+        total: Array = np.asarray(sum(inputs[1:], inputs[0]))
+        self.save_for_backward(([x.shape for x in inputs], total.shape, total.dtype))
         return total
 
     def backward(self, grad_output: Array) -> tuple[Array, ...]:
         """Give each the gradient."""
-        count, shape, dtype = self.take_saved()
-        return (check_grad(grad_output, shape, dtype),) * int(count)
+        shapes, shape, dtype = self.take_saved()
+        check_grad(grad_output, shape, dtype)
+        return tuple(_sum_to(grad_output, own) for own in shapes)
 
 
 class Reduce(Module):

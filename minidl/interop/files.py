@@ -58,6 +58,8 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         OSError: the file cannot be written.
     """
     # A name of our own, so that two processes that save at once do not write into one file.
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
@@ -65,8 +67,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(partial):
+            error.filename, error.filename2 = str(path), None  # the name that the caller knows
+        with contextlib.suppress(OSError):  # it may not have been made
             partial.unlink()
         raise
 

@@ -65,6 +65,9 @@ class OnnxGraph:
         def record(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
             self._shapes[id(module)] = np.shape(inputs[0]), np.shape(output)
 
+        for path, module in model.named_modules():
+            if getattr(module, "return_indices", False):
+                raise ValueError(f'{type(module).__name__} "{path}" with return_indices has two outputs; ONNX gets one')
         output = dry_run(model, input_shape, record)
         self.dtype = output.dtype
         self.nodes: list[Any] = []
@@ -184,7 +187,10 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[
     if path.suffix != ".onnx":
         raise ValueError(f"export_onnx writes files ending in .onnx, got {path}")
     exported = OnnxGraph(model, input_shape).model()
-    onnx.checker.check_model(exported, full_check=True)
+    try:
+        onnx.checker.check_model(exported, full_check=True)
+    except Exception as error:  # onnx's own have no common base
+        raise ValueError(f"the model has no valid ONNX form: {error}") from error
     write_atomically(path, lambda stream: stream.write(exported.SerializeToString()))
 
 

@@ -28,11 +28,12 @@ class Constant(NamedTuple):
 class Node:
     """A node while its module is built: what is asked for is ticked off, and what is left over is an input."""
 
-    def __init__(self, proto: Any, constants: dict[str, Constant], rank: int | None) -> None:
+    def __init__(self, proto: Any, constants: dict[str, Constant], dims: list[int] | None) -> None:
         get = require_onnx("from_onnx").helper.get_attribute_value
         self.operator: str = proto.op_type
-        self.name: str = proto.name or proto.output[0]
-        self.rank = rank
+        self.name = str(proto.name or proto.output[0])
+        self.rank = None if dims is None else len(dims)
+        self.channels = dims[1] if dims is not None and len(dims) > 1 else None
         self._inputs: list[str] = list(proto.input)
         self._constants, self._used = constants, set[int]()
         self._attributes = {a.name: get(a) for a in proto.attribute}
@@ -133,7 +134,7 @@ class OnnxModel(Module):
             for name, part in zip(step.inputs, back if isinstance(back, tuple) else (back,), strict=True):
                 if part is not None:
                     known = grads.get(name)
-                    grads[name] = part if known is None else known + part
+                    grads[name] = part if known is None else np.asarray(known + part)
         return grads.get(self.source)
 
 
@@ -180,21 +181,26 @@ def _build(graph: Any) -> OnnxModel:
     sources = [value.name for value in graph.input if value.name not in constants]
     if len(sources) != 1 or len(graph.output) != 1:
         raise ValueError(f"expected one input and one output, got {len(sources)} and {len(graph.output)}")
-    known = {v.name: len(v.type.tensor_type.shape.dim) for v in (*graph.input, *graph.value_info, *graph.output)}
-    ranks = known | {name: constant.value.ndim for name, constant in constants.items()}
+    values = (*graph.input, *graph.value_info, *graph.output)
+    known = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
+    known |= {name: list(constant.value.shape) for name, constant in constants.items()}
+    computed = {sources[0]}
     modules: dict[str, Module] = {}
     steps: list[Step] = []
     same: dict[str, str] = {}  # values that are another value
     for proto in graph.node:
         proto.input[:] = [same.get(name, name) for name in proto.input]
-        node = Node(proto, constants, ranks.get(proto.input[0]) if proto.input else None)
-        if node.operator == "Constant":
-            constants[proto.output[0]] = Constant(read(node.attribute("value", None)), False)
-            continue
-        if node.operator in ("Identity", "Dropout"):
-            same[proto.output[0]] = proto.input[0]
-            continue
+        node = Node(proto, constants, known.get(proto.input[0]) if proto.input else None)
         try:
+            if node.operator == "Constant":
+                constants[proto.output[0]] = Constant(_constant_value(node, read), False)
+                continue
+            if node.operator in ("Identity", "Dropout"):
+                mode = node.constant(2)
+                if node.operator == "Dropout" and mode is not None and mode.value.item():
+                    raise ValueError("training_mode is not supported; Dropout does nothing in evaluation")
+                same[proto.output[0]] = proto.input[0]
+                continue
             if node.operator not in BUILDERS:
                 raise ValueError(f"this operator is not supported; supported are {', '.join(sorted(BUILDERS))}")
             if proto.input[0] in constants and node.operator == "Transpose":  # of a weight, before it is used
@@ -204,12 +210,33 @@ def _build(graph: Any) -> OnnxModel:
                 continue
             module = BUILDERS[node.operator](node)
             inputs = tuple(node.inputs())
+            _check_computed(inputs, computed)
+            name = _free_name(node.name, modules)
         except (ValueError, TypeError) as error:
             raise ValueError(f'node "{node.name}" ({node.operator}): {error}') from error
-        name = _free_name(node.name, modules)
         modules[name] = module
+        computed.add(proto.output[0])
         steps.append(Step(name, inputs, proto.output[0]))
-    return OnnxModel(modules, steps, sources[0], same.get(graph.output[0].name, graph.output[0].name))
+    result = same.get(graph.output[0].name, graph.output[0].name)
+    _check_computed((result,), computed)
+    return OnnxModel(modules, steps, sources[0], result)
+
+
+def _check_computed(names: tuple[str, ...], computed: set[str]) -> None:
+    for name in names:
+        if name not in computed:
+            raise ValueError(f"{name!r} is a constant, or another output of a node; that is not supported here")
+
+
+def _constant_value(node: Node, read: Any) -> Array:
+    for name, kind in (("value_float", np.float32), ("value_floats", np.float32), ("value_int", np.int64)):
+        if (given := node.attribute(name, None)) is not None:
+            return np.asarray(given, kind)
+    if (given := node.attribute("value_ints", None)) is not None:
+        return np.asarray(given, np.int64)
+    if (given := node.attribute("value", None)) is None:
+        raise ValueError("only numbers are supported")
+    return read(given)  # type: ignore[no-any-return]
 
 
 def _free_name(name: str, taken: dict[str, Module]) -> str:

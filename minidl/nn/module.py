@@ -300,8 +300,8 @@ class Module:
         own = dict(self._state())
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
-        values = {name: np.asarray(state[name]) for name in own if name in state}
         owner = type(self).__name__
+        values = {name: _as_array(owner, name, state[name]) for name in own if name in state}
         for name, value in values.items():
             if value.dtype.kind not in "fiu":
                 raise TypeError(f"{owner}: cannot load {name!r}: expected an array of numbers, got {value.dtype}")
@@ -437,6 +437,14 @@ def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return guarded
+
+
+def _as_array(owner: str, name: str, value: Any) -> Array:
+    """Return an entry of a state dict as an array; PyTorch's tensors may be part of a graph."""
+    try:
+        return np.asarray(value.detach() if hasattr(value, "detach") else value)
+    except Exception as error:  # what is on another device, or of a dtype that NumPy has not
+        raise TypeError(f"{owner}: cannot load {name!r}: {error}") from error
 
 
 def _join(path: str, name: str) -> str:

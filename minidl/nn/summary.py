@@ -117,7 +117,8 @@ def _check_shape(model: Module, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _dtype(model: Module) -> np.dtype[Any]:
-    return next((p.data.dtype for p in model.params()), np.dtype(np.float32))
+    floats = (buffer.dtype for _, buffer in model.named_buffers() if buffer.dtype.kind == "f")
+    return next((p.data.dtype for p in model.params()), next(floats, np.dtype(np.float32)))
 
 
 def dry_run(model: Module, input_shape: tuple[int, ...], record: ForwardHook | None) -> Array:

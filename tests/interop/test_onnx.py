@@ -245,3 +245,140 @@ def test_one_value_that_goes_several_ways(tmp_path):
     constants = {"a": np.arange(1, 5, dtype=F4), "b": np.full((1, 1), 2, F4)}
     model = minidl.from_onnx(graph_of(nodes, tmp_path / "m.onnx", constants))
     assert minidl.gradcheck(model, np.random.default_rng(0).standard_normal((3, 4)))
+
+
+def outcome(nodes, path, constants=(), x=None, **options):
+    """What minidl and ONNX Runtime make of a graph."""
+    path = graph_of(nodes, path, constants, **options)
+    x = np.random.default_rng(0).standard_normal((2, 4) if x is None else x).astype(F4)
+    model = minidl.from_onnx(path)
+    expected = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    np.testing.assert_allclose(model(x), expected, rtol=1e-5, atol=1e-6)
+    return model
+
+
+IMAGES = ("N", 3, 4, 5)
+FOREIGN = {
+    "slopes by channel": ([("PRelu", ["x", "s"], "y", {})], {"s": np.ones((3, 1, 1), F4) / 2}, IMAGES),
+    "slopes with a batch axis": ([("PRelu", ["x", "s"], "y", {})], {"s": np.ones((1, 3, 1, 1), F4) / 2}, IMAGES),
+    "power": ([("Pow", ["x", "two"], "y", {})], {"two": np.array(2, np.int64)}, IMAGES),
+    "all axes": ([("ReduceMean", ["x", "none"], "y", {})], {"none": np.zeros(0, np.int64)}, IMAGES),
+    "broadcast sum": (
+        [("Relu", ["x"], "r", {}), ("ReduceMean", ["r", "a"], "m", {}), ("Sum", ["x", "m"], "y", {})],
+        {"a": np.array([2, 3])},
+        IMAGES,
+    ),
+    "resize all": (
+        [("Resize", ["x", "", "", "sizes"], "y", {"mode": "linear"})],
+        {"sizes": np.array([2, 3, 8, 9])},
+        IMAGES,
+    ),
+    "value_floats": (
+        [("Constant", [], "c", {"value_floats": [1.0, 2.0, 3.0, 4.0]}), ("Add", ["x", "c"], "y", {})],
+        {},
+        ("N", 4),
+    ),
+    "bias of a row": (
+        [("Gemm", ["x", "w", "b"], "y", {})],
+        {"w": np.ones((4, 3), F4), "b": np.ones((1, 3), F4)},
+        ("N", 4),
+    ),
+    "pad by a list": (
+        [("Pad", ["x", "p", "v"], "y", {})],
+        {"p": np.array([0, 1, 0, 1]), "v": np.ones(1, F4)},
+        ("N", 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_graphs_of_others(name, tmp_path):
+    nodes, constants, dims = FOREIGN[name]
+    model = outcome(nodes, tmp_path / "m.onnx", constants, x=(2, *dims[1:]), dims=dims)
+    out = model(np.random.default_rng(1).standard_normal((2, *dims[1:])).astype(F4))
+    model.backward(np.ones_like(out))
+    assert all(np.isfinite(p.grad).all() for p in model.params())
+
+
+MORE_BAD = {
+    "default": ([("HardSigmoid", ["x"], "y", {})], {}, IMAGES, "alpha=0.2.* is not supported, only 0.1666"),
+    "slopes along another axis": (
+        [("PRelu", ["x", "s"], "y", {})],
+        {"s": np.ones(5, F4)},
+        IMAGES,
+        "one for each channel",
+    ),
+    "a constant": (
+        [("Concat", ["x", "c"], "y", {"axis": 0})],
+        {"c": np.ones((1, 4), F4)},
+        ("N", 4),
+        "'c' is a constant",
+    ),
+    "a constant output": ([("Identity", ["c"], "y", {})], {"c": np.ones((1, 4), F4)}, ("N", 4), "'c' is a constant"),
+    "training": (
+        [("Dropout", ["x", "r", "t"], "y", {})],
+        {"r": np.array(0.5, F4), "t": np.array(True)},
+        ("N", 4),
+        "training_mode",
+    ),
+    "resize of sequences": (
+        [("Resize", ["x", "", "s"], "y", {"mode": "linear"})],
+        {"s": np.array([1, 1, 2], F4)},
+        ("N", 3, 4),
+        "last two axes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE_BAD)
+def test_more_that_is_not_supported(name, tmp_path):
+    nodes, constants, dims, message = MORE_BAD[name]
+    with pytest.raises(ValueError, match=message):
+        minidl.from_onnx(graph_of(nodes, tmp_path / "m.onnx", constants, dims=dims))
+
+
+def test_numbers_are_not_learnt_but_arrays_are(tmp_path):
+    nodes = [("Mul", ["x", "half"], "h", {}), ("Add", ["h", "b"], "y", {})]
+    model = outcome(nodes, tmp_path / "m.onnx", {"half": np.array(0.5, F4), "b": np.ones(4, F4)})
+    assert [p.shape for p in model.params()] == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Upsample(scale_factor=1.3), (1, 1, 10, 10)),
+        (nn.Upsample(scale_factor=0.7, mode="bilinear"), (1, 1, 10, 10)),
+        (nn.LocalResponseNorm(3), (2, 4, 5)),
+    ],
+)
+def test_layers_where_onnx_is_particular(layer, shape, tmp_path):
+    assert_same(layer, np.random.default_rng(0).standard_normal(shape).astype(F4), tmp_path / "m.onnx")
+
+
+def test_more_that_cannot_be_exported(tmp_path):
+    for layer, shape, message in (
+        (nn.GLU(0), (4, 3), "GLU over the batch axis"),
+        (nn.Unflatten(0, (1, -1)), (4, 3), "Unflatten of the batch axis"),
+        (nn.Sequential(nn.MaxPool2d(2, return_indices=True)), (1, 1, 4, 4), 'MaxPool2d "0" with return_indices'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            minidl.export_onnx(layer, tmp_path / "m.onnx", shape)
+    with pytest.raises(FileNotFoundError, match=r"cannot write .*m.onnx: there is no folder .*none"):
+        minidl.export_onnx(nn.ReLU(), tmp_path / "none" / "m.onnx", (1, 2))
+    model = nn.Sequential(nn.BatchNorm1d(3, affine=False), nn.CELU(2.0)).astype(np.float64)
+    minidl.export_onnx(model, tmp_path / "m.onnx", (1, 3))
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    np.testing.assert_allclose(minidl.from_onnx(tmp_path / "m.onnx").eval()(x), model.eval()(x), rtol=1e-12)
+
+
+def test_any_flipped_byte_gives_a_model_or_a_clear_error(small, tmp_path):
+    content, path = bytearray(small.read_bytes()), tmp_path / "bad.onnx"
+    for place in range(len(content)):
+        for value in (0, 255):
+            damaged = content.copy()
+            damaged[place] = value
+            path.write_bytes(damaged)
+            try:
+                minidl.from_onnx(path)
+            except ValueError as error:
+                assert "bad.onnx" in str(error)
