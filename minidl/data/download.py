@@ -1,0 +1,76 @@
+"""Fetching a dataset's files: from the first mirror that has them, checked before anybody reads them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["RemoteFile", "fetch"]
+
+
+class RemoteFile(NamedTuple):
+    """A file of a dataset: its name, its SHA-256, and the addresses where it can be had."""
+
+    name: str
+    sha256: str
+    urls: Sequence[str]
+
+
+def fetch(owner: str, folder: Path, file: RemoteFile) -> Path:
+    """Return a file in ``folder``, downloaded through pooch (extra ``datasets``) if it is not there.
+
+    Each mirror is tried in turn. What arrives is checked and only then gets its name, so a broken transfer, a wrong
+    file or a web page in its place leaves nothing behind, and the next call begins anew.
+
+    Args:
+        owner: who asks, for errors.
+        folder: is made if it does not exist.
+        file: what to fetch.
+
+    Raises:
+        ImportError: the extra is not installed.
+        OSError: no mirror gave the file; the message says what each said, and how to do without.
+    """
+    target = folder / file.name
+    if target.is_file():
+        return target
+    try:
+        import pooch  # noqa: PLC0415 - an extra, imported where it is used
+    except ImportError as error:
+        raise ImportError(f"{owner}: download=True needs an extra: pip install 'minidl[datasets]'") from error
+    pooch.get_logger().setLevel("ERROR")
+    bar = sys.stderr is not None and sys.stderr.isatty()
+    problems = []
+    for url in file.urls:
+        downloader = _NoWebPage(pooch.HTTPDownloader(progressbar=bar, timeout=30))
+        try:
+            pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
+        except Exception as error:  # of requests, urllib3, pooch, the operating system: the next mirror may do
+            problems.append(f"{url}: {_short(error)}")
+        else:
+            return target
+    raise OSError(
+        f"{owner}: could not download {file.name}: {'; '.join(problems)}. Without a network, put the file into {folder}"
+    )
+
+
+class _NoWebPage:
+    """A downloader of pooch's that refuses a web page, as servers send it with status 200 in place of a file."""
+
+    def __init__(self, downloader: Any) -> None:
+        self._downloader = downloader
+
+    def __call__(self, url: str, output_file: str, pooch: Any) -> None:
+        """Download, look at the beginning."""
+        self._downloader(url, output_file, pooch)
+        with open(output_file, "rb") as stream:
+            begin = stream.read(256).lstrip().lower()
+        if begin.startswith((b"<!doctype", b"<html", b"<?xml")):
+            raise ValueError("the server sent a web page, not the file")
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return "its SHA-256 is not that of the file" if "hash" in text.lower() and "match" in text.lower() else text[:200]

@@ -1,0 +1,119 @@
+"""Downloads, from a server of our own: truncation, a wrong hash, 404 and then a mirror, a web page."""
+
+import gzip
+import hashlib
+import http.server
+import struct
+import threading
+
+import numpy as np
+import pytest
+
+from minidl.data import load_fashion_mnist, load_mnist, mnist
+from minidl.data.download import RemoteFile, fetch
+
+pytest.importorskip("pooch")
+CONTENT = b"some bytes " * 1000
+HASH = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    files = {}  # noqa: RUF012
+    asked = []  # noqa: RUF012
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        kind, _, name = self.path[1:].partition("/")
+        if kind == "missing":
+            self.send_error(404)
+            return
+        content = self.files.get(name, CONTENT)
+        self.send_response(200)
+        if kind == "page":
+            content = b"  <!DOCTYPE html><html>Please log in</html>"
+        if kind == "wrong":
+            content = content[::-1]
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if kind == "broken" else content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def get(server, folder, *kinds):
+    return fetch("load_x", folder, RemoteFile("x.gz", HASH, [f"{server}/{kind}/x.gz" for kind in kinds]))
+
+
+def test_a_file_that_is_there_is_not_fetched(tmp_path):
+    (tmp_path / "x.gz").write_bytes(b"mine")
+    assert get("http://127.0.0.1:9", tmp_path, "good").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("first", ["missing", "broken", "wrong", "page"])
+def test_the_next_mirror_is_asked(first, server, tmp_path):
+    path = get(server, tmp_path / "new", first, "good")
+    assert path.read_bytes() == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "404"),
+        ("wrong", "its SHA-256 is not that of the file"),
+        ("page", "the server sent a web page, not the file"),
+        ("broken", "x.gz: "),
+    ],
+)
+def test_nothing_is_left_and_the_message_says_what_to_do(kind, message, server, tmp_path):
+    with pytest.raises(
+        OSError, match=r"load_x: could not download x.gz: .*Without a network, put the file into"
+    ) as error:
+        get(server, tmp_path, kind)
+    assert message in str(error.value)
+    assert not list(tmp_path.iterdir())
+    assert get(server, tmp_path, "good").read_bytes() == CONTENT  # it begins anew
+
+
+def test_no_server_at_all(tmp_path):
+    with pytest.raises(OSError, match="could not download x.gz"):
+        get("http://127.0.0.1:9", tmp_path, "good")
+
+
+@pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist])
+def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    hashes = {}
+    for name, count in (("train", 5), ("t10k", 3)):
+        for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
+            values = rng.integers(0, 10, shape).astype(np.uint8)
+            head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+            file = f"{name}-{kind}-ubyte"
+            Handler.files[f"{file}.gz"] = gzip.compress(head + values.tobytes())
+            hashes[file] = hashlib.sha256(Handler.files[f"{file}.gz"]).hexdigest()
+    for names in ("MNIST", "FASHION"):
+        monkeypatch.setattr(mnist, f"_{names}_HASHES", hashes)
+        monkeypatch.setattr(mnist, f"_{names}_HOSTS", (f"{server}/missing/", f"{server}/good/"))
+    train, test = load(tmp_path / "data", download=True)
+    assert (len(train), len(test)) == (5, 3)
+    Handler.asked.clear()
+    load(tmp_path / "data", download=True)
+    assert not Handler.asked
+
+
+def test_the_hashes_are_hashes():
+    from minidl.data import cifar
+
+    hashes = [*mnist._MNIST_HASHES.values(), *mnist._FASHION_HASHES.values()]
+    hashes += [archive.sha256 for layout in (cifar._CIFAR10, cifar._CIFAR100) for archive in layout.archives]
+    assert len(set(hashes)) == 12
+    assert all(len(value) == 64 and int(value, 16) for value in hashes)
