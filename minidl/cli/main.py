@@ -1,0 +1,53 @@
+"""main: the parser, and what happens to errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from .._version import __version__
+from .train import add_train
+from .use import add_use
+
+__all__ = ["main"]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line."""
+        self.exit(2, f"{self.prog}: error: {message} (try '{self.prog} --help')\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0 done, 2 an error, 130 interrupted.
+
+    Args:
+        arguments: without the program's name; None takes those of the process.
+    """
+    parser = _Parser(prog="minidl", description="A tiny PyTorch in pure Python on NumPy.")
+    parser.add_argument("--version", action="version", version=f"minidl {__version__}")
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    add_train(commands)
+    add_use(commands)
+    for command in commands.choices.values():
+        command.add_argument("--quiet", action="store_true", help="print results only")
+        command.add_argument("--json", action="store_true", help="print results as JSON")
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return 0
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        print("minidl: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("MINIDL_TRACEBACK"):
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"minidl {options.command}: error: {message}", file=sys.stderr)
+        return 2

@@ -1,0 +1,84 @@
+"""What a model makes of a dataset: outputs, and the measures of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data import DataLoader, Dataset
+from ..functional import softmax_forward
+from ..functional._checks import Array
+from ..nn import Module
+from ..nn.summary import evaluating
+from ..training.metrics import Accuracy, ConfusionMatrix, F1Score, Precision, Recall
+from ..training.progress import Progress
+
+__all__ = ["Measured", "measure", "probabilities"]
+
+
+@dataclass
+class Measured:
+    """Probabilities (N, C) and labels (N,) of a dataset, and the measures."""
+
+    probabilities: Array
+    labels: Array
+    loss: float
+    accuracy: float
+    matrix: Array
+    precision: Array
+    recall: Array
+    f1: Array
+
+    @property
+    def correct(self) -> int:
+        """Number of samples classified rightly."""
+        return int(np.trace(self.matrix))
+
+    def as_dict(self, classes: list[str]) -> dict[str, Any]:
+        """Return the measures as plain data."""
+        scores = zip(classes, self.precision, self.recall, self.f1, self.matrix.sum(axis=1), strict=True)
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "samples": len(self.labels),
+            "classes": [
+                {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "samples": int(n)}
+                for name, p, r, f, n in scores
+            ],
+            "confusion": self.matrix.tolist(),
+        }
+
+    def losses(self) -> Array:
+        """Return each sample's cross-entropy."""
+        chosen = np.take_along_axis(self.probabilities, self.labels[:, None], axis=1)[:, 0]
+        return np.asarray(-np.log(np.maximum(chosen, np.finfo(chosen.dtype).tiny)))
+
+
+def probabilities(model: Module, images: Array) -> Array:
+    """Return the probabilities (N, C) of a batch of images, of a model that gives logits."""
+    with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
+        return softmax_forward(np.ascontiguousarray(model(images)), axis=1)[0]
+
+
+def measure(model: Module, dataset: Dataset, classes: int, progress: str) -> Measured:
+    """Run a model over a dataset.
+
+    Args:
+        model: gives logits (N, C).
+        dataset: images and labels.
+        classes: C.
+        progress: as for `Trainer`.
+    """
+    outputs, labels = [], []
+    for (images, target), _ in Progress(progress).track(DataLoader(dataset, 256), "evaluating"):
+        outputs.append(probabilities(model, images))
+        labels.append(target)
+    whole, label = np.concatenate(outputs), np.concatenate(labels)
+    metrics: list[Any] = [Accuracy(), ConfusionMatrix(classes), Precision(classes), Recall(classes), F1Score(classes)]
+    for metric in metrics:
+        metric.update(whole, label)
+    result = Measured(whole, label, 0.0, *(metric.compute() for metric in metrics))
+    result.loss = float(result.losses().mean())
+    return result

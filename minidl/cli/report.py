@@ -1,0 +1,210 @@
+"""report.html: one page about a run that needs nothing but itself; pictures are in it, curves are drawn as SVG."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from ..data import Dataset
+from ..functional._checks import Array
+from ..interop.files import write_atomically
+from ..nn import Conv2d, Module
+from .measure import Measured
+from .run import Run, environment
+
+__all__ = ["write_report"]
+
+MISTAKES = 24
+COLOURS = ("#2563eb", "#dc2626")
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
+.lead { color: #4b5563; margin-top: .2rem; } .big { font-size: 2.2rem; font-weight: 600; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .15rem .6rem; text-align: right; } th { color: #4b5563; font-weight: 600; }
+td:first-child, th:first-child { text-align: left; } tr:nth-child(even) td { background: #f9fafb; }
+.confusion td { min-width: 2.2rem; text-align: center; padding: .2rem; }
+figure { display: inline-block; margin: 0 .7rem .7rem 0; text-align: center; font-size: .8rem; color: #4b5563; }
+img { image-rendering: pixelated; border: 1px solid #e5e7eb; } svg { max-width: 100%; height: auto; }
+pre { background: #f9fafb; padding: .8rem; overflow-x: auto; font-size: .85rem; }
+.side { display: flex; flex-wrap: wrap; gap: 2rem; }
+"""
+
+
+def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> None:
+    """Write report.html into the run's folder.
+
+    Args:
+        run: the run, whose history.csv is there.
+        model: with its weights.
+        test: the dataset that was measured.
+        measured: what came of it.
+    """
+    recipe, classes = run.recipe, run.classes
+    title = f"{recipe.model} on {recipe.data}"
+    rows = run.history()
+    sections = [
+        f"<h1>{_text(title)}</h1><p class=lead>seed {recipe.seed}, {len(rows)} epochs, {recipe.optimizer}, learning "
+        f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}</p>",
+        f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} test images are right "
+        f"({measured.correct:,}); mean loss {measured.loss:.4f}</p>",
+        "<h2>Curves</h2><div class=side>" + "".join(_curves(rows)) + "</div>",
+        "<h2>Confusion matrix</h2><p>Row: what it is. Column: what it was taken for.</p>"
+        + _confusion(measured.matrix, classes),
+        "<h2>Classes</h2>" + _classes(measured, classes),
+        "<h2>Worst mistakes</h2>" + _mistakes(test, measured, classes),
+        _filters(model),
+        f"<h2>Model</h2><pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
+        "<h2>Recipe</h2>" + _pairs(recipe.as_dict().items()),
+        "<h2>Environment</h2>" + _pairs(environment().items()),
+    ]
+    page = (
+        f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><title>{_text(title)}</title>"
+        f"<style>{STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
+    )
+    write_atomically(run.folder / "report.html", lambda stream: stream.write(page.encode()))
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    cells = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    names = "".join(f"<th>{_text(name)}</th>" for name in head)
+    return f"<table><tr>{names}</tr>{cells}</table>" if head else f"<table>{cells}</table>"
+
+
+def _pairs(items: Iterable[tuple[str, object]]) -> str:
+    return _table((), ((name, value) for name, value in items))
+
+
+def _classes(measured: Measured, classes: list[str]) -> str:
+    scores = zip(classes, measured.precision, measured.recall, measured.f1, measured.matrix.sum(axis=1), strict=True)
+    rows = [(name, f"{p:.4f}", f"{r:.4f}", f"{f:.4f}", f"{n:,}") for name, p, r, f, n in scores]
+    return _table(("class", "precision", "recall", "F1", "images"), rows)
+
+
+def _confusion(matrix: Array, classes: list[str]) -> str:
+    shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    head = "".join(f"<th>{_text(name)}</th>" for name in classes)
+    body = []
+    for label, name in enumerate(classes):
+        cells = []
+        for guess in range(len(classes)):
+            share, colour = shares[label, guess], "37,99,235" if label == guess else "220,38,38"
+            strength = share**0.5 * (0.45 if label == guess else 0.9)
+            count = matrix[label, guess] or ""
+            cells.append(f'<td style="background:rgba({colour},{strength:.3f})">{count}</td>')
+        body.append(f"<tr><th>{_text(name)}</th>{''.join(cells)}</tr>")
+    return f"<table class=confusion><tr><th></th>{head}</tr>{''.join(body)}</table>"
+
+
+def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
+    guesses = measured.probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(guesses != measured.labels)
+    if not len(wrong):
+        return "<p>There are none.</p>"
+    worst = wrong[np.argsort(-measured.losses()[wrong], kind="stable")][:MISTAKES]
+    figures = []
+    for index in worst:
+        sure = measured.probabilities[index, guesses[index]]
+        caption = f"{_text(classes[measured.labels[index]])}, taken for<br>{_text(classes[guesses[index]])} ({100 * sure:.0f} %)"
+        figures.append(_figure(test[int(index)][0], caption, f"test image {index}"))
+    return f"<p>{len(wrong):,} in all; those of which the model was surest.</p>" + "".join(figures)
+
+
+def _filters(model: Module) -> str:
+    first = next((layer for layer in model.modules() if isinstance(layer, Conv2d)), None)
+    if first is None or max(first.kernel_size) < 2:
+        return ""
+    weights = first.weight.data
+    limit = float(np.abs(weights).max()) or 1.0
+    scaled = weights / (2 * limit) + 0.5
+    planes = scaled if weights.shape[1] == 3 else scaled[:, :1]
+    note = "Middle grey is zero." + ("" if weights.shape[1] in (1, 3) else " Of each filter the first channel.")
+    figures = [_figure(plane, "", f"filter {number}", 48) for number, plane in enumerate(planes[:64])]
+    return f"<h2>Filters of the first layer</h2><p>{note}</p>" + "".join(figures)
+
+
+def _figure(image: Array, caption: str, alt: str, size: int = 96) -> str:
+    content = base64.b64encode(_png(image)).decode()
+    height = round(size * image.shape[1] / image.shape[2])
+    picture = f'<img src="data:image/png;base64,{content}" width={size} height={height} alt="{_text(alt)}">'
+    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _png(image: Array) -> bytes:
+    """Return an image (1 or 3, H, W) of values in [0, 1] as a PNG file."""
+    channels, height, width = image.shape
+    pixels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0).reshape(height, -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _curves(rows: list[dict[str, str]]) -> Iterable[str]:
+    for measure in ("loss", "accuracy"):
+        lines = {}
+        for part in ("train", "val"):
+            points = [
+                (float(row["epoch"]), float(row[f"{part}_{measure}"])) for row in rows if row.get(f"{part}_{measure}")
+            ]
+            if points:
+                lines[{"train": "training", "val": "test"}[part]] = points
+        if lines:
+            yield _chart(measure, lines)
+
+
+def _chart(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
+    """Draw lines of (epoch, value) as SVG."""
+    width, height, left, top, bottom = 440, 260, 52, 26, 30
+    points = [point for line in lines.values() for point in line]
+    first, last = min(x for x, _ in points), max(x for x, _ in points)
+    ticks = _ticks(min(y for _, y in points), max(y for _, y in points))
+    low, high = ticks[0], ticks[-1]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - first) / (last - first) if last > first else 0.5
+        return left + across * (width - left - 12), top + (high - y) / (high - low) * (height - top - bottom)
+
+    marks = []
+    for tick in ticks:
+        _, y = place(first, tick)
+        marks.append(f'<line x1={left} x2={width - 12} y1={y:.1f} y2={y:.1f} stroke="#e5e7eb"/>')
+        marks.append(f"<text x={left - 6} y={y + 4:.1f} text-anchor=end>{tick:g}</text>")
+    for epoch in sorted({first, last}):
+        x, _ = place(epoch, low)
+        marks.append(f"<text x={x:.1f} y={height - 10} text-anchor=middle>{epoch:g}</text>")
+    marks.append(f"<text x={(left + width) / 2} y={height - 10} text-anchor=middle>epoch</text>")
+    for number, (name, line) in enumerate(lines.items()):
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
+        colour = COLOURS[number]
+        marks.append(f'<polyline points="{path}" fill=none stroke="{colour}" stroke-width=2 />')
+        marks += [f'<circle cx={x:.1f} cy={y:.1f} r=2.5 fill="{colour}"/>' for x, y in (place(*p) for p in line)]
+        marks.append(f'<text x={width - 12} y={14 + 14 * number} text-anchor=end fill="{colour}">{name}</text>')
+    return (
+        f'<svg width={width} height={height} viewBox="0 0 {width} {height}" font-size=12 fill="#4b5563" role=img>'
+        f"<title>{title}</title><text x={left} y=14 font-weight=600>{title}</text>{''.join(marks)}</svg>"
+    )
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers from at most ``low`` to at least ``high``."""
+    span = (high - low) or abs(high) or 1.0
+    step = 10 ** math.floor(math.log10(span / 4))
+    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5)
+    begin = math.floor(low / step)
+    count = max(1, math.ceil(high / step - 1e-9) - begin)
+    return [round((begin + number) * step, 12) for number in range(count + 1)]
