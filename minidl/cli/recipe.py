@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from ..data import (
     load_mnist,
     transforms,
 )
-from ..functional._checks import check_choice
 from ..nn import Module
 from ..optim import lr_scheduler
 
@@ -38,6 +37,8 @@ __all__ = [
     "make_model",
     "parse_shape",
 ]
+
+Choice = TypeVar("Choice")
 
 DIGITS = [str(digit) for digit in range(10)]
 CLOTHES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
@@ -83,7 +84,7 @@ class Recipe:
     @classmethod
     def default(cls, data: str) -> Recipe:
         """Return what is done for a dataset unless told otherwise."""
-        return replace(cls(data=check_choice("minidl train", "--data", data, tuple(DATASETS))), **DATASETS[data].recipe)
+        return replace(cls(data=data), **_choose(DATASETS, "--data", data).recipe)
 
     @classmethod
     def names(cls) -> dict[str, type]:
@@ -112,7 +113,7 @@ class Recipe:
 
     def load_images(self) -> Images:
         """Read the dataset."""
-        dataset = DATASETS[check_choice("minidl", "--data", self.data, tuple(DATASETS))]
+        dataset = _choose(DATASETS, "--data", self.data)
         if dataset.needs_root and not self.root:
             raise ValueError(f"--data {self.data} needs --root DIR, {dataset.needs_root}")
         if self.root and not dataset.needs_root:
@@ -123,11 +124,11 @@ class Recipe:
 
     def make_transform(self, shape: tuple[int, ...]) -> transforms.Transform | None:
         """Make the augmentation of images of a shape."""
-        return AUGMENTATIONS[check_choice("minidl train", "--augment", self.augment, tuple(AUGMENTATIONS))](shape[1:])
+        return _choose(AUGMENTATIONS, "--augment", self.augment)(shape[1:])
 
     def make_optimizer(self, model: Module) -> optim.Optimizer:
         """Make the optimiser of a model's parameters."""
-        kind = OPTIMIZERS[check_choice("minidl train", "--optimizer", self.optimizer, tuple(OPTIMIZERS))]
+        kind = _choose(OPTIMIZERS, "--optimizer", self.optimizer)
         options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if kind is optim.SGD:
             options.update(momentum=self.momentum, nesterov=self.momentum > 0)
@@ -135,7 +136,7 @@ class Recipe:
 
     def make_scheduler(self, optimizer: optim.Optimizer, steps: int) -> lr_scheduler.LRScheduler | None:
         """Make the schedule for a fit of so many steps."""
-        make = SCHEDULES[check_choice("minidl train", "--schedule", self.schedule, tuple(SCHEDULES))]
+        make = _choose(SCHEDULES, "--schedule", self.schedule)
         return make(optimizer, self, max(2, steps))
 
 
@@ -227,6 +228,12 @@ SCHEDULES: dict[str, Callable[[optim.Optimizer, Recipe, int], lr_scheduler.LRSch
     "cosine": _cosine,
     "step": lambda optimizer, recipe, steps: lr_scheduler.StepLR(optimizer, max(1, recipe.epochs // 3), 0.1),
 }
+
+
+def _choose(table: dict[str, Choice], flag: str, name: str) -> Choice:
+    if name not in table:
+        raise ValueError(f"{flag} must be one of {', '.join(table)}, got {name!r}")
+    return table[name]
 
 
 def make_model(name: str, classes: int | None = None) -> Module:

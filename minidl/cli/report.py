@@ -116,9 +116,13 @@ def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
     figures = []
     for index in worst:
         sure = measured.probabilities[index, guesses[index]]
-        caption = f"{_text(classes[measured.labels[index]])}, taken for<br>{_text(classes[guesses[index]])} ({100 * sure:.0f} %)"
+        label, guess = (_text(classes[number]) for number in (measured.labels[index], guesses[index]))
+        caption = f"{label}, taken for<br>{guess} ({100 * sure:.0f} %)"
         figures.append(_figure(test[int(index)][0], caption, f"test image {index}"))
-    return f"<p>{len(wrong):,} in all; those of which the model was surest.</p>" + "".join(figures)
+    return (
+        f"<p>{len(wrong):,} in all; those with the largest loss, in parentheses the probability of the guess.</p>"
+        + "".join(figures)
+    )
 
 
 def _filters(model: Module) -> str:

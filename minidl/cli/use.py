@@ -115,22 +115,17 @@ def _predict(options: argparse.Namespace) -> int:
     run = Run.read(options.folder)
     if not 1 <= options.top <= len(run.classes):
         raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {options.top}")
-    model, results = run.load_model(), []
+    model, results, lines = run.load_model(), [], []
     files = [Path(name) for name in options.files]
     for (name, batch), _ in Progress("none" if options.quiet else "auto").track(
         _batches(files, run.shape), "predicting"
     ):
         for number, row in enumerate(probabilities(model, batch)):
             order = np.argsort(-row, kind="stable")[: options.top]
-            guesses = [{"class": run.classes[c], "probability": float(row[c])} for c in order]
-            results.append(
-                {"image": name if isinstance(name, str) else f"{name[0]}[{name[1] + number}]", "top": guesses}
-            )
-    lines = [
-        f"{entry['image']}: "
-        + ", ".join(f"{guess['class']} {100 * guess['probability']:.1f} %" for guess in entry["top"])
-        for entry in results
-    ]
+            guesses = [(run.classes[c], float(row[c])) for c in order]
+            image = name if isinstance(name, str) else f"{name[0]}[{name[1] + number}]"
+            results.append({"image": image, "top": [{"class": c, "probability": p} for c, p in guesses]})
+            lines.append(f"{image}: " + ", ".join(f"{c} {100 * p:.1f} %" for c, p in guesses))
     show(options, {"predictions": results}, "\n".join(lines))
     return 0
 
