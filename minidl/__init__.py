@@ -15,7 +15,7 @@ from ._random import default_rng, manual_seed
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from . import data, functional, interop, models, nn, optim, testing, training
+    from . import data, functional, interop, models, nn, optim, plotting, testing, training
     from .functional._threads import get_num_threads, set_num_threads
     from .interop import export_onnx, from_onnx, load, save
     from .nn import no_grad
@@ -37,6 +37,7 @@ __all__ = [
     "nn",
     "no_grad",
     "optim",
+    "plotting",
     "save",
     "set_num_threads",
     "testing",
@@ -45,7 +46,10 @@ __all__ = [
 
 # name -> the module that holds it, or is it
 _LAZY = {
-    **{name: name for name in ("data", "functional", "interop", "models", "nn", "optim", "testing", "training")},
+    **{
+        name: name
+        for name in ("data", "functional", "interop", "models", "nn", "optim", "plotting", "testing", "training")
+    },
     **dict.fromkeys(("get_num_threads", "set_num_threads"), "functional._threads"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "gradcheck": "testing",

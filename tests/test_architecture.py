@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import minidl
-from minidl import data, functional, interop, models, nn, optim, testing, training
+from minidl import data, functional, interop, models, nn, optim, plotting, testing, training
 
 PACKAGE = Path(minidl.__file__).parent
 
@@ -24,6 +24,7 @@ FLOORS = [
     ["interop"],
     ["models"],
     ["training"],
+    ["plotting"],
     ["cli", "__main__", "__init__"],
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -108,8 +109,12 @@ PUBLIC = [
         nn,
         nn.init,
         optim,
+        plotting,
         testing,
         training,
+        training.callbacks,
+        training.metrics,
+        data.transforms,
     )
     for name in module.__all__
 ]

@@ -5,7 +5,8 @@ prints. Numbers with a decimal point may differ in the last digits (another BLAS
 of an epoch are not compared. Commands of minidl and of the examples are run; what sets up an environment or tests is
 left to .ci/run.
 
-    python tests/test_docs.py        writes what the blocks print into the pages
+    python tests/test_docs.py               writes what the blocks print into the pages
+    python tests/test_docs.py --pictures    draws the gallery's pictures
 """
 
 import contextlib
@@ -73,9 +74,14 @@ def assert_same_output(actual, expected):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_python_blocks_print_what_the_page_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for package in ("torch", "onnxruntime"):
-        if f"import {package}\n" in page.read_text():
+    for package, used in (
+        ("torch", "import torch\n"),
+        ("onnxruntime", "import onnxruntime\n"),
+        ("matplotlib", "plotting"),
+    ):
+        if page.name in ("interop.md", "gallery.md") and used in page.read_text():
             pytest.importorskip(package)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     namespace = {"__name__": "docs"}
     for block, shown in with_output(page.read_text()):
         printed = run(block.body, namespace, page.name)
@@ -110,6 +116,13 @@ def test_commands_run(page, command, tmp_path, monkeypatch, capsys):
         assert LEFT_TO_CI.match(command) or words[0] == "source", f"{page}: nobody runs {command!r}"
 
 
+def test_every_picture_of_the_gallery_is_drawn():
+    text = (ROOT / "docs" / "gallery.md").read_text()
+    shown = set(re.findall(r"\(images/(\w+\.png)\)", text))
+    assert shown == set(re.findall(r'savefig\("(\w+\.png)"\)', text))
+    assert shown == {path.name for path in (ROOT / "docs" / "images").iterdir()}
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
@@ -140,5 +153,13 @@ def update(page):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        if sys.argv[1:] == ["--pictures"]:
+            minidl.manual_seed(0)
+            names = {"__name__": "docs"}
+            for block, _ in with_output((ROOT / "docs" / "gallery.md").read_text()):
+                run(block.body, names, "gallery.md")
+            for picture in Path(folder).glob("*.png"):
+                (ROOT / "docs" / "images" / picture.name).write_bytes(picture.read_bytes())
+            sys.exit()
         for path in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
             update(path)

@@ -13,20 +13,26 @@ from ..functional._checks import Array, check_int
 from .grad_mode import no_grad
 from .module import ForwardHook, Module, RemovableHandle
 
-__all__ = ["LayerSummary", "Summary", "dry_run", "evaluating", "output_shape"]
+__all__ = ["LayerSummary", "Summary", "dry_run", "evaluating", "modes_kept", "output_shape"]
+
+
+@contextmanager
+def modes_kept(model: Module) -> Iterator[None]:
+    """Put each module's mode, training or evaluation, back as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
     """Put a model and its descendants into evaluation mode, without gradients; put each back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+    with modes_kept(model), no_grad():
+        model.eval()
+        yield
 
 
 @dataclass(frozen=True)

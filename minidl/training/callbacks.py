@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Mapping
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_choice, check_flag, check_int, check_number
+from ..functional._checks import Array, check_flag, check_int, check_number
 from ..optim import EMA
+from .best import Best
 from .step import grad_norms
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = [
     "StopTraining",
     "TensorBoardLogger",
     "TimeLimit",
-    "watched",
 ]
 
 
@@ -73,44 +72,6 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned; called after `on_fit_start`."""
-
-
-def watched(owner: str, trainer: Trainer, monitor: str) -> float:
-    """Return the last row's value of the column that a callback watches.
-
-    Raises:
-        ValueError: there is no such column.
-    """
-    row = trainer.history.rows[-1]
-    if monitor not in row:
-        hint = "; give fit() validation data" if monitor.startswith("val_") else ""
-        raise ValueError(f"{owner}: there is no column {monitor!r}, only {', '.join(row)}{hint}")
-    return row[monitor]
-
-
-class Best:
-    """The best value so far of a column.
-
-    Args:
-        owner: the callback's name, for errors.
-        monitor: name of the column.
-        mode: 'min' or 'max': which is better; 'auto': the smaller if "loss" is in the name, else the larger.
-        min_delta: by how much a value must be better.
-    """
-
-    def __init__(self, owner: str, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        check_choice(owner, "mode", mode, ("auto", "min", "max"))
-        self.owner, self.monitor, self.min_delta = owner, monitor, check_number(owner, "min_delta", min_delta)
-        self.smaller = mode == "min" or (mode == "auto" and "loss" in monitor)
-        self.value = math.inf if self.smaller else -math.inf
-
-    def improved(self, trainer: Trainer) -> bool:
-        """Look at the last row; tell whether it is the best so far."""
-        value = watched(self.owner, trainer, self.monitor)
-        better = value < self.value - self.min_delta if self.smaller else value > self.value + self.min_delta
-        if better:
-            self.value = value
-        return better
 
 
 class EarlyStopping(Callback):

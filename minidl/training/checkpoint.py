@@ -14,7 +14,8 @@ import numpy as np
 
 from ..functional._checks import check_int
 from ..interop.files import save, write_atomically
-from .callbacks import Best, Callback
+from .best import Best
+from .callbacks import Callback
 
 if TYPE_CHECKING:
     from .trainer import Trainer

@@ -189,7 +189,7 @@ class _Score(ConfusionMatrix):
 
 
 class Precision(_Score):
-    """For each class, the share of its predictions that are right."""
+    """For each class, the share of its predictions that are right. ``num_classes`` as for ConfusionMatrix."""
 
     name = "precision"
 
@@ -199,7 +199,7 @@ class Precision(_Score):
 
 
 class Recall(_Score):
-    """For each class, the share of its samples that are found."""
+    """For each class, the share of its samples that are found. ``num_classes`` as for ConfusionMatrix."""
 
     name = "recall"
 
@@ -209,7 +209,7 @@ class Recall(_Score):
 
 
 class F1Score(_Score):
-    """For each class, the harmonic mean of precision and recall."""
+    """For each class, the harmonic mean of precision and recall. ``num_classes`` as for ConfusionMatrix."""
 
     name = "f1"
 

@@ -16,7 +16,7 @@ from .._random import default_rng
 from ..data import ArrayDataset, DataLoader, Dataset
 from ..functional._checks import Array, check_choice, check_int, check_number
 from ..nn import Loss, Module
-from ..nn.summary import evaluating
+from ..nn.summary import evaluating, modes_kept
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .callbacks import Callback, StopTraining
@@ -408,16 +408,13 @@ class Trainer:
     @contextmanager
     def _fitting(self) -> Iterator[None]:
         """Put modes and the first layer's flag back after a fit; judge overflow by the loss, not by warnings."""
-        modes = [(module, module.training) for module in self.model.modules()]
         needs_input_grad = self.model.needs_input_grad
         self.model.needs_input_grad = False
         try:
-            with np.errstate(over="ignore", invalid="ignore"):
+            with modes_kept(self.model), np.errstate(over="ignore", invalid="ignore"):
                 yield
         finally:
             self.model.needs_input_grad = needs_input_grad
-            for module, mode in modes:
-                module.training = mode
 
     def _call(self, hook: str) -> None:
         for callback in self.callbacks:

@@ -1,0 +1,21 @@
+"""Pictures of models and training, with matplotlib (extra ``plot``). Each function returns a matplotlib Figure.
+
+figure = minidl.plotting.curves(history)
+figure.savefig("curves.png")
+"""
+
+from .attribution import grad_cam_map, input_gradient
+from .figures import confusion_matrix, curves, feature_maps, filters, grad_cam, gradient_flow, image_grid, saliency
+
+__all__ = [
+    "confusion_matrix",
+    "curves",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "grad_cam_map",
+    "gradient_flow",
+    "image_grid",
+    "input_gradient",
+    "saliency",
+]

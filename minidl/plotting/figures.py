@@ -1,0 +1,309 @@
+"""The figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..functional._checks import Array, check_images
+from ..nn import Conv2d, Module, Sequential
+from ..nn.summary import evaluating
+from ..training import History
+from .attribution import grad_cam_map, input_gradient, split_at
+
+__all__ = [
+    "confusion_matrix",
+    "curves",
+    "feature_maps",
+    "filters",
+    "grad_cam",
+    "gradient_flow",
+    "image_grid",
+    "saliency",
+]
+
+
+def _figure(width: float, height: float) -> Any:
+    """Return an empty figure, which pyplot has forgotten: a notebook shows it once, and none is left behind."""
+    try:
+        from matplotlib import pyplot  # noqa: PLC0415 - an extra, imported where it is used
+    except ImportError as error:
+        raise ImportError("minidl.plotting needs an extra: pip install 'minidl[plot]'") from error
+    figure = pyplot.figure(figsize=(width, height), layout="constrained")
+    pyplot.close(figure)
+    return figure
+
+
+def curves(history: History | Mapping[str, Sequence[float]]) -> Any:
+    """Draw loss, accuracy and other measures of training and validation over the epochs, and the learning rate.
+
+    Args:
+        history: what `Trainer.fit` returned, or a dict of columns as `History.to_dict` gives it.
+
+    Returns:
+        A matplotlib Figure with a panel for each measure.
+
+    Raises:
+        ValueError: there are no epochs.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    columns = dict(history.to_dict() if isinstance(history, History) else history)
+    if not columns.get("epoch"):
+        raise ValueError("curves: the history has no epochs")
+    epochs = columns["epoch"]
+    measures = list(dict.fromkeys(name.partition("_")[2] for name in columns if name.startswith(("train_", "val_"))))
+    panels = [*measures, "lr"] if "lr" in columns else measures
+    figure = _figure(4.2 * len(panels), 3.2)
+    for axes, measure in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        names = ["lr"] if measure == "lr" else [f"{part}_{measure}" for part in ("train", "val")]
+        for name in names:
+            if name in columns:
+                label = {"train": "training", "val": "validation"}.get(name.partition("_")[0], name)
+                axes.plot(epochs[: len(columns[name])], columns[name], marker=".", label=label)
+        axes.set(title="learning rate" if measure == "lr" else measure, xlabel="epoch")
+        axes.grid(alpha=0.3)
+        if measure != "lr":
+            axes.legend()
+    return figure
+
+
+def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any:
+    """Draw a confusion matrix: rows are labels, columns predictions, colours roots of the shares of the row.
+
+    Args:
+        matrix: counts (C, C), as `minidl.training.metrics.ConfusionMatrix` gives them.
+        classes: names; None: numbers.
+
+    Returns:
+        A matplotlib Figure.
+
+    Raises:
+        ValueError: it is no square, or the names are not as many.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"confusion_matrix: expected counts (C, C), got shape {matrix.shape}")
+    names = [str(number) for number in range(len(matrix))] if classes is None else list(classes)
+    if len(names) != len(matrix):
+        raise ValueError(f"confusion_matrix: {len(names)} names for {len(matrix)} classes")
+    side = max(3.5, 0.5 * len(matrix) + 1)
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    shares = np.sqrt(matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)))  # so that few mistakes are seen
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="prediction", ylabel="label")
+    turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
+    axes.set_xticks(range(len(names)), names, **turned)
+    axes.set_yticks(range(len(names)), names)
+    for row, column in np.argwhere(matrix) if len(matrix) <= 30 else ():
+        colour = "white" if shares[row, column] > 0.6 else "black"
+        axes.text(column, row, str(matrix[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    return figure
+
+
+def filters(layer: Module, columns: int = 8) -> Any:
+    """Draw the filters of a convolution: in colour where they see three channels, else the first channel of each.
+
+    Args:
+        layer: a Conv2d, or a model, of which the first Conv2d is taken.
+        columns: how many stand in a row.
+
+    Returns:
+        A matplotlib Figure; zero is middle grey.
+
+    Raises:
+        ValueError: there is no Conv2d.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    conv = next((module for module in layer.modules() if isinstance(module, Conv2d)), None)
+    if conv is None:
+        raise ValueError(f"filters: there is no Conv2d in the {type(layer).__name__}")
+    weight = conv.weight.data
+    scaled = weight / (2 * float(np.abs(weight).max()) or 1.0) + 0.5
+    return _grid(scaled if weight.shape[1] == 3 else scaled[:, :1], columns, [""] * len(scaled), size=0.8)
+
+
+def feature_maps(model: Sequential, image: Array, layer: int | str | None = None, columns: int = 8) -> Any:
+    """Draw what a layer makes of an image: each channel of its output.
+
+    Args:
+        model: a Sequential.
+        image: (C, H, W), or a batch of one.
+        layer: number or name of the layer; None: the last one whose output is an image.
+        columns: how many stand in a row.
+
+    Returns:
+        A matplotlib Figure; each channel has its own scale.
+
+    Raises:
+        TypeError, ValueError: the model cannot be split there, or the output is no image.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    batch = _one(image)
+    body, _ = split_at(model, layer, batch.shape)
+    with evaluating(model):
+        maps = body(batch)
+    if maps.ndim != 4:
+        raise ValueError(f"feature_maps: the output of layer {layer!r} is no image: its shape is {maps.shape}")
+    channels = np.ascontiguousarray(maps[0])
+    low, high = channels.min(axis=(1, 2), keepdims=True), channels.max(axis=(1, 2), keepdims=True)
+    scaled = (channels - low) / np.where(high > low, high - low, 1)
+    return _grid(scaled[:, None], columns, [""] * len(scaled), size=1.0, cmap="viridis")
+
+
+def image_grid(
+    images: Array,
+    labels: Sequence[int] | Array | None = None,
+    predictions: Sequence[int] | Array | None = None,
+    classes: Sequence[str] | None = None,
+    columns: int = 8,
+) -> Any:
+    """Draw images with what they are and what they were taken for; mistakes in red.
+
+    Args:
+        images: (N, 1 or 3, H, W), values in [0, 1].
+        labels: class of each; None: nothing is written.
+        predictions: predicted class of each; None: only the label is written.
+        classes: names; None: numbers.
+        columns: how many stand in a row.
+
+    Returns:
+        A matplotlib Figure.
+
+    Raises:
+        ValueError: the lengths differ.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    check_images(images)
+    for name, values in (("labels", labels), ("predictions", predictions)):
+        if values is not None and len(values) != len(images):
+            raise ValueError(f"image_grid: {len(values)} {name} for {len(images)} images")
+
+    def called(number: Any) -> str:
+        return str(number) if classes is None else str(classes[int(number)])
+
+    titles, colours = [], []
+    for index in range(len(images)):
+        label = None if labels is None else labels[index]
+        guess = None if predictions is None else predictions[index]
+        parts = [called(value) for value in (label, guess) if value is not None]
+        wrong = label is not None and guess is not None and label != guess
+        titles.append(" taken for ".join(parts) if wrong else parts[0] if parts else "")
+        colours.append("#b91c1c" if wrong else "black")
+    return _grid(images, columns, titles, colours=colours)
+
+
+def gradient_flow(norms: Module | Mapping[str, float]) -> Any:
+    """Draw the norm of each parameter's gradient, on a logarithmic scale: where gradients vanish or explode.
+
+    Args:
+        norms: norms by name, as a row of `minidl.training.callbacks.GradientMonitor` has them; or a model that has had
+            a backward pass.
+
+    Returns:
+        A matplotlib Figure; layers stand in the order of the forward pass.
+
+    Raises:
+        ValueError: there are no gradients.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    if isinstance(norms, Module):
+        norms = {n: float(np.linalg.norm(p.grad)) for n, p in norms.named_params() if p.grad is not None}
+    if not norms:
+        raise ValueError("gradient_flow: there are no gradients; run a backward pass first")
+    figure = _figure(6.4, max(2.4, 0.25 * len(norms) + 1))
+    axes = figure.subplots()
+    axes.barh(range(len(norms)), [max(value, 1e-12) for value in norms.values()], color="#2563eb")
+    axes.set_yticks(range(len(norms)), list(norms), fontsize=8)
+    axes.invert_yaxis()
+    axes.set(xscale="log", xlabel="norm of the gradient")
+    axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def saliency(model: Module, images: Array, target: int | None = None) -> Any:
+    """Draw how much each pixel moves a logit: the largest absolute gradient over the channels.
+
+    Args:
+        model: from images (N, C, H, W) to logits (N, K).
+        images: (N, C, H, W), values in [0, 1].
+        target: the logit's class; None: the largest of each image.
+
+    Returns:
+        A matplotlib Figure: the images, and below each its map.
+
+    Raises:
+        ValueError: see `input_gradient`.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    return _overlay(images, np.abs(input_gradient(model, images, target)).max(axis=1), blend=0.0)
+
+
+def grad_cam(model: Sequential, images: Array, layer: int | str | None = None, target: int | None = None) -> Any:
+    """Draw where in the images a class is seen: Grad-CAM, see `grad_cam_map`.
+
+    Args:
+        model: a Sequential from images (N, C, H, W) to logits (N, K).
+        images: (N, C, H, W), values in [0, 1].
+        layer: number or name of the layer; None: the last one whose output is an image.
+        target: the logit's class; None: the largest of each image.
+
+    Returns:
+        A matplotlib Figure: the images, and below each the map on top of it.
+
+    Raises:
+        TypeError, ValueError: see `grad_cam_map`.
+        ImportError: the extra ``plot`` is not installed.
+    """
+    return _overlay(images, grad_cam_map(model, images, layer, target), blend=0.5)
+
+
+def _one(image: Array) -> Array:
+    batch = image[None] if np.ndim(image) == 3 else image
+    check_images(batch)
+    if len(batch) != 1:
+        raise ValueError(f"expected one image, got a batch of shape {batch.shape}")
+    return batch
+
+
+def _pixels(image: Array) -> Array:
+    """Return (1 or 3, H, W) as matplotlib wants it."""
+    return np.clip(image[0] if len(image) == 1 else image.transpose(1, 2, 0), 0, 1)
+
+
+def _grid(
+    images: Array,
+    columns: int,
+    titles: Sequence[str],
+    *,
+    size: float = 1.3,
+    cmap: str = "gray",
+    colours: Sequence[str] | None = None,
+) -> Any:
+    columns = max(1, min(columns, len(images)))
+    rows = -(-len(images) // columns)
+    figure = _figure(size * columns, (size + (0.3 if any(titles) else 0)) * rows)
+    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.axis("off")
+        if index < len(images):
+            axes.imshow(_pixels(images[index]), cmap=cmap, vmin=0, vmax=1)
+            axes.set_title(titles[index], fontsize=8, color="black" if colours is None else colours[index])
+    return figure
+
+
+def _overlay(images: Array, maps: Array, blend: float) -> Any:
+    figure = _figure(1.4 * len(images), 2.9)
+    upper, lower = figure.subplots(2, len(images), squeeze=False)
+    for image, places, above, below in zip(images, maps, upper, lower, strict=True):
+        extent = (0, image.shape[2], image.shape[1], 0)
+        above.imshow(_pixels(image), cmap="gray", vmin=0, vmax=1, extent=extent)
+        if blend:
+            below.imshow(_pixels(image), cmap="gray", vmin=0, vmax=1, extent=extent)
+        smooth = "bilinear" if blend else "nearest"
+        below.imshow(places, cmap="inferno", alpha=1 - blend, extent=extent, interpolation=smooth)
+        for axes in (above, below):
+            axes.axis("off")
+    return figure

@@ -1,0 +1,46 @@
+"""Best: the best value so far of a column of the history."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ..functional._checks import check_choice, check_number
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["Best"]
+
+
+class Best:
+    """The best value so far of a column.
+
+    Args:
+        owner: the callback's name, for errors.
+        monitor: name of the column.
+        mode: 'min' or 'max': which is better; 'auto': the smaller if "loss" is in the name, else the larger.
+        min_delta: by how much a value must be better.
+    """
+
+    def __init__(self, owner: str, monitor: str, mode: str, min_delta: float = 0.0) -> None:
+        check_choice(owner, "mode", mode, ("auto", "min", "max"))
+        self.owner, self.monitor, self.min_delta = owner, monitor, check_number(owner, "min_delta", min_delta)
+        self.smaller = mode == "min" or (mode == "auto" and "loss" in monitor)
+        self.value = math.inf if self.smaller else -math.inf
+
+    def improved(self, trainer: Trainer) -> bool:
+        """Look at the last row; tell whether it is the best so far.
+
+        Raises:
+            ValueError: there is no such column.
+        """
+        row = trainer.history.rows[-1]
+        if self.monitor not in row:
+            hint = "; give fit() validation data" if self.monitor.startswith("val_") else ""
+            raise ValueError(f"{self.owner}: there is no column {self.monitor!r}, only {', '.join(row)}{hint}")
+        value = row[self.monitor]
+        better = value < self.value - self.min_delta if self.smaller else value > self.value + self.min_delta
+        if better:
+            self.value = value
+        return better
