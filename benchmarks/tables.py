@@ -20,6 +20,7 @@ import worker
 import minidl
 from minidl import models, nn, optim
 from minidl.data import DataLoader, load_mnist
+from minidl.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
 from minidl.functional import reference
 from minidl.training import Trainer
 
@@ -88,20 +89,28 @@ def beside_the_loops() -> None:
 
 
 def epoch(root: str) -> None:
-    """Time an epoch of lenet5 on MNIST through the Trainer, and the same number of bare steps."""
+    """Time an epoch of lenet5 on MNIST through the Trainer, plain and with crop and flip, and as many bare steps."""
     train, _ = load_mnist(root)
     minidl.manual_seed(0)
     x, labels = train.arrays[0][:128], train.arrays[1][:128]
     step, steps = worker.minidl_step("lenet5", "train", x, labels), -(-len(train) // 128)
     model = models.lenet5()
     trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.01, momentum=0.9), progress="none")
-    loader = DataLoader(train, batch_size=128, shuffle=True)
-    bare, whole = [], []
+    augment = Compose(RandomCrop(28, padding=2), RandomHorizontalFlip())
+    loaders = {
+        "the epoch": DataLoader(train, 128, shuffle=True),
+        "with crop and flip": DataLoader(train, 128, shuffle=True, transform=augment),
+        "with crop and flip, prefetching": DataLoader(train, 128, shuffle=True, transform=augment, prefetch=2),
+    }
+    bare: list[float] = []
+    whole: dict[str, list[float]] = {name: [] for name in loaders}
     for _ in range(3):
         bare.append(min(seconds(lambda: [step() for _ in range(steps)], 1)))
-        whole.append(min(seconds(lambda: trainer.fit(loader, epochs=1), 1)))
-    print(f"MNIST, lenet5, batch 128: {steps} bare steps {min(bare):.2f} s, the epoch {min(whole):.2f} s", end="")
-    print(f" ({min(whole) / min(bare):.2f} times)")
+        for name, loader in loaders.items():
+            whole[name].append(min(seconds(lambda loader=loader: trainer.fit(loader, epochs=1), 1)))
+    print(f"MNIST, lenet5, batch 128: {steps} bare steps {min(bare):.2f} s")
+    for name, times in whole.items():
+        print(f"  {name}: {min(times):.2f} s ({min(times) / min(bare):.2f} times)")
 
 
 if __name__ == "__main__":

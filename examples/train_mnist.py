@@ -10,19 +10,9 @@ import argparse
 
 import minidl
 from minidl import models, nn, optim
-from minidl.data import ArrayDataset, DataLoader, load_mnist
-from minidl.training import Callback, Trainer
-
-
-class DropRate(Callback):
-    """Multiply the learning rate by a factor after each epoch."""
-
-    def __init__(self, factor: float) -> None:
-        self.factor = factor
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        for group in trainer.optimizer.param_groups:
-            group["lr"] *= self.factor
+from minidl.data import ArrayDataset, DataLoader, load_mnist, transforms
+from minidl.optim.lr_scheduler import OneCycleLR
+from minidl.training import Trainer
 
 
 def first(dataset: ArrayDataset, count: int | None) -> ArrayDataset:
@@ -33,8 +23,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", required=True, help="folder with MNIST's four files")
     parser.add_argument("--model", choices=["lenet5", "mnist_cnn"], default="lenet5")
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--lr", type=float, default=0.05)
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="use only this many images, for a quick try")
     options = parser.parse_args()
@@ -44,9 +34,13 @@ def main() -> None:
     model = getattr(models, options.model)()
     print(model.summary((1, 1, 28, 28)))
 
-    optimizer = optim.SGD(model.params(), lr=options.lr, momentum=0.9, weight_decay=1e-4)
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=[DropRate(0.7)])
-    batches, test_batches = DataLoader(train, batch_size=64, shuffle=True), DataLoader(test, batch_size=256)
+    # turned, moved, scaled and sheared a little, each image anew in each epoch
+    augment = transforms.RandomAffine(10, (0.08, 0.08), (0.9, 1.1), 5)
+    batches = DataLoader(train, batch_size=128, shuffle=True, transform=augment)
+    test_batches = DataLoader(test, batch_size=256)
+    optimizer = optim.SGD(model.params(), lr=options.lr, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    schedule = OneCycleLR(optimizer, options.lr, total_steps=options.epochs * len(batches), pct_start=0.2)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, scheduler=schedule)
     trainer.fit(batches, test_batches, epochs=options.epochs)
     print(f"test accuracy: {100 * trainer.evaluate(test_batches)['accuracy']:.2f} %")
 
