@@ -61,8 +61,17 @@ class ModelCheckpoint(Callback):
         return self._best.value
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Make the folder, begin anew."""
+        """Make the folder, begin anew.
+
+        Raises:
+            ValueError: it holds another fit's checkpoints, and this one does not go on from there.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        if not trainer.resumed and (self.folder / _LAST).exists():
+            raise ValueError(
+                f"ModelCheckpoint: {self.folder} holds the checkpoints of another fit; go on with it by "
+                "fit(..., resume=folder), or take another folder"
+            )
         for rest in self.folder.glob(".*.partial"):  # of a process that was killed while it wrote
             rest.unlink()
         self._best = Best("ModelCheckpoint", self.monitor or "val_loss", self.mode)

@@ -77,6 +77,7 @@ class Trainer:
         lr: learning rate of the first parameter group in the last step.
         history: of the current or last fit.
         stop: set it to True, in a callback, to end the fit after the current epoch.
+        resumed: whether the fit goes on from a checkpoint.
 
     Raises:
         TypeError: an argument is of the wrong kind.
@@ -120,7 +121,7 @@ class Trainer:
         self.history = History()
         self.epoch = self.batch = self.steps = 0
         self.batch_loss = self.lr = math.nan
-        self.stop = False
+        self.stop = self.resumed = False
         self._step: Step | None = None
         self._meter = Meter(loss)
         self._skipped, self._first_lr = 0, math.nan
@@ -167,7 +168,7 @@ class Trainer:
         state, notes = (None, []) if resume is None else latest_checkpoint(resume)
         for note in notes:
             self.progress.line(note)
-        self.history, self.stop, self._loader = History(), False, train
+        self.history, self.stop, self.resumed, self._loader = History(), False, state is not None, train
         self.epoch = self.batch = self.steps = 0
         self._step, self._finished = Step(self.model, self.loss, optimizer, self.clip_grad_norm), True
         with self._fitting():
