@@ -79,21 +79,30 @@ def test_train_on_mnist_files(in_tmp, fake_mnist, capsys):
         (["train", "--speed", "9"], "minidl: error: unrecognized arguments: --speed 9 (try 'minidl --help')"),
         (["train", "--epochs", "many"], "minidl train: error: argument --epochs: invalid int value: 'many'"),
         (["train", "--epochs", "0"], "minidl train: error: --epochs must be at least 1, got 0"),
-        (["train", "--batch-size", "0"], "minidl train: error: DataLoader: batch_size must be at least 1, got 0"),
+        (["train", "--batch-size", "0"], "minidl train: error: --batch-size must be at least 1, got 0"),
         (["train", "--lr", "-1"], "minidl train: error: SGD: lr must be at least 0.0, got -1.0"),
         (["train", "--threads", "-1"], "minidl train: error: --threads must be at least 0, got -1"),
         (["train", "--augment", "twist"], "minidl train: error: --augment must be one of none, crop, "),
         (["train", "--optimizer", "x"], "minidl train: error: --optimizer must be one of sgd, adam"),
         (["train", "--schedule", "x"], "minidl train: error: --schedule must be one of none, onecycle"),
         (["train", "--model", "lenet5"], 'minidl train: error: Conv2d "3": kernel (5, 5) is larger'),
-        (["train", "--model", "nothing"], "minidl train: error: --model: there is no nothing; known: all_cnn_c"),
+        (["train", "--model", "nothing"], "minidl train: error: --model: there is no 'nothing'; known: all_cnn_c"),
         (["train", "--size", "8"], "minidl train: error: --size is for --data folder"),
-        (["train", "--config", "none.toml"], "minidl train: error: [Errno 2] No such file or directory: 'none.toml'"),
+        (["train", "--config", "none.toml"], "minidl train: error: there is no file none.toml"),
         (["train", "--resume", "none"], "minidl train: error: none is not the folder of a run"),
         (["evaluate", "none"], "minidl evaluate: error: none is not the folder of a run: it holds no config.toml"),
         (["predict", "none", "x.npy"], "minidl predict: error: none is not the folder of a run"),
         (["compare", "none"], "minidl compare: error: none is not the folder of a run"),
-        (["summary", "nothing", "--input-shape", "1,8,8"], "minidl summary: error: --model: there is no nothing"),
+        (["summary", "nothing", "--input-shape", "1,8,8"], "minidl summary: error: --model: there is no 'nothing'"),
+        (["summary", "lenet"], "minidl summary: error: --model: there is no 'lenet'; known:"),
+        (["train", "--accumulate", "0"], "minidl train: error: --accumulate must be at least 1, got 0"),
+        (["train", "--momentum", "1e30"], "minidl train: error: --momentum must be from 0 to less than 1, got 1e+30"),
+        (["train", "--lr", "inf"], "minidl train: error: SGD: lr must be finite, got inf"),
+        (["train", "--lr", "1e30", "--epochs", "1", "--schedule", "none"], "minidl train: error: the loss is "),
+        (
+            ["train", "--data", "folder", "--root", ".", "--run", "x"],
+            "minidl train: error: --run x: this is inside --r",
+        ),
         (["summary", "lenet5", "--input-shape", "1,8,8"], 'minidl summary: error: Conv2d "3": '),
         (["export", "none.npz", "x.onnx"], "minidl export: error: --model NAME is needed with a file of weights"),
         (["train", "--seed", "-1"], "minidl train: error: manual_seed: seed must not be negative, got -1"),
@@ -180,7 +189,7 @@ def test_export_a_model_of_ones_own(in_tmp, capsys):
         (["my_nets:number"], "--model my_nets:number: my_nets has no function 'number'"),
         (["my_nets:text"], "--model my_nets:text: expected a Module, got str"),
         (["no_such:net"], "--model no_such:net: cannot import no_such: No module named 'no_such'"),
-        (["net"], "--model: there is no net; known: all_cnn_c, digits_cnn"),
+        (["net"], "--model: there is no 'net'; known: all_cnn_c, digits_cnn"),
         (["lenet5"], "Sequential: cannot load state dict: missing 0.weight"),
     ):
         assert main([*own, *arguments]) == 2
@@ -260,9 +269,13 @@ def test_predict_reads_images_and_folders(finished, capsys, monkeypatch):
         assert message in capsys.readouterr().err
     np.save("wrong.npy", np.zeros((2, 1, 9, 9), np.float32))
     np.save("bytes.npy", np.zeros((2, 1, 8, 8), np.uint8))
+    np.save("nan.npy", np.full((2, 1, 8, 8), np.nan, np.float32))
+    np.save("large.npy", np.full((2, 1, 8, 8), 255, np.float32))
     for name, message in (
         ("wrong", "expected images of shape (N, 1, 8, 8), got (2, 1, 9, 9)"),
         ("bytes", "divide by 255"),
+        ("nan", "expected numbers in [0, 1], got nan"),
+        ("large", "got 255 to 255"),
     ):
         assert main(["predict", "runs/digits-1", f"{name}.npy"]) == 2
         assert message in capsys.readouterr().err
@@ -304,11 +317,47 @@ def test_going_on_with_a_run_gives_the_run_that_was_not_stopped(in_tmp, capsys):
     assert "this is not an empty folder; go on with a run by --resume parts" in capsys.readouterr().err
 
 
-def test_a_fit_that_blows_up_is_one_line(in_tmp, capsys):
-    assert main(["train", "--lr", "1e30", "--epochs", "1", "--schedule", "none"]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith("minidl train: error: the loss is ")
-    assert err.count("\n") == 1
+def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
+    image = pytest.importorskip("PIL.Image")
+    for name, value in (("a", 0), ("b", 200)):
+        (in_tmp / "p \u263a" / name).mkdir(parents=True)
+        for number in range(5):
+            image.new("L", (16, 16), value + number).save(in_tmp / "p \u263a" / name / f"{number}.png")
+    options = ["--data", "folder", "--root", "p \u263a", "--schedule", "none", "--quiet"]
+    assert main(["train", *options, "--epochs", "2", "--run", "r"]) == 0
+    before = {path.name: path.read_bytes() for path in (in_tmp / "r").iterdir()}
+
+    def refused(arguments, message):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+        for name, content in before.items():
+            assert (in_tmp / "r" / name).read_bytes() == content
+
+    assert main(["predict", "r", "p \u263a/a/0.png"]) == 0  # two classes, by default
+    assert capsys.readouterr().out.count("%") == 2
+    refused(["train", "--resume", "r", "--epochs", "1"], "--epochs 1: the run has 2 epochs already")
+    (in_tmp / "p \u263a" / "b").rename(in_tmp / "p \u263a" / "0")
+    refused(["train", "--resume", "r", "--epochs", "3"], "--resume r: the dataset has changed: images")
+    (in_tmp / "p \u263a" / "0").rename(in_tmp / "p \u263a" / "b")
+    for name in ("last.ckpt", "previous.ckpt"):
+        before.pop(name)
+        (in_tmp / "r" / name).unlink()
+    refused(["train", "--resume", "r", "--epochs", "3"], "--resume r: its checkpoints are gone")
+    (in_tmp / "r" / "weights.npz").unlink()
+    before.pop("weights.npz")
+    refused(["evaluate", "r"], "r is not finished: go on with minidl train --resume r")
+    for name, content in (("history.csv", b"epoch,lr\n1,abc\n"), ("environment.json", b"{}"), ("config.toml", b"")):
+        (in_tmp / "r" / name).write_bytes(content)
+        before.pop(name)
+        refused(["compare", "r", "r"], f"{name} is damaged")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_result_that_cannot_be_written_is_an_error(finished):
+    command = f"{sys.executable} -m minidl evaluate runs/digits-1 --json > /dev/full"
+    run = subprocess.run(["bash", "-c", command], cwd=finished, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert "No space left on device" in run.stderr
 
 
 def test_train_on_folders_of_images(in_tmp, capsys):
@@ -320,6 +369,13 @@ def test_train_on_folders_of_images(in_tmp, capsys):
             pixels = rng.integers(low, low + 128, (20, 20, 3), dtype=np.uint8)
             image.fromarray(pixels).save(in_tmp / "pictures" / name / f"{number}.png")
     options = ["--data", "folder", "--root", "pictures", "--size", "16", "--epochs", "1", "--run", "r"]
+    (in_tmp / "pictures" / "few").mkdir()
+    image.new("L", (9, 9)).save(in_tmp / "pictures" / "few" / "0.png")
+    assert main(["train", *options]) == 2
+    assert "every class needs five images or more, of which every fifth is for testing; too few in few" in (
+        capsys.readouterr().err
+    )
+    shutil.rmtree(in_tmp / "pictures" / "few")
     assert main(["train", *options]) == 0
     assert "folder: 16 training and 4 test images; resnet20" in capsys.readouterr().out
     assert main(["predict", "r", "pictures/dark/0.png", "--top", "2"]) == 0
@@ -364,7 +420,7 @@ def test_ctrl_c_keeps_the_weights(tmp_path):
     # a process started in the background may inherit that SIGINT is ignored
     restore = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, preexec_fn=restore, **pipes)  # noqa: PLW1509 - there are no threads here
+    process = subprocess.Popen(command, cwd=tmp_path, preexec_fn=restore, **pipes)  # noqa: PLW1509 - there are no threads here
     for line in process.stdout:
         if line.startswith("epoch 2/"):
             break
@@ -383,7 +439,7 @@ def test_nobody_reading_costs_nothing(where, tmp_path):
     if "/dev/full" in where and not os.path.exists("/dev/full"):
         where = "> /dev/null"
     command = f"set -o pipefail; {sys.executable} -u -m minidl train --epochs 3 --out {tmp_path / 'm.npz'} {where}"
-    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    run = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     minidl.load(models.digits_cnn(), tmp_path / "m.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--quiet", action="store_true", help="print results only")
         command.add_argument("--json", action="store_true", help="print results as JSON")
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show
+        sys.stdout.reconfigure(errors="replace")
     if options.run is None:
         parser.print_help()
         return 0

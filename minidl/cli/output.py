@@ -13,18 +13,25 @@ __all__ = ["say", "show"]
 
 def say(options: argparse.Namespace, text: str) -> None:
     """Print a line, unless --quiet or --json. When nobody reads any more the work goes on in silence."""
-    if not options.quiet and not options.json:
-        _print(text)
+    if options.quiet or options.json:
+        return
+    try:
+        print(text, flush=True)
+    except OSError:
+        _to_nowhere()
 
 
 def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
     """Print a command's result: as JSON with --json, else as text, also with --quiet."""
-    _print(json.dumps(data, default=float) if options.json else text)
-
-
-def _print(text: str) -> None:
     try:
-        print(text, flush=True)
+        print(json.dumps(data, default=float) if options.json else text, flush=True)
+    except BrokenPipeError:
+        _to_nowhere()
     except OSError:
-        # what follows, and what Python flushes at its end, goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
+        raise
+
+
+def _to_nowhere() -> None:
+    """Let what follows, and what Python flushes at its end, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -130,6 +130,8 @@ class Recipe:
         """Make the optimiser of a model's parameters."""
         kind = _choose(OPTIMIZERS, "--optimizer", self.optimizer)
         options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"--momentum must be from 0 to less than 1, got {self.momentum}")
         if kind is optim.SGD:
             options.update(momentum=self.momentum, nesterov=self.momentum > 0)
         return kind(model.params(), **options)
@@ -154,17 +156,21 @@ def _files(load: Callable[..., tuple[Dataset, Dataset]], classes: list[str]) -> 
 def _folder(recipe: Recipe) -> Images:
     size = recipe.size or None
     root = Path(recipe.root)
-    if (root / "train").is_dir() and (root / "test").is_dir():
-        train, test = ImageFolder(root / "train", size), ImageFolder(root / "test", size)
-        if train.classes != test.classes:
-            raise ValueError(f"{root}: train and test have other classes: {train.classes} and {test.classes}")
-        return Images(train, test, train.classes)
+    for name in ("test", "val"):
+        if (root / "train").is_dir() and (root / name).is_dir():
+            train, test = ImageFolder(root / "train", size), ImageFolder(root / name, size)
+            if train.classes != test.classes:
+                raise ValueError(f"{root}: train and {name} have other classes: {train.classes} and {test.classes}")
+            return Images(train, test, train.classes)
     whole = ImageFolder(root, size)
     in_test = np.zeros(len(whole), bool)
     for label in range(len(whole.classes)):  # every fifth image of each class
         in_test[np.flatnonzero(whole.labels == label)[4::5]] = True
-    if not in_test.any():
-        raise ValueError(f"{root}: every class needs five images or more, the fifth of which is for testing")
+    if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < 5]:
+        raise ValueError(
+            f"{root}: every class needs five images or more, of which every fifth is for testing; too few in "
+            f"{', '.join(small)}"
+        )
     return Images(Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test)), whole.classes)
 
 
@@ -223,7 +229,13 @@ def _cosine(optimizer: optim.Optimizer, recipe: Recipe, steps: int) -> lr_schedu
 SCHEDULES: dict[str, Callable[[optim.Optimizer, Recipe, int], lr_scheduler.LRScheduler | None]] = {
     "none": lambda optimizer, recipe, steps: None,
     "onecycle": lambda optimizer, recipe, steps: lr_scheduler.OneCycleLR(
-        optimizer, recipe.lr, steps, pct_start=0.2, cycle_momentum=recipe.optimizer == "sgd" and recipe.momentum > 0
+        optimizer,
+        recipe.lr,
+        steps,
+        pct_start=0.2,
+        cycle_momentum=recipe.optimizer == "sgd" and recipe.momentum > 0,
+        base_momentum=max(0.0, recipe.momentum - 0.05),
+        max_momentum=min(0.99, recipe.momentum + 0.05),
     ),
     "cosine": _cosine,
     "step": lambda optimizer, recipe, steps: lr_scheduler.StepLR(optimizer, max(1, recipe.epochs // 3), 0.1),
@@ -252,8 +264,8 @@ def make_model(name: str, classes: int | None = None) -> Module:
         several = "num_classes" in make.__annotations__
         return make(num_classes=classes) if several and classes is not None else make()  # type: ignore[no-any-return]
     module_name, separator, function = name.partition(":")
-    if not separator:
-        raise ValueError(f"--model: there is no {name}; known: {', '.join(models.__all__)}, or MODULE:FUNCTION")
+    if not module_name or not separator:
+        raise ValueError(f"--model: there is no {name!r}; known: {', '.join(models.__all__)}, or MODULE:FUNCTION")
     sys.path.insert(0, os.getcwd())
     try:
         module = import_module(module_name)

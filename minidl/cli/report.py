@@ -31,6 +31,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .15rem .6rem; text-align: right; } th { color: #4b5563; font-weight: 600; }
 td:first-child, th:first-child { text-align: left; } tr:nth-child(even) td { background: #f9fafb; }
 .confusion td { min-width: 2.2rem; text-align: center; padding: .2rem; }
+.wide { overflow-x: auto; } .confusion th { white-space: nowrap; } .upright { writing-mode: vertical-rl; }
 figure { display: inline-block; margin: 0 .7rem .7rem 0; text-align: center; font-size: .8rem; color: #4b5563; }
 img { image-rendering: pixelated; border: 1px solid #e5e7eb; } svg { max-width: 100%; height: auto; }
 pre { background: #f9fafb; padding: .8rem; overflow-x: auto; font-size: .85rem; }
@@ -51,11 +52,12 @@ def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> 
     title = f"{recipe.model} on {recipe.data}"
     rows = run.history()
     sections = [
-        f"<h1>{_text(title)}</h1><p class=lead>seed {recipe.seed}, {len(rows)} epochs, {recipe.optimizer}, learning "
+        f"<h1>{_text(title)}</h1>",
+        f"<p class=lead>seed {recipe.seed}, {len(rows)} of {recipe.epochs} epochs, {recipe.optimizer}, learning "
         f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}</p>",
         f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} test images are right "
         f"({measured.correct:,}); mean loss {measured.loss:.4f}</p>",
-        "<h2>Curves</h2><div class=side>" + "".join(_curves(rows)) + "</div>",
+        "<h2>Curves</h2>" + (_side(_curves(rows)) if rows else "<p>No epoch is finished.</p>"),
         "<h2>Confusion matrix</h2><p>Row: what it is. Column: what it was taken for.</p>"
         + _confusion(measured.matrix, classes),
         "<h2>Classes</h2>" + _classes(measured, classes),
@@ -69,7 +71,11 @@ def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> 
         f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><title>{_text(title)}</title>"
         f"<style>{STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
     )
-    write_atomically(run.folder / "report.html", lambda stream: stream.write(page.encode()))
+    write_atomically(run.folder / "report.html", lambda stream: stream.write(page.encode(errors="replace")))
+
+
+def _side(parts: Iterable[str]) -> str:
+    return f"<div class=side>{''.join(parts)}</div>"
 
 
 def _text(value: object) -> str:
@@ -94,7 +100,8 @@ def _classes(measured: Measured, classes: list[str]) -> str:
 
 def _confusion(matrix: Array, classes: list[str]) -> str:
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
-    head = "".join(f"<th>{_text(name)}</th>" for name in classes)
+    upright = " class=upright" if max(map(len, classes)) > 3 else ""
+    head = "".join(f"<th><span{upright}>{_text(name)}</span></th>" for name in classes)
     body = []
     for label, name in enumerate(classes):
         cells = []
@@ -104,7 +111,7 @@ def _confusion(matrix: Array, classes: list[str]) -> str:
             count = matrix[label, guess] or ""
             cells.append(f'<td style="background:rgba({colour},{strength:.3f})">{count}</td>')
         body.append(f"<tr><th>{_text(name)}</th>{''.join(cells)}</tr>")
-    return f"<table class=confusion><tr><th></th>{head}</tr>{''.join(body)}</table>"
+    return f"<div class=wide><table class=confusion><tr><th></th>{head}</tr>{''.join(body)}</table></div>"
 
 
 def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
@@ -188,10 +195,9 @@ def _chart(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
         _, y = place(first, tick)
         marks.append(f'<line x1={left} x2={width - 12} y1={y:.1f} y2={y:.1f} stroke="#e5e7eb"/>')
         marks.append(f"<text x={left - 6} y={y + 4:.1f} text-anchor=end>{tick:g}</text>")
-    for epoch in sorted({first, last}):
-        x, _ = place(epoch, low)
-        marks.append(f"<text x={x:.1f} y={height - 10} text-anchor=middle>{epoch:g}</text>")
-    marks.append(f"<text x={(left + width) / 2} y={height - 10} text-anchor=middle>epoch</text>")
+    names = {first: f"{first:g}", last: f"{last:g}", (first + last) / 2: "epoch"}
+    for epoch, name in names.items() if last > first else [(first, f"epoch {first:g}")]:
+        marks.append(f"<text x={place(epoch, low)[0]:.1f} y={height - 10} text-anchor=middle>{name}</text>")
     for number, (name, line) in enumerate(lines.items()):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
         colour = COLOURS[number]

@@ -44,16 +44,22 @@ class Run:
             raise FileNotFoundError(
                 f"{folder} is not the folder of a run: it holds no config.toml and environment.json"
             )
-        recipe = Recipe().with_values(read_config(folder / "config.toml"), str(folder / "config.toml"))
+        entries = read_config(folder / "config.toml")
+        if missing := [name for name in Recipe.names() if name not in entries]:
+            raise ValueError(f"{folder / 'config.toml'} is damaged: it has no {', '.join(missing)}")
+        recipe = Recipe().with_values(entries, str(folder / "config.toml"))
         try:
-            facts = json.loads((folder / "environment.json").read_text())
-            return cls(folder, recipe, [str(name) for name in facts["classes"]], tuple(facts["input_shape"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder / 'environment.json'} is damaged: {error!r}") from error
+            facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+            classes, shape = facts["classes"], facts["input_shape"]
+        except (ValueError, KeyError, TypeError):
+            classes = shape = None
+        if not _is_list_of(classes, str) or not _is_list_of(shape, int) or len(shape) != 3:
+            raise ValueError(f"{folder / 'environment.json'} is damaged")
+        return cls(folder, recipe, classes, tuple(shape))
 
     def write(self) -> None:
-        """Write config.toml and environment.json."""
-        lines = [f"{name} = {json.dumps(value)}" for name, value in self.recipe.as_dict().items()]
+        """Write config.toml, and environment.json if it is not there yet."""
+        lines = [f"{name} = {_toml(value)}" for name, value in self.recipe.as_dict().items()]
         facts = {
             "minidl": __version__,
             "command": sys.argv,
@@ -62,7 +68,9 @@ class Run:
             "environment": environment(),
         }
         for name, text in (("config.toml", "\n".join(lines)), ("environment.json", json.dumps(facts, indent=2))):
-            content = f"{text}\n".encode()
+            if name == "environment.json" and (self.folder / name).exists():
+                continue  # of a run that goes on
+            content = f"{text}\n".encode(errors="replace")
             write_atomically(self.folder / name, lambda stream, content=content: stream.write(content))  # type: ignore[misc]
 
     def make_model(self) -> Module:
@@ -77,7 +85,13 @@ class Run:
         return model
 
     def load_model(self) -> Module:
-        """Make the model with the weights that were learnt."""
+        """Make the model with the weights that were learnt.
+
+        Raises:
+            FileNotFoundError: the run is not finished.
+        """
+        if not (self.folder / "weights.npz").is_file():
+            raise FileNotFoundError(f"{self.folder} is not finished: go on with minidl train --resume {self.folder}")
         model = self.make_model()
         load(model, self.folder / "weights.npz")
         return model.eval()
@@ -87,7 +101,15 @@ class Run:
         import csv  # noqa: PLC0415 - for a few commands only
 
         path = self.folder / "history.csv"
-        return list(csv.DictReader(path.read_text().splitlines())) if path.is_file() else []
+        if not path.is_file():
+            return []
+        try:
+            rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+            for row in rows:
+                [float(value) for value in row.values() if value]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
+        return rows
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -101,10 +123,21 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         import tomllib  # noqa: PLC0415 - for a few commands only
     else:
         import tomli as tomllib  # noqa: PLC0415
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a TOML file: {error}") from error
+
+
+def _toml(value: Any) -> str:
+    """Return a number, a flag or text as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _is_list_of(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
 
 
 def free_folder(name: str) -> Path:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ from ..interop.files import check_suffix
 from ..nn import CrossEntropyLoss
 from ..training import ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
+from ..training.checkpoint import latest_checkpoint
 from .measure import measure
 from .output import say, show
-from .recipe import AUGMENTATIONS, DATASETS, OPTIMIZERS, SCHEDULES, Recipe
+from .recipe import AUGMENTATIONS, DATASETS, OPTIMIZERS, SCHEDULES, Images, Recipe
 from .report import write_report
 from .run import Run, free_folder, read_config
 
@@ -30,7 +33,7 @@ _HELP = {
     "augment": f"one of {', '.join(AUGMENTATIONS)}",
     "optimizer": f"one of {', '.join(OPTIMIZERS)}",
     "lr": "learning rate, the highest one of a schedule",
-    "momentum": "of SGD",
+    "momentum": "of SGD; the schedule onecycle moves it by 0.05 around this",
     "weight_decay": "of the optimiser",
     "schedule": f"of the learning rate: one of {', '.join(SCHEDULES)}",
     "epochs": "passes over the training images",
@@ -70,13 +73,15 @@ def _train(options: argparse.Namespace) -> int:
     given = {name: value for name in Recipe.names() if (value := getattr(options, name)) is not None}
     out = None if options.out is None else _check_out(options.out)
     recipe, folder = _recipe(options, given)
-    for name, least in (("epochs", 1), ("threads", 0), ("size", 0)):
+    for name, least in (("epochs", 1), ("accumulate", 1), ("batch_size", 1), ("threads", 0), ("size", 0)):
         if getattr(recipe, name) < least:
-            raise ValueError(f"--{name} must be at least {least}, got {getattr(recipe, name)}")
+            raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, got {getattr(recipe, name)}")
     if recipe.threads:
         set_num_threads(recipe.threads)
     manual_seed(recipe.seed)
     images = recipe.load_images()
+    if options.resume:
+        _check_resume(Run.read(folder), recipe, images)
     run = Run(folder, recipe, images.classes, images.shape)
     model = run.make_model()
     optimizer = recipe.make_optimizer(model)
@@ -102,7 +107,15 @@ def _train(options: argparse.Namespace) -> int:
         f"seed {recipe.seed}; {folder}",
     )
     test = DataLoader(images.test, 256)
-    history = trainer.fit(loader, test, epochs=recipe.epochs, resume=folder if options.resume else None)
+    try:
+        history = trainer.fit(loader, test, epochs=recipe.epochs, resume=folder if options.resume else None)
+    except Exception:
+        if not options.resume and not any(folder.glob("*.ckpt")):  # nothing came of it
+            shutil.rmtree(folder)
+            if options.folder is None:
+                with contextlib.suppress(OSError):  # other runs may be in it
+                    folder.parent.rmdir()
+        raise
     for path in (folder / "weights.npz", *([] if out is None else [out])):
         save(model, path)
     measured = measure(model, images.test, len(images.classes), trainer.progress.style)
@@ -134,11 +147,28 @@ def _recipe(options: argparse.Namespace, given: dict[str, Any]) -> tuple[Recipe,
     recipe = Recipe.default(str(values.get("data", "digits"))).with_values(config, str(options.config))
     recipe = recipe.with_values(given, "minidl train")
     folder = free_folder(recipe.data) if options.folder is None else Path(options.folder)
+    if recipe.data == "folder" and Path(recipe.root).resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise ValueError(f"--run {folder}: this is inside --root {recipe.root}, it would be taken for a class")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--run {folder}: this is not an empty folder; go on with a run by --resume {folder}")
     if not os.access(next(p for p in (folder, *folder.absolute().parents) if p.exists()), os.W_OK):
         raise ValueError(f"--run {folder}: cannot write there")
     return recipe, folder
+
+
+def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
+    """Find out, before anything is written, whether a run can go on."""
+    if (run.classes, run.shape) != (images.classes, images.shape):
+        raise ValueError(
+            f"--resume {run.folder}: the dataset has changed: images {images.shape} of {images.classes}, before "
+            f"{run.shape} of {run.classes}"
+        )
+    state, _ = latest_checkpoint(run.folder)
+    if state is None and (run.history() or (run.folder / "weights.npz").exists()):
+        raise ValueError(f"--resume {run.folder}: its checkpoints are gone; begin anew in another folder")
+    done = 0 if state is None else len(state["history"])
+    if recipe.epochs < done:
+        raise ValueError(f"--epochs {recipe.epochs}: the run has {done} epochs already")
 
 
 def _check_out(name: str) -> Path:

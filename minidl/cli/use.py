@@ -45,7 +45,7 @@ def add_use(commands: Any) -> None:
     )
     predict.add_argument("folder", metavar="RUN", help="the run's folder")
     predict.add_argument("files", metavar="FILE", nargs="+", help="image, folder or .npy file")
-    predict.add_argument("--top", type=int, default=3, metavar="K", help="how many classes to show (default: 3)")
+    predict.add_argument("--top", type=int, metavar="K", help="how many classes to show (default: 3)")
     predict.set_defaults(run=_predict)
 
     summary = _add(
@@ -113,15 +113,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     run = Run.read(options.folder)
-    if not 1 <= options.top <= len(run.classes):
-        raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {options.top}")
+    top = min(3, len(run.classes)) if options.top is None else options.top
+    if not 1 <= top <= len(run.classes):
+        raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")
     model, results, lines = run.load_model(), [], []
     files = [Path(name) for name in options.files]
     for (name, batch), _ in Progress("none" if options.quiet else "auto").track(
         _batches(files, run.shape), "predicting"
     ):
         for number, row in enumerate(probabilities(model, batch)):
-            order = np.argsort(-row, kind="stable")[: options.top]
+            order = np.argsort(-row, kind="stable")[:top]
             guesses = [(run.classes[c], float(row[c])) for c in order]
             image = name if isinstance(name, str) else f"{name[0]}[{name[1] + number}]"
             results.append({"image": image, "top": [{"class": c, "probability": p} for c, p in guesses]})
@@ -156,12 +157,15 @@ def _read_array(file: Path, shape: tuple[int, ...]) -> Array:
         raise ValueError(f"{file}: expected images of shape (N, {', '.join(map(str, shape))}), got {array.shape}")
     if array.dtype.kind != "f":
         raise TypeError(f"{file}: expected numbers in [0, 1] as float32, got {array.dtype}; divide by 255")
+    if not (np.isfinite(array).all() and array.min(initial=0) >= -0.001 and array.max(initial=0) <= 1.001):
+        raise ValueError(f"{file}: expected numbers in [0, 1], got {np.min(array):g} to {np.max(array):g}")
     return array.astype(np.float32)  # type: ignore[no-any-return]
 
 
 def _summary(options: argparse.Namespace) -> int:
+    model = make_model(options.model)
     shape = (1, *parse_shape(options.input_shape, options.model))
-    table = make_model(options.model).summary(shape)
+    table = model.summary(shape)
     rows = [
         {
             "name": r.name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import pickle
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,7 +149,10 @@ def _find(root: Path, layout: _Layout) -> tuple[bool, dict[str, bytes]] | None:
     for binary, folder, archive in zip((True, False), layout.folders, layout.archives, strict=True):
         suffix = ".bin" if binary else ""
         for place in (root / folder, root):
-            if all((place / (name + suffix)).is_file() for name in names):
+            missing = [name + suffix for name in names if not (place / (name + suffix)).is_file()]
+            if missing and place != root and place.is_dir():
+                raise FileNotFoundError(f"{place} does not hold {', '.join(missing)}")
+            if not missing:
                 return binary, {name: (place / (name + suffix)).read_bytes() for name in names}
         if (root / archive.name).is_file():
             return binary, _unpack(root / archive.name, {f"{folder}/{name}{suffix}": name for name in names})
@@ -157,12 +162,16 @@ def _find(root: Path, layout: _Layout) -> tuple[bool, dict[str, bytes]] | None:
 def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
     found = {}
     try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.name in wanted else None
-                if stream is not None:
-                    found[wanted[member.name]] = stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+        with gzip.open(path) as whole:
+            with tarfile.open(fileobj=whole, mode="r:") as archive:
+                for member in archive:
+                    stream = archive.extractfile(member) if member.name in wanted else None
+                    if stream is not None:
+                        found[wanted[member.name]] = stream.read()
+            whole.seek(0)
+            while whole.read(2**20):  # to its end, where its checksum is
+                pass
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
     if missing := set(wanted.values()) - set(found):
         raise ValueError(f"{path} does not hold {', '.join(sorted(missing))}")

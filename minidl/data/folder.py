@@ -106,9 +106,19 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None
         ValueError: the file cannot be read as an image.
     """
     image_module = _pillow("read_image")
+    from PIL import ImageOps  # noqa: PLC0415
+
     try:
         with image_module.open(path) as file:
-            image = file.convert("RGB" if channels == 3 else "L")
+            if file.mode == "F":
+                raise ValueError("its pixels are floating-point numbers, whose range is not known")
+            if file.mode.startswith("I"):  # 16 bits
+                scaled = np.asarray(file, np.float32) / np.float32(65535 / 255)
+                image = image_module.fromarray(np.rint(scaled).astype(np.uint8)).convert(
+                    "RGB" if channels == 3 else "L"
+                )
+            else:
+                image = ImageOps.exif_transpose(file).convert("RGB" if channels == 3 else "L")
             if size is not None and image.size != size[::-1]:
                 image = image.resize(size[::-1], image_module.Resampling.BILINEAR)
             pixels = np.asarray(image, np.uint8)

@@ -125,7 +125,14 @@ class DataLoader:
     def _order(self, seed: int) -> Array:
         rng = np.random.Generator(np.random.PCG64(seed))
         if self.sampler is not None:
-            return self.sampler.indices(rng)
+            order = np.asarray(self.sampler.indices(rng))
+            last = len(self.dataset) - 1
+            if order.shape != (len(self.sampler),) or (order.size and not (order.min() >= 0 and order.max() <= last)):
+                raise ValueError(
+                    f"DataLoader: the sampler must give {len(self.sampler)} indices from 0 to {last}, got shape "
+                    f"{order.shape}" + (f", {order.min()} to {order.max()}" if order.size else "")
+                )
+            return order
         return rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
 
     def _batch(self, order: Array, seed: int, number: int) -> Batch:

@@ -92,8 +92,8 @@ class Normalize(Transform):
 
     def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
         self.mean, self.std = (np.atleast_1d(np.asarray(v, np.float64)).reshape(-1, 1, 1) for v in (mean, std))
-        if not np.all(self.std):
-            raise ValueError("Normalize: std must not be 0")
+        if not np.all(self.std) or not np.isfinite(self.mean).all() or not np.isfinite(self.std).all():
+            raise ValueError(f"Normalize: mean and std must be finite, std not 0; got {mean} and {std}")
 
     def __call__(self, images: Array, rng: np.random.Generator | None = None) -> Array:
         """Standardise; no random numbers are needed."""
@@ -269,6 +269,12 @@ class RandomErasing(Transform):
         self.scale = tuple(check_number("RandomErasing", "scale", part, maximum=1.0) for part in scale)
         self.ratio = tuple(check_number("RandomErasing", "ratio", part, minimum=1e-6) for part in ratio)
         self.value = check_number("RandomErasing", "value", value, minimum=-float("inf"))
+        if (
+            not len(self.scale) == len(self.ratio) == 2
+            or self.scale[0] > self.scale[1]
+            or self.ratio[0] > self.ratio[1]
+        ):
+            raise ValueError(f"RandomErasing: scale and ratio must be ranges, got {scale} and {ratio}")
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Blank the rectangles."""

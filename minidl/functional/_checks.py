@@ -77,6 +77,8 @@ def check_number(
     """Return ``value`` as a finite float between ``minimum`` and ``maximum``, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{owner}: {argument} must be a number, got {value!r}")
+    if not np.isfinite(value) and not np.isnan(value) and maximum == float("inf"):
+        raise ValueError(f"{owner}: {argument} must be finite, got {value}")
     if not minimum <= value <= maximum or not np.isfinite(value):
         raise ValueError(f"{owner}: {argument} must be {_bounds(minimum, maximum)}{note}, got {value}")
     return float(value)

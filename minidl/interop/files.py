@@ -68,10 +68,10 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.fsync(stream.fileno())
         partial.replace(path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename == str(partial):
-            error.filename, error.filename2 = str(path), None  # the name that the caller knows
         with contextlib.suppress(OSError):  # it may not have been made
             partial.unlink()
+        if isinstance(error, OSError) and error.filename == str(partial):  # the name that the caller knows
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 
 

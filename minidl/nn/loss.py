@@ -40,6 +40,11 @@ class Loss(Module):
 
     divisor: float = 1.0
 
+    @property
+    def is_mean(self) -> bool:
+        """Whether the loss is a mean, over ``divisor`` samples or weights, rather than a sum."""
+        return self.reduction != "sum"
+
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
@@ -301,6 +306,11 @@ class KLDivLoss(_PairLoss):
         self_reduction = "sum" if reduction == "batchmean" else reduction
         super().__init__(self_reduction, log_target=check_flag("KLDivLoss", "log_target", log_target))
         self._by_sample = reduction == "batchmean"
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the loss is a mean; that over the samples is one."""
+        return self._by_sample or super().is_mean
 
     def forward(self, prediction: Array, target: ArrayLike) -> Any:
         """Return the loss of log-probabilities against a target of the same shape."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..functional._checks import Array, check_images
+from ..functional._checks import Array, check_images, check_int
 from ..nn import Module, Sequential, no_grad
 from ..nn.summary import modes_kept
 
@@ -18,6 +18,7 @@ __all__ = ["grad_cam_map", "input_gradient", "split_at"]
 def _as_it_was(model: Module) -> Iterator[None]:
     """Put a model into evaluation mode; put modes and gradients back."""
     grads = [(parameter, parameter.grad) for parameter in model.params()]
+    kept = [(module, list(module._saved)) for module in model.modules()]
     first = model.needs_input_grad
     with modes_kept(model):
         model.eval()
@@ -30,12 +31,16 @@ def _as_it_was(model: Module) -> Iterator[None]:
             model.needs_input_grad = first
             for parameter, grad in grads:
                 parameter.grad = grad
+            for module, saved in kept:  # a forward pass that waits for its backward pass
+                module._saved[:] = saved
 
 
 def _one_hot(output: Array, target: int | None) -> Array:
     """Return the gradient of the sum of one output of each sample; of its largest if target is None."""
     if output.ndim != 2:
         raise ValueError(f"expected a model that gives logits (N, C), got an output of shape {output.shape}")
+    if target is not None:
+        check_int("attribution", "target", target, minimum=0)
     if target is not None and not 0 <= target < output.shape[1]:
         raise ValueError(f"target must be from 0 to {output.shape[1] - 1}, got {target}")
     chosen = output.argmax(axis=1) if target is None else np.full(len(output), target)
@@ -59,7 +64,8 @@ def input_gradient(model: Module, images: Array, target: int | None = None) -> A
 
     Source: Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034.
     """
-    check_images(images)
+    if not len(check_images(images)):
+        raise ValueError("there are no images")
     with _as_it_was(model):
         gradient: Array = model.backward(_one_hot(model(images), target))
     return gradient
@@ -85,7 +91,9 @@ def grad_cam_map(model: Sequential, images: Array, layer: int | str | None = Non
 
     Source: Selvaraju et al. 2017, arXiv:1610.02391.
     """
-    body, head = split_at(model, layer, check_images(images).shape)
+    if not len(check_images(images)):
+        raise ValueError("there are no images")
+    body, head = split_at(model, layer, images.shape)
     with _as_it_was(model):
         with no_grad():
             maps = body(images)

@@ -49,12 +49,15 @@ def curves(history: History | Mapping[str, Sequence[float]]) -> Any:
         ValueError: there are no epochs.
         ImportError: the extra ``plot`` is not installed.
     """
-    columns = dict(history.to_dict() if isinstance(history, History) else history)
+    given = history.to_dict() if isinstance(history, History) else history
+    columns = {name: list(values) for name, values in given.items()}
     if not columns.get("epoch"):
         raise ValueError("curves: the history has no epochs")
     epochs = columns["epoch"]
     measures = list(dict.fromkeys(name.partition("_")[2] for name in columns if name.startswith(("train_", "val_"))))
     panels = [*measures, "lr"] if "lr" in columns else measures
+    if not panels:
+        raise ValueError("curves: the history has no columns train_..., val_... or lr")
     figure = _figure(4.2 * len(panels), 3.2)
     for axes, measure in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         names = ["lr"] if measure == "lr" else [f"{part}_{measure}" for part in ("train", "val")]
@@ -86,7 +89,9 @@ def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"confusion_matrix: expected counts (C, C), got shape {matrix.shape}")
-    names = [str(number) for number in range(len(matrix))] if classes is None else list(classes)
+    names = [_plain(number) for number in range(len(matrix)) if classes is None] or [_plain(n) for n in classes or ()]
+    if not len(matrix):
+        raise ValueError("confusion_matrix: there are no classes")
     if len(names) != len(matrix):
         raise ValueError(f"confusion_matrix: {len(names)} names for {len(matrix)} classes")
     side = max(3.5, 0.5 * len(matrix) + 1)
@@ -183,7 +188,9 @@ def image_grid(
             raise ValueError(f"image_grid: {len(values)} {name} for {len(images)} images")
 
     def called(number: Any) -> str:
-        return str(number) if classes is None else str(classes[int(number)])
+        if classes is not None and not 0 <= number < len(classes):
+            raise ValueError(f"image_grid: there are {len(classes)} names, got class {number}")
+        return _plain(number if classes is None else classes[int(number)])
 
     titles, colours = [], []
     for index in range(len(images)):
@@ -191,7 +198,7 @@ def image_grid(
         guess = None if predictions is None else predictions[index]
         parts = [called(value) for value in (label, guess) if value is not None]
         wrong = label is not None and guess is not None and label != guess
-        titles.append(" taken for ".join(parts) if wrong else parts[0] if parts else "")
+        titles.append("\ntaken for ".join(parts) if wrong else parts[0] if parts else "")
         colours.append("#b91c1c" if wrong else "black")
     return _grid(images, columns, titles, colours=colours)
 
@@ -216,8 +223,14 @@ def gradient_flow(norms: Module | Mapping[str, float]) -> Any:
         raise ValueError("gradient_flow: there are no gradients; run a backward pass first")
     figure = _figure(6.4, max(2.4, 0.25 * len(norms) + 1))
     axes = figure.subplots()
-    axes.barh(range(len(norms)), [max(value, 1e-12) for value in norms.values()], color="#2563eb")
-    axes.set_yticks(range(len(norms)), list(norms), fontsize=8)
+    largest = max([value for value in norms.values() if np.isfinite(value)], default=1.0) or 1.0
+    finite = [bool(np.isfinite(value)) for value in norms.values()]
+    lengths = [max(value, 1e-12) if np.isfinite(value) else largest for value in norms.values()]
+    axes.barh(range(len(norms)), lengths, color=["#2563eb" if known else "#b91c1c" for known in finite])
+    for row, (value, known) in enumerate(zip(norms.values(), finite, strict=True)):
+        if not known:
+            axes.text(largest, row, f"{value} ", ha="right", va="center", color="white", fontsize=8)
+    axes.set_yticks(range(len(norms)), [_plain(name) for name in norms], fontsize=8)
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="norm of the gradient")
     axes.grid(axis="x", alpha=0.3)
@@ -261,6 +274,11 @@ def grad_cam(model: Sequential, images: Array, layer: int | str | None = None, t
     return _overlay(images, grad_cam_map(model, images, layer, target), blend=0.5)
 
 
+def _plain(name: object) -> str:
+    """Return a name as matplotlib shows it: a dollar sign would begin a formula."""
+    return str(name).replace("$", r"\$")
+
+
 def _one(image: Array) -> Array:
     batch = image[None] if np.ndim(image) == 3 else image
     check_images(batch)
@@ -283,9 +301,11 @@ def _grid(
     cmap: str = "gray",
     colours: Sequence[str] | None = None,
 ) -> Any:
+    if not len(images) or images.shape[1] not in (1, 3):
+        raise ValueError(f"expected images (N, 1 or 3, H, W), at least one, got shape {images.shape}")
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
-    figure = _figure(size * columns, (size + (0.3 if any(titles) else 0)) * rows)
+    figure = _figure(size * columns, (size + 0.2 * max(title.count("\n") + bool(title) for title in titles)) * rows)
     for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.axis("off")
         if index < len(images):
@@ -295,6 +315,8 @@ def _grid(
 
 
 def _overlay(images: Array, maps: Array, blend: float) -> Any:
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"expected images (N, 1 or 3, H, W), got shape {images.shape}")
     figure = _figure(1.4 * len(images), 2.9)
     upper, lower = figure.subplots(2, len(images), squeeze=False)
     for image, places, above, below in zip(images, maps, upper, lower, strict=True):

@@ -82,12 +82,15 @@ class ModelCheckpoint(Callback):
             self.save(trainer)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Save, and the weights too if they are the best."""
+        """Save the weights if they are the best, and the state."""
         if self.monitor is None and "val_loss" not in trainer.history.rows[-1]:
             self._best.monitor = "train_loss"
         if self._best.improved(trainer):
             save(trainer.model, self.folder / _BEST)
-        self.save(trainer)
+        others = [callback for callback in trainer.callbacks if isinstance(callback, ModelCheckpoint)]
+        if self is others[-1]:  # now that all of them know their best
+            for callback in others:
+                callback.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
         """Save the state now."""
@@ -110,7 +113,8 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
     """Read the newest whole checkpoint of a folder, or a file.
 
     Args:
-        path: a folder that `ModelCheckpoint` wrote to, or one of its files.
+        path: a folder that `ModelCheckpoint` wrote to, or one of its files. A damaged one is set aside, its name ending
+            in .damaged, when the one before it is used.
 
     Returns:
         The state, None if there is none yet; and what there is to tell: which files were damaged.
@@ -119,7 +123,7 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
         ValueError: there are files, but all of them are damaged.
     """
     path = Path(path)
-    if path.is_file():
+    if path.is_file() or path.suffix in (".ckpt", ".npz"):
         return read_checkpoint(path), []
     notes: list[str] = []
     for name in (f"{Path(_LAST).stem}.new", _LAST, _BEFORE):
@@ -127,10 +131,14 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
         if not file.is_file():
             continue
         try:
-            return read_checkpoint(file), notes
+            state = read_checkpoint(file)
         except ValueError as error:
             if name != f"{Path(_LAST).stem}.new":  # that one was being written when the process ended
                 notes.append(f"{error}; the checkpoint before it is used")
+        else:
+            if notes:  # last.ckpt is damaged: it must not take the place of the good one
+                (path / _LAST).replace(path / f"{_LAST}.damaged")
+            return state, notes
     if notes:
         raise ValueError(f"no checkpoint in {path} is whole: " + "; ".join(notes))
     return None, []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,8 +46,8 @@ class History:
         return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def to_dict(self) -> dict[str, list[float]]:
-        """Return a list of numbers for each column."""
-        return {name: self[name] for name in self.columns()}
+        """Return a list of numbers for each column; NaN where an epoch has none."""
+        return {name: [row.get(name, math.nan) for row in self.rows] for name in self.columns()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the rows to a file, with a line of names first; the file is replaced as a whole.

@@ -39,7 +39,7 @@ class Meter:
         sums["total"] += loss * weight if weight else 0.0
         sums["weight"] += weight
         for metric in self.metrics:
-            metric.update(output, target)
+            metric.update(*self._counted(output, target))
         if output.ndim < 2:
             return
         labels = target
@@ -49,6 +49,13 @@ class Meter:
             counted = labels != self._ignored
             sums["correct"] += int(((output.argmax(axis=1) == labels) & counted).sum())
             sums["classified"] += int(counted.sum())
+
+    def _counted(self, output: Array, target: Array) -> tuple[Array, Array]:
+        """Leave out what the loss ignores."""
+        ignored = target == self._ignored if self._ignored is not None and target.dtype.kind in "iu" else None
+        if ignored is None or not ignored.any() or target.shape != (len(output), *output.shape[2:]):
+            return output, target
+        return np.moveaxis(output, 1, -1)[~ignored], target[~ignored]
 
     def result(self, where: str) -> dict[str, Any]:
         """Return loss, accuracy and the metrics by name; ``where`` is for the error if nothing was added."""

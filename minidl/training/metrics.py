@@ -83,6 +83,8 @@ def _labels(output: Array, target: Array) -> Array:
         target = target.argmax(axis=1)
     if target.dtype.kind not in "iu" or target.shape != (len(output), *output.shape[2:]):
         raise ValueError(f"expected labels for an output of shape {output.shape}, got {target.dtype} {target.shape}")
+    if target.size and not (target.min() >= 0 and target.max() < output.shape[1]):
+        raise ValueError(f"expected labels from 0 to {output.shape[1] - 1}, got {target.min()} to {target.max()}")
     return target
 
 
@@ -138,7 +140,7 @@ class MeanLoss(Metric):
     def update(self, output: Array, target: Array) -> None:
         """Add a batch."""
         value = float(self.loss(output, target))
-        mean = getattr(self.loss, "reduction", "mean") == "mean"
+        mean = getattr(self.loss, "is_mean", True)
         weight = float(getattr(self.loss, "divisor", len(output))) if mean else float(len(output))
         self.add(total=value * weight if mean else value, weight=weight)
 
@@ -165,6 +167,8 @@ class ConfusionMatrix(Metric):
     def update(self, output: Array, target: Array) -> None:
         """Add a batch."""
         labels, count = _labels(output, target), self.num_classes or output.shape[1]
+        if output.shape[1] != count:
+            raise ValueError(f"{type(self).__name__}: expected outputs of {count} classes, got {output.shape[1]}")
         pairs = labels.reshape(-1) * count + output.argmax(axis=1).reshape(-1)
         self.add(matrix=np.bincount(pairs, minlength=count * count).reshape(count, count))
 

@@ -51,7 +51,7 @@ class Step:
         self.optimizer.zero_grad()
         try:
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
-            if len(batches) > 1 and getattr(self.loss, "reduction", "mean") != "sum":
+            if len(batches) > 1 and getattr(self.loss, "is_mean", True):
                 whole = sum(weight for _, weight, _, _ in done)
                 for parameter in self._trained():
                     if parameter.grad is not None and whole:
@@ -71,7 +71,7 @@ class Step:
         mean, weight, gradient = loss_of(self.loss, output, target, *weights)
         if not math.isfinite(mean):
             raise NonFinite(f"the loss is {mean}", first_non_finite(self.model, x))
-        if share_out and getattr(self.loss, "reduction", "mean") != "sum":
+        if share_out and getattr(self.loss, "is_mean", True):
             gradient = gradient * np.asarray(weight, np.asarray(gradient).dtype)  # of the sum; divided at the end
         self.model.backward(self.loss.backward(gradient))
         return mean, weight, output, target
@@ -114,28 +114,39 @@ def loss_of(loss: Any, output: Array, target: Any, weights: Any = None) -> tuple
         output, target: of the model; what it should be.
         weights: a number for each sample (N,), or None: the mean is sum(w*l) / sum(w).
     """
-    reduction = getattr(loss, "reduction", "mean")
     if weights is not None:
-        weights = np.asarray(weights, output.dtype)
-        if weights.shape != (len(output),):
-            raise ValueError(f"Trainer: expected sample weights of shape ({len(output)},), got {weights.shape}")
-        loss.reduction = "none"
-        try:
-            each = loss(output, target)
-        finally:
-            loss.reduction = reduction
-        weights = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
-        whole = 1.0 if reduction == "sum" else float(weights.sum())
-        gradient = weights / np.asarray(whole or 1.0, weights.dtype)
-        mean = float((each * weights).sum()) / (float(weights.sum()) or 1.0)
-        return mean, float(weights.sum()), gradient
+        return _weighted(loss, output, target, np.asarray(weights, output.dtype))
     value = loss(output, target)
     if np.ndim(value):
         raise ValueError(
             f"Trainer: the loss must be a number, {type(loss).__name__} gave an array of shape {np.shape(value)}; "
             "use reduction='mean' or 'sum'"
         )
-    if reduction == "sum":
+    if not getattr(loss, "is_mean", True):
         return float(value) / max(1, len(output)), float(len(output)), 1.0
     # what the mean was divided by: samples, or the sum of their class weights, less the ignored ones
     return float(value), float(getattr(loss, "divisor", len(output))), 1.0
+
+
+def _weighted(loss: Any, output: Array, target: Any, weights: Array) -> tuple[float, float, Any]:
+    """The same with a weight for each sample."""
+    if weights.shape != (len(output),):
+        raise ValueError(f"Trainer: expected sample weights of shape ({len(output)},), got {weights.shape}")
+    if not hasattr(loss, "reduction"):
+        raise ValueError(f"Trainer: sample weights need a loss with a reduction, {type(loss).__name__} has none")
+    mean, reduction = loss.is_mean, loss.reduction
+    loss.reduction = "none"
+    try:
+        each = loss(output, target)
+    finally:
+        loss.reduction = reduction
+    spread = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
+    counted = spread
+    labels = np.asarray(target)
+    if hasattr(loss, "ignore_index") and labels.dtype.kind in "iu":  # its mean is over what is not ignored, by class
+        kept = labels != loss.ignore_index
+        factors = 1 if loss.weight is None else loss.weight[np.where(kept, labels, 0)]
+        counted = spread * (kept * factors).astype(spread.dtype)
+    whole = float(counted.sum())
+    gradient = spread if not mean else spread / spread.dtype.type(whole or 1.0)
+    return float((each * spread).sum()) / (whole or 1.0), whole, gradient

@@ -6,13 +6,13 @@ import itertools
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from .._random import default_rng
 from ..data import ArrayDataset, DataLoader, Dataset
 from ..functional._checks import Array, check_choice, check_int, check_number
 from ..nn import Loss, Module
@@ -25,6 +25,7 @@ from .history import History
 from .meter import Meter
 from .metrics import Metric
 from .progress import Progress
+from .state import restore, state_of
 from .step import NonFinite, Step, loss_of
 
 __all__ = ["NonFiniteLossError", "Trainer"]
@@ -107,6 +108,9 @@ class Trainer:
         self.metrics = list(metrics)
         for metric in self.metrics:
             _check_kind("each metric", metric, Metric)
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) < len(names):
+            raise ValueError(f"Trainer: the metrics must have different names, got {names}; set metric.name")
         self.callbacks = list(callbacks)
         for callback in self.callbacks:
             _check_kind("each callback", callback, Callback)
@@ -126,6 +130,9 @@ class Trainer:
         self._meter = Meter(loss)
         self._skipped, self._first_lr = 0, math.nan
         self._loader: Any = None
+        self._val: Any = None
+        self._at: dict[str, Any] = {}  # where the pass over the loader is
+        self._started: list[Callback] = []
         self._finished = self._passed = True  # whether the epoch is, and its pass over the training data
 
     @property
@@ -167,8 +174,9 @@ class Trainer:
         optimizer = self._check_fit(train, val, epochs)
         state, notes = (None, []) if resume is None else latest_checkpoint(resume)
         for note in notes:
-            self.progress.line(note)
+            self._tell(note)
         self.history, self.stop, self.resumed, self._loader = History(), False, state is not None, train
+        self._val, self._at, self._started = val, {}, []
         self.epoch = self.batch = self.steps = 0
         self._step, self._finished = Step(self.model, self.loss, optimizer, self.clip_grad_norm), True
         with self._fitting():
@@ -177,6 +185,8 @@ class Trainer:
                 self._call("on_fit_start")
                 if state is not None:
                     self.load_state_dict(state)
+                    if self.stop:
+                        self._tell(f"the fit had been stopped after epoch {self.epoch}; there is nothing to go on with")
                 while (self.epoch < epochs or not self._finished) and not self.stop:
                     self._fit_epoch(optimizer, train, val, epochs)
             except KeyboardInterrupt:
@@ -195,23 +205,9 @@ class Trainer:
         """Return all that a fit needs to go on from here; to be taken in a callback, between two steps.
 
         Parameters, buffers, optimiser, schedule, the state of every random generator, the loader's position, the
-        callbacks' states, the history and the sums of the epoch that is going on.
+        callbacks' states, the history, the sums of the epoch that is going on, and what all this is the state of.
         """
-        loader = getattr(self._loader, "state_dict", None)
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "rngs": [rng.bit_generator.state for rng in self._rngs()],
-            "loader": None if loader is None else loader(),
-            "callbacks": [
-                {"kind": type(callback).__name__, "state": callback.state_dict()} for callback in self.callbacks
-            ],
-            "history": self.history.rows,
-            "meter": self._meter.state_dict(),
-            "stop": self.stop,
-            **{name: getattr(self, name) for name in _PLACE},
-        }
+        return state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` returned, in a Trainer made in the same way; `fit` does it for ``resume``.
@@ -219,37 +215,7 @@ class Trainer:
         Raises:
             ValueError: it is the state of something else.
         """
-        kinds = [type(callback).__name__ for callback in self.callbacks]
-        theirs = [entry["kind"] for entry in state["callbacks"]]
-        if kinds != theirs:
-            raise ValueError(f"Trainer: cannot resume: the checkpoint has the callbacks {theirs}, this Trainer {kinds}")
-        rngs = self._rngs()
-        if len(rngs) != len(state["rngs"]):
-            raise ValueError("Trainer: cannot resume: the model has another number of random generators")
-        for own, name in ((self.optimizer, "optimizer"), (self.scheduler, "scheduler")):
-            if (own is None) != (state[name] is None):
-                raise ValueError(f"Trainer: cannot resume: one of checkpoint and Trainer has no {name}")
-        before = self.model.state_dict()
-        self.model.load_state_dict(state["model"])
-        try:
-            for own, name in ((self.optimizer, "optimizer"), (self.scheduler, "scheduler")):
-                if own is not None:
-                    own.load_state_dict(state[name])
-            if state["loader"] is not None and hasattr(self._loader, "load_state_dict"):
-                self._loader.load_state_dict(state["loader"])
-            for rng, saved in zip(rngs, state["rngs"], strict=True):
-                rng.bit_generator.state = saved
-        except (ValueError, TypeError) as error:
-            self.model.load_state_dict(before)
-            raise ValueError(f"Trainer: cannot resume: {error}") from error
-        for callback, entry in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(entry["state"])
-        self.history.rows = [dict(row) for row in state["history"]]
-        self._meter = Meter(self.loss, self.metrics)
-        self._meter.load_state_dict(state["meter"])
-        self.stop = state["stop"]
-        for name in _PLACE:
-            setattr(self, name, state[name])
+        restore(self, state)
 
     def evaluate(self, data: Batches) -> dict[str, Any]:
         """Return the mean loss over samples, where targets are classes the accuracy, and the metrics.
@@ -322,12 +288,14 @@ class Trainer:
         waiting: list[tuple[Any, ...]] = []
         for batch, bar in self.progress.track(train, label, first=self.batch, total=_length(train)):
             self.batch += 1
+            if hasattr(train, "state_dict"):
+                self._at = {k: v for k, v in train.state_dict().items() if k in ("seed", "batch")}
             waiting.append(_parts(batch))
             if len(waiting) == self.accumulate:
                 self._do_step(optimizer, waiting)
                 waiting = []
                 bar.set_postfix_str(str(self._meter), refresh=False)
-        self._passed = True
+        self._passed, self._at = True, dict.fromkeys(self._at, 0)
         if waiting:
             self._do_step(optimizer, waiting)
         row.update({f"train_{name}": value for name, value in self._results(f"fit, epoch {self.epoch}").items()})
@@ -385,13 +353,6 @@ class Trainer:
     def _non_finite(self, what: str, where: str) -> NonFiniteLossError:
         return NonFiniteLossError(what, self.epoch, self.batch, self.lr, self.grad_norm, where)
 
-    def _rngs(self) -> list[np.random.Generator]:
-        """Return minidl's own random generator, and those of the model's layers."""
-        found = [default_rng()]
-        for module in self.model.modules():
-            found += [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
-        return found
-
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> Optimizer:
         check_int("Trainer.fit", "epochs", epochs)
         _check_batches("fit", train)
@@ -418,13 +379,28 @@ class Trainer:
             self.model.needs_input_grad = needs_input_grad
 
     def _call(self, hook: str) -> None:
+        """Call a hook of every callback; one that asks to stop does not keep the others from theirs."""
+        reason: StopTraining | None = None
         for callback in self.callbacks:
-            getattr(callback, hook)(self)
+            try:
+                getattr(callback, hook)(self)
+            except StopTraining as stop:
+                reason = reason or stop
+            if hook == "on_fit_start":
+                self._started.append(callback)
+        if reason is not None:
+            raise reason
+
+    def _tell(self, note: str) -> None:
+        """Tell the user something, also where no progress is shown."""
+        if self.progress.style == "none":
+            warnings.warn(note, RuntimeWarning, stacklevel=3)
+        self.progress.line(note)
 
     def _end(self, failed: bool) -> None:
-        """Call every `on_fit_end`; raise the first exception, unless the fit has failed with one already."""
+        """Call `on_fit_end` of all that were started; raise the first exception, unless the fit has failed already."""
         first: BaseException | None = None
-        for callback in self.callbacks:
+        for callback in self._started:
             try:
                 callback.on_fit_end(self)
             except BaseException as error:
@@ -433,13 +409,9 @@ class Trainer:
             raise first
 
 
-# What a checkpoint holds of the Trainer's own numbers.
-_PLACE = ("epoch", "batch", "steps", "batch_loss", "lr", "_finished", "_passed", "_skipped", "_first_lr")
-
-
 def _numbers(results: Mapping[str, Any]) -> dict[str, float]:
     """Leave out what is not a number: a confusion matrix."""
-    return {name: value for name, value in results.items() if np.ndim(value) == 0}
+    return {name: float(v) for name, v in results.items() if isinstance(v, (int, float, np.number))}
 
 
 def _length(batches: Any) -> int | None:

@@ -78,6 +78,12 @@ def test_archives(tmp_path):
     )
     check(load_cifar10(tmp_path), made, (FILES10[:5], FILES10[5:]))
     path = tmp_path / "cifar-10-binary.tar.gz"
+    content = bytearray(path.read_bytes())
+    for place in range(2000, len(content), 5000):  # flipped bytes do not become other pixels
+        path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
+        with pytest.raises(ValueError, match="truncated or damaged archive"):
+            load_cifar10(tmp_path)
+    path.write_bytes(content)
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match="truncated or damaged archive"):
         load_cifar10(tmp_path)

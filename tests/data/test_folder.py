@@ -47,6 +47,20 @@ def test_sizes_and_grey(root):
     assert read_image(root / "ant" / "odd.png").shape == (3, 3, 3)
 
 
+def test_16_bits_floats_and_turned_photos(tmp_path):
+    values = np.array([[0, 65535], [32768, 257]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_image(tmp_path / "a.png", channels=1)[0], values / 65535, atol=0.003)
+    assert read_image(tmp_path / "a.png").shape == (3, 2, 2)
+    Image.fromarray(values.astype(np.float32)).save(tmp_path / "b.tif")
+    with pytest.raises(ValueError, match=r"b.tif: its pixels are floating-point numbers"):
+        read_image(tmp_path / "b.tif")
+    photo, exif = Image.new("RGB", (4, 2)), Image.Exif()
+    exif[274] = 6  # turned by a quarter
+    photo.save(tmp_path / "c.jpg", exif=exif)
+    assert read_image(tmp_path / "c.jpg").shape == (3, 4, 2)
+
+
 def test_damage_is_named(root):
     (root / "bee" / "bad.jpg").write_bytes(b"no image")
     content = (root / "ant" / "0.png").read_bytes()

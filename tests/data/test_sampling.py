@@ -133,3 +133,5 @@ def test_what_is_refused():
     with pytest.raises(ValueError, match="it is that of another loader"):
         loader().load_state_dict({"seed": 1, "batch": 1, "rng": None})
     minidl.manual_seed(0)
+    with pytest.raises(ValueError, match=r"the sampler must give 30 indices from 0 to 22, got shape \(30,\), 0 to 29"):
+        list(loader(sampler=StratifiedSampler(np.zeros(30, int)), shuffle=False))

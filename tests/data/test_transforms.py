@@ -62,7 +62,7 @@ def test_normalize():
     np.testing.assert_allclose(out[:, 1], (IMAGES[:, 1] - 0.4) / 0.25, rtol=1e-5)
     with pytest.raises(ValueError, match="Normalize: 2 values for 3 channels"):
         Normalize([0.5, 0.4], 1)(IMAGES)
-    with pytest.raises(ValueError, match="Normalize: std must not be 0"):
+    with pytest.raises(ValueError, match="Normalize: mean and std must be finite, std not 0"):
         Normalize(0, [1, 0])
 
 

@@ -59,7 +59,7 @@ def test_filters_maps_and_images(model, tmp_path):
     assert len(drawn(plotting.feature_maps(model, IMAGES[0], 0), tmp_path)) == 16
     assert len(plotting.feature_maps(model, IMAGES[:1]).axes) == 32
     axes = drawn(plotting.image_grid(IMAGES, [0, 1, 2], [0, 2, 2], ["a", "b", "c"]), tmp_path)
-    assert [a.get_title() for a in axes] == ["a", "b taken for c", "c"]
+    assert [a.get_title() for a in axes] == ["a", "b\ntaken for c", "c"]
     assert len(plotting.image_grid(np.repeat(IMAGES, 3, axis=1)).axes) == 3
     for wrong, message in (
         (lambda: plotting.filters(nn.ReLU()), "there is no Conv2d in the ReLU"),
@@ -68,6 +68,12 @@ def test_filters_maps_and_images(model, tmp_path):
         (lambda: plotting.feature_maps(model, IMAGES[0], 5), "is no image"),
         (lambda: plotting.feature_maps(model, IMAGES[0], 9), "there is no layer 9; the model has 8"),
         (lambda: plotting.image_grid(IMAGES, [1]), "1 labels for 3 images"),
+        (lambda: plotting.image_grid(IMAGES, [0, 1, -1], classes=["a", "b"]), "there are 2 names, got class -1"),
+        (lambda: plotting.image_grid(IMAGES[:0]), "at least one, got shape"),
+        (lambda: plotting.image_grid(np.repeat(IMAGES, 2, axis=1)), r"expected images \(N, 1 or 3, H, W\)"),
+        (lambda: plotting.saliency(model, IMAGES[:0]), "there are no images"),
+        (lambda: plotting.confusion_matrix(np.zeros((0, 0))), "there are no classes"),
+        (lambda: plotting.curves({"epoch": [1]}), "no columns train_..., val_... or lr"),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()
@@ -79,7 +85,9 @@ def test_gradient_flow(model, tmp_path):
     model.backward(np.ones_like(model(IMAGES)))
     axes = drawn(plotting.gradient_flow(model), tmp_path)
     assert [t.get_text() for t in axes[0].get_yticklabels()] == [name for name, _ in model.named_params()]
-    assert len(plotting.gradient_flow({"a": 1.0, "b": 0.0}).axes) == 1
+    axes = drawn(plotting.gradient_flow({"a": 1.0, "b": 0.0, "c": float("nan"), "$d$": float("inf")}), tmp_path)
+    assert [text.get_text().strip() for text in axes[0].texts] == ["nan", "inf"]
+    assert axes[0].get_yticklabels()[3].get_text() == r"\$d\$"
 
 
 def test_the_input_gradient_is_the_numerical_one(model):
@@ -111,6 +119,12 @@ def test_grad_cam_finds_where_the_class_is(tmp_path):
         plotting.grad_cam_map(nn.Linear(2, 2), images)
     with pytest.raises(ValueError, match="target must be from 0 to 1, got 2"):
         plotting.input_gradient(model, images, 2)
+
+
+def test_a_forward_pass_waits_for_its_backward_pass(model):
+    out = model(IMAGES)
+    plotting.input_gradient(model, IMAGES)
+    model.backward(np.ones_like(out))
 
 
 def test_the_model_is_as_it_was(model):

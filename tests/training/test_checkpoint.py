@@ -66,9 +66,15 @@ def run(folder, stop_at=None, epochs=3, every=1, batch_size=8, accumulate=1, dro
     if stop_at is not None:
         trainer.callbacks.append(StopAt(stop_at))  # after the checkpoint
         state = trainer.state_dict
-        trainer.state_dict = lambda: {**state(), "callbacks": state()["callbacks"][:-1]}
+        trainer.state_dict = lambda: without_last(state())
     history = trainer.fit(loader, DataLoader(data, 25), epochs=epochs, resume=folder)
     return trainer, history
+
+
+def without_last(state):
+    """The state of a fit without StopAt."""
+    made_of = {**state["made_of"], "callbacks": state["made_of"]["callbacks"][:-1]}
+    return {**state, "callbacks": state["callbacks"][:-1], "made_of": made_of}
 
 
 def assert_same(a, b):
@@ -149,7 +155,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(tmp_path, ca
         assert (state["epoch"], state["batch"]) == (before["epoch"], before["batch"])
         assert "last.ckpt is not a whole checkpoint" in notes[0]
         assert "the checkpoint before it is used" in notes[0]
-    (tmp_path / "previous.ckpt").write_bytes(b"")
+        assert (tmp_path / "last.ckpt.damaged").read_bytes() == bytes(damage)
+    for name in ("last.ckpt", "previous.ckpt"):
+        (tmp_path / name).write_bytes(b"")
     with pytest.raises(ValueError, match=r"no checkpoint in .* is whole: .*last.ckpt.*previous.ckpt"):
         run(tmp_path)
 
@@ -190,7 +198,7 @@ def test_a_checkpoint_of_something_else_is_refused_and_changes_nothing(tmp_path)
     before = model.state_dict()
     optimizer = optim.SGD(model.params(), lr=0.1)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, progress="none")
-    with pytest.raises(ValueError, match=r"cannot resume: the checkpoint has the callbacks \['EarlyStopping'"):
+    with pytest.raises(ValueError, match="cannot resume: optimizer of the checkpoint: Adam, of this Trainer: SGD"):
         trainer.fit(DataLoader(problem(), 10), resume=tmp_path)
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
@@ -210,7 +218,7 @@ def test_an_iterable_without_a_position_is_taken_up_where_it_was(tmp_path):
         if stop:
             trainer.callbacks.append(StopAt(stop))
             state = trainer.state_dict
-            trainer.state_dict = lambda: {**state(), "callbacks": state()["callbacks"][:-1]}
+            trainer.state_dict = lambda: without_last(state())
         trainer.fit(batches, epochs=2, resume=folder)
         return model.state_dict()
 
@@ -254,3 +262,94 @@ def test_kill_9_at_20_random_moments(tmp_path):
         subprocess.run(command(name), check=True)
         assert (tmp_path / name / "weights.npz").read_bytes() == expected
     assert killed == 20
+
+
+class Peek(Callback):
+    """Look at the loader in the middle of a fit."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def on_batch_end(self, trainer):
+        next(iter(self.loader))
+
+    def on_epoch_end(self, trainer):
+        next(iter(self.loader))
+
+
+def test_callbacks_may_use_the_loader_and_several_checkpoints_keep_their_best(tmp_path):
+    def fit(folder, stop=None):
+        minidl.manual_seed(0)
+        model, loader = nn.Linear(4, 3), DataLoader(problem(), 8, shuffle=True, rng=np.random.default_rng(1))
+        callbacks = [Peek(loader), ModelCheckpoint(folder / "a", every=1), ModelCheckpoint(folder / "b")]
+        trainer = Trainer(
+            model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), callbacks=callbacks, progress="none"
+        )
+        if stop:
+            trainer.callbacks.append(StopAt(stop))
+            state = trainer.state_dict
+            trainer.state_dict = lambda: without_last(state())
+        history = trainer.fit(loader, epochs=3, resume=folder / "a")
+        assert read_checkpoint(folder / "a" / "last.ckpt")["callbacks"][2]["best"] == callbacks[2].best
+        return trainer, history
+
+    for stop in (3, 7, 9):
+        whole = fit(tmp_path / f"whole{stop}")
+        fit(tmp_path / f"parts{stop}", stop)
+        assert_same(whole, fit(tmp_path / f"parts{stop}"))
+
+
+def test_validation_broken_off_is_done_again(tmp_path):
+    class Interrupted(list):
+        def __iter__(self):
+            for number, batch in enumerate(super().__iter__()):
+                if number == 1 and self.broken:
+                    raise KeyboardInterrupt
+                yield batch
+
+    minidl.manual_seed(0)
+    data = problem(40)
+    model = nn.Linear(4, 3)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), progress="none")
+    val = Interrupted(DataLoader(data, 20))
+    val.broken = True
+    assert trainer.fit(list(DataLoader(data, 20)), val, epochs=2).interrupted
+    write_checkpoint(tmp_path / "a.ckpt", trainer.state_dict())
+    assert np.isnan(trainer.history.to_dict().get("val_loss", [np.nan])[-1])
+    val.broken = False
+    history = trainer.fit(list(DataLoader(data, 20)), val, epochs=2, resume=tmp_path / "a.ckpt")
+    assert history["epoch"] == [1, 2]
+    with pytest.raises(FileNotFoundError):
+        trainer.fit(val, epochs=1, resume=tmp_path / "none.ckpt")
+
+
+def test_what_is_told_and_what_must_be_the_same(tmp_path):
+    run(tmp_path, epochs=1)
+    (tmp_path / "last.ckpt").write_bytes(b"")
+    with pytest.warns(RuntimeWarning, match="last.ckpt is not a whole checkpoint.*the checkpoint before it is used"):
+        run(tmp_path, epochs=2)
+    for change, message in (
+        ({"batch_size": 10}, r"loader of the checkpoint: \[8, False, False\], of this Trainer: \[10, False, False\]"),
+        ({"accumulate": 2}, "accumulate of the checkpoint: 1, of this Trainer: 2"),
+    ):
+        with pytest.raises(ValueError, match=f"cannot resume: {message}"):
+            run(tmp_path, epochs=3, **change)
+    write_checkpoint(tmp_path / "b.ckpt", {"a": 1})
+    model = nn.Linear(4, 3)
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), progress="none")
+    with pytest.raises(ValueError, match="this is not the state of a fit"):
+        trainer.fit(DataLoader(problem(), 10), resume=tmp_path / "b.ckpt")
+
+
+def test_stopping_at_an_epochs_end_saves_it(tmp_path):
+    class Enough(Callback):
+        def on_epoch_end(self, trainer):
+            raise StopTraining
+
+    model = nn.Linear(4, 3)
+    callbacks = [Enough(), ModelCheckpoint(tmp_path)]
+    trainer = Trainer(
+        model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), callbacks=callbacks, progress="none"
+    )
+    trainer.fit(DataLoader(problem(), 10), epochs=5)
+    assert len(read_checkpoint(tmp_path / "last.ckpt")["history"]) == 1

@@ -12,7 +12,7 @@ import minidl
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader
 from minidl.training import NonFiniteLossError, Trainer
-from minidl.training.metrics import ConfusionMatrix, TopK
+from minidl.training.metrics import Accuracy, ConfusionMatrix, TopK
 
 
 def plain(loss=None, dtype=np.float64, **options):
@@ -143,3 +143,44 @@ def test_metrics_are_columns_and_results():
     result = trainer.evaluate(DataLoader(data, 25))
     assert result["confusion"].sum() == 50
     assert np.trace(result["confusion"]) == round(result["accuracy"] * 50)
+
+
+@pytest.mark.parametrize("options", [{"ignore_index": 2}, {"weight": np.array([1.0, 5.0, 2.0])}])
+def test_weights_of_1_change_nothing(options):
+    x, labels = problem(30, np.float64).arrays
+    one, other = plain(nn.CrossEntropyLoss(**options)), plain(nn.CrossEntropyLoss(**options))
+    first = one.fit([(x, labels, np.ones(30))], epochs=2)
+    second = other.fit([(x, labels)], epochs=2)
+    assert_same(one, other)
+    assert first["train_loss"] == pytest.approx(second["train_loss"])
+
+
+def test_batchmean_is_a_mean():
+    x = problem(40, np.float64).arrays[0]
+    log_p = np.log(np.abs(x) / np.abs(x).sum(axis=1, keepdims=True))
+    target = np.full((40, 4), 0.25)
+    loss = nn.KLDivLoss("batchmean")
+    trainer = Trainer(nn.Identity(), loss, progress="none")
+    assert trainer.evaluate([(log_p, target)])["loss"] == pytest.approx(loss(log_p, target))
+    halves = [(log_p[:30], target[:30]), (log_p[30:], target[30:])]
+    assert trainer.evaluate(halves)["loss"] == pytest.approx(loss(log_p, target))
+    one, other = (plain(nn.KLDivLoss("batchmean"), accumulate=n) for n in (4, 1))
+    data = ArrayDataset(x, np.full((40, 3), 1 / 3))
+    one.fit(DataLoader(data, 10), epochs=2)
+    other.fit(DataLoader(data, 40), epochs=2)
+    assert_same(one, other, 1e-9)
+
+
+def test_metrics_leave_out_what_the_loss_ignores():
+    x, labels = problem(40, np.float64).arrays
+    labels = np.where(np.arange(40) < 15, -1, labels)
+    trainer = plain(nn.CrossEntropyLoss(ignore_index=-1), metrics=[ConfusionMatrix(), Accuracy()])
+    result = trainer.evaluate([(x, labels)])
+    assert result["confusion"].sum() == 25
+    assert result["accuracy"] == np.trace(result["confusion"]) / 25
+    with pytest.raises(ValueError, match="the metrics must have different names, got"):
+        plain(metrics=[TopK(1), TopK(1)])
+    with pytest.raises(ValueError, match="ConfusionMatrix: expected outputs of 3 classes, got 10"):
+        ConfusionMatrix(3).update(np.zeros((2, 10)), np.zeros(2, int))
+    with pytest.raises(ValueError, match="expected labels from 0 to 2, got -1 to 2"):
+        Accuracy().update(np.zeros((2, 3)), np.array([-1, 2]))
