@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -203,7 +203,10 @@ def _conv(graph: OnnxGraph, layer: Any, x: str) -> str:
 def _max_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
     count = len(graph.input_shape(layer)) - 2
     kernel, stride, dilation = (_pair(value, count) for value in (layer.kernel_size, layer.stride, layer.dilation))
-    x, pads = _room(graph, layer, x, _pair(layer.padding, count), kernel, stride, dilation, -np.inf)
+    shape, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
+    pads = _pads_for(shape, cells, _pair(layer.padding, count), kernel, stride, dilation)
+    if any(max(pair) >= size for pair, size in zip(pads, kernel, strict=True)):  # more than ONNX allows
+        x, pads = _pad(graph, x, ((0, 0), (0, 0), *pads), "constant", -np.inf), [(0, 0)] * count
     return graph.node("MaxPool", x, kernel_shape=kernel, strides=stride, pads=_flat(pads), dilations=dilation)
 
 
@@ -227,16 +230,18 @@ def _means(
     if divisor is None and not layer.ceil_mode:
         even = _flat([(p, p) for p in padding])
         return graph.node("AveragePool", x, pads=even, count_include_pad=int(include_pad), **options)
-    # Which pixels count is not what ONNX says: means of whole windows first, then times what makes them minidl's.
-    x, pads = _room(graph, layer, x, padding, kernel, stride, (1, 1), 0.0)
-    x = graph.node("AveragePool", x, pads=_flat(pads), count_include_pad=1, **options)
-    shape, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
+    # Which pixels count is not what ONNX says: sums, by a filter of ones for each channel, then by divisors of our own.
+    channels, *shape = graph.input_shape(layer)[1:]
+    cells = graph.output_shape(layer)[2:]
+    ones = np.ones((channels, 1, *kernel), graph.dtype)
+    pads = _flat(_pads_for(shape, cells, padding, kernel, stride, (1, 1)))
+    x = graph.node("Conv", x, ones, pads=pads, group=channels, **options)
     counts = []
     for n, out, k, s, p in zip(shape, cells, kernel, stride, padding, strict=True):
         border = p if include_pad else 0
         counts.append(np.array([min(o * s - p + k, n + border) - max(o * s - p, -border) for o in range(out)]))
     divisors = np.outer(counts[0], counts[1]) if divisor is None else np.full(cells, divisor)
-    return graph.node("Mul", x, (math.prod(kernel) / divisors).astype(graph.dtype))
+    return graph.node("Mul", x, (1 / divisors).astype(graph.dtype))
 
 
 @onnx_nodes(nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -257,23 +262,17 @@ def _adaptive_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
     return x
 
 
-def _room(
-    graph: OnnxGraph,
-    layer: nn.Module,
-    x: str,
+def _pads_for(
+    shape: Sequence[int],
+    cells: Sequence[int],
     padding: tuple[int, ...],
     kernel: tuple[int, ...],
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
-    value: float,
-) -> tuple[str, list[tuple[int, int]]]:
-    """Return the input and its pads; where ceil_mode's last windows hang over, pad with a node of its own."""
-    shape, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
+) -> list[tuple[int, int]]:
+    """Return the pads of each axis, larger at the end where ceil_mode's last windows hang over."""
     needed = [(out - 1) * s + d * (k - 1) + 1 for out, s, d, k in zip(cells, stride, dilation, kernel, strict=True)]
-    pads = [(p, max(p, need - n - p)) for p, need, n in zip(padding, needed, shape, strict=True)]
-    if all(after == before for before, after in pads):
-        return x, pads
-    return _pad(graph, x, ((0, 0), (0, 0), *pads), "constant", value), [(0, 0)] * len(pads)
+    return [(p, max(p, need - n - p)) for p, need, n in zip(padding, needed, shape, strict=True)]
 
 
 # Normalisation
