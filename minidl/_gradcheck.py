@@ -233,6 +233,7 @@ class Frozen:
             self.generators += _generators(vars(part).values())
         self.states = [copy.deepcopy(g.bit_generator.state) for g in self.generators]
         self.buffers = BufferSnapshot(module)
+        self.buffers.take()
 
     def restore(self) -> None:
         """Put everything back as it was when this object was made."""

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from ..functional._checks import Array
 from .module import Module
 
 __all__ = ["BufferSnapshot"]
 
 
 class BufferSnapshot:
-    """The buffers of a module and its descendants as they are now, to be put back with `restore`.
+    """The buffers of a module and its descendants as they were when `take` was last called; `restore` puts them back.
 
     Works for layers that change a buffer in place and for those that assign a new array.
     """
 
     def __init__(self, model: Module) -> None:
-        self._buffers = [
+        self._places = [(module, name) for module in model.modules() for name in module._buffers]
+        self._taken: list[tuple[Module, str, Array, Array]] = []
+
+    def take(self) -> None:
+        """Keep copies of the buffers as they are now."""
+        self._taken = [
             (module, name, value, value.copy())
-            for module in model.modules()
-            for name in module._buffers
+            for module, name in self._places
             if (value := getattr(module, name)) is not None
         ]
 
     def restore(self) -> None:
         """Put every buffer back."""
-        for module, name, array, value in self._buffers:
+        for module, name, array, value in self._taken:
             array[...] = value
             setattr(module, name, array)

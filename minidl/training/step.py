@@ -39,6 +39,8 @@ class Step:
     def __init__(self, model: Module, loss: Module, optimizer: Optimizer, clip_grad_norm: float | None) -> None:
         self.model, self.loss, self.optimizer, self.clip_grad_norm = model, loss, optimizer, clip_grad_norm
         self.grad_norm = math.nan
+        # found once: walking through the model takes as long as a small layer
+        self._buffers, self._parameters = BufferSnapshot(model), list(model.params())
 
     def __call__(self, batches: Sequence[tuple[Any, ...]]) -> list[tuple[float, float, Array, Any]]:
         """Do a step with the batches together; return (mean loss, its weight, output, target) of each.
@@ -46,9 +48,10 @@ class Step:
         Raises:
             NonFinite: a loss or a gradient is not finite; parameters, buffers and optimiser are as they were.
         """
-        buffers = BufferSnapshot(self.model)
-        self.model.zero_grad()
+        self._buffers.take()
         self.optimizer.zero_grad()
+        for parameter in self._parameters:  # also those that the optimiser does not have
+            parameter.grad = None
         try:
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
             if len(batches) > 1 and getattr(self.loss, "is_mean", True):
@@ -58,7 +61,7 @@ class Step:
                         parameter.grad *= 1 / whole
             self.grad_norm = self._check_gradients()
         except NonFinite:
-            buffers.restore()
+            self._buffers.restore()
             raise
         if self.clip_grad_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_grad_norm)
