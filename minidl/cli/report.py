@@ -203,7 +203,8 @@ def _chart(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
         colour = COLOURS[number]
         marks.append(f'<polyline points="{path}" fill=none stroke="{colour}" stroke-width=2 />')
         marks += [f'<circle cx={x:.1f} cy={y:.1f} r=2.5 fill="{colour}"/>' for x, y in (place(*p) for p in line)]
-        marks.append(f'<text x={width - 12} y={14 + 14 * number} text-anchor=end fill="{colour}">{name}</text>')
+        side = width - 12 - 64 * (len(lines) - 1 - number)
+        marks.append(f'<text x={side} y=14 text-anchor=end fill="{colour}">{name}</text>')
     return (
         f'<svg width={width} height={height} viewBox="0 0 {width} {height}" font-size=12 fill="#4b5563" role=img>'
         f"<title>{title}</title><text x={left} y=14 font-weight=600>{title}</text>{''.join(marks)}</svg>"
