@@ -36,16 +36,20 @@ class Measured:
         """Number of samples classified rightly."""
         return int(np.trace(self.matrix))
 
+    def scores(self, classes: list[str]) -> list[tuple[str, float, float, float, int]]:
+        """Return (class, precision, recall, F1, number of samples) of each class."""
+        columns = (self.precision, self.recall, self.f1, self.matrix.sum(axis=1))
+        return list(zip(classes, *(column.tolist() for column in columns), strict=True))
+
     def as_dict(self, classes: list[str]) -> dict[str, Any]:
         """Return the measures as plain data."""
-        scores = zip(classes, self.precision, self.recall, self.f1, self.matrix.sum(axis=1), strict=True)
         return {
             "loss": self.loss,
             "accuracy": self.accuracy,
             "samples": len(self.labels),
             "classes": [
-                {"class": name, "precision": float(p), "recall": float(r), "f1": float(f), "samples": int(n)}
-                for name, p, r, f, n in scores
+                {"class": name, "precision": p, "recall": r, "f1": f, "samples": n}
+                for name, p, r, f, n in self.scores(classes)
             ],
             "confusion": self.matrix.tolist(),
         }

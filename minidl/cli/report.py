@@ -14,7 +14,8 @@ import numpy as np
 from ..data import Dataset
 from ..functional._checks import Array
 from ..interop.files import write_atomically
-from ..nn import Conv2d, Module
+from ..nn import Module
+from ..plotting.figures import filter_images, first_conv
 from .measure import Measured
 from .run import Run, environment
 
@@ -71,7 +72,7 @@ def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> 
         f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><title>{_text(title)}</title>"
         f"<style>{STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
     )
-    write_atomically(run.folder / "report.html", lambda stream: stream.write(page.encode(errors="replace")))
+    write_atomically(run.folder / "report.html", page.encode(errors="replace"))
 
 
 def _side(parts: Iterable[str]) -> str:
@@ -93,7 +94,7 @@ def _pairs(items: Iterable[tuple[str, object]]) -> str:
 
 
 def _classes(measured: Measured, classes: list[str]) -> str:
-    scores = zip(classes, measured.precision, measured.recall, measured.f1, measured.matrix.sum(axis=1), strict=True)
+    scores = measured.scores(classes)
     rows = [(name, f"{p:.4f}", f"{r:.4f}", f"{f:.4f}", f"{n:,}") for name, p, r, f, n in scores]
     return _table(("class", "precision", "recall", "F1", "images"), rows)
 
@@ -133,14 +134,11 @@ def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
 
 
 def _filters(model: Module) -> str:
-    first = next((layer for layer in model.modules() if isinstance(layer, Conv2d)), None)
+    first = first_conv(model)
     if first is None or max(first.kernel_size) < 2:
         return ""
-    weights = first.weight.data
-    limit = float(np.abs(weights).max()) or 1.0
-    scaled = weights / (2 * limit) + 0.5
-    planes = scaled if weights.shape[1] == 3 else scaled[:, :1]
-    note = "Middle grey is zero." + ("" if weights.shape[1] in (1, 3) else " Of each filter the first channel.")
+    planes = filter_images(first)
+    note = "Middle grey is zero." + ("" if first.weight.shape[1] in (1, 3) else " Of each filter the first channel.")
     figures = [_figure(plane, "", f"filter {number}", 48) for number, plane in enumerate(planes[:64])]
     return f"<h2>Filters of the first layer</h2><p>{note}</p>" + "".join(figures)
 

@@ -67,11 +67,11 @@ class Run:
             "classes": self.classes,
             "environment": environment(),
         }
-        for name, text in (("config.toml", "\n".join(lines)), ("environment.json", json.dumps(facts, indent=2))):
-            if name == "environment.json" and (self.folder / name).exists():
-                continue  # of a run that goes on
-            content = f"{text}\n".encode(errors="replace")
-            write_atomically(self.folder / name, lambda stream, content=content: stream.write(content))  # type: ignore[misc]
+        texts = {"config.toml": "\n".join(lines)}
+        if not (self.folder / "environment.json").exists():  # else the run goes on
+            texts["environment.json"] = json.dumps(facts, indent=2)
+        for name, text in texts.items():
+            write_atomically(self.folder / name, f"{text}\n".encode(errors="replace"))
 
     def make_model(self) -> Module:
         """Make the model, with its first weights."""

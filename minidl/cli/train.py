@@ -12,7 +12,7 @@ from typing import Any
 from .. import manual_seed, save, set_num_threads
 from ..data import DataLoader
 from ..interop.files import check_suffix
-from ..nn import CrossEntropyLoss
+from ..nn import CrossEntropyLoss, Module
 from ..training import ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
 from ..training.checkpoint import latest_checkpoint
@@ -84,19 +84,9 @@ def _train(options: argparse.Namespace) -> int:
         _check_resume(Run.read(folder), recipe, images)
     run = Run(folder, recipe, images.classes, images.shape)
     model = run.make_model()
-    optimizer = recipe.make_optimizer(model)
     transform = recipe.make_transform(images.shape)
     loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform)
-    trainer = Trainer(
-        model,
-        CrossEntropyLoss(),
-        optimizer,
-        scheduler=recipe.make_scheduler(optimizer, recipe.epochs * -(-len(loader) // recipe.accumulate)),
-        clip_grad_norm=recipe.clip_grad_norm or None,
-        accumulate=recipe.accumulate,
-        callbacks=[CSVLogger(folder / "history.csv"), ModelCheckpoint(folder)],
-        progress="none" if options.quiet or options.json else "auto",
-    )
+    trainer = _make_trainer(run, model, len(loader), "none" if options.quiet or options.json else "auto")
     folder.mkdir(parents=True, exist_ok=True)
     run.write()
     parameters = sum(p.data.size for p in model.params())
@@ -130,6 +120,22 @@ def _train(options: argparse.Namespace) -> int:
         result = {"run": str(folder), "loss": measured.loss, "accuracy": measured.accuracy, "epochs": len(history)}
         show(options, {**result, "interrupted": history.interrupted}, "")
     return 130 if history.interrupted else 0
+
+
+def _make_trainer(run: Run, model: Module, batches: int, progress: str) -> Trainer:
+    """Make the Trainer of a run, for epochs of so many batches."""
+    recipe = run.recipe
+    optimizer = recipe.make_optimizer(model)
+    return Trainer(
+        model,
+        CrossEntropyLoss(),
+        optimizer,
+        scheduler=recipe.make_scheduler(optimizer, recipe.epochs * -(-batches // recipe.accumulate)),
+        clip_grad_norm=recipe.clip_grad_norm or None,
+        accumulate=recipe.accumulate,
+        callbacks=[CSVLogger(run.folder / "history.csv"), ModelCheckpoint(run.folder)],
+        progress=progress,
+    )
 
 
 def _recipe(options: argparse.Namespace, given: dict[str, Any]) -> tuple[Recipe, Path]:

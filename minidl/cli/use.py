@@ -101,7 +101,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     measured = measure(run.load_model(), images.test, len(run.classes), "none" if options.quiet else "auto")
     width = max(map(len, run.classes))
     lines = [f"{'class':<{width}}  precision  recall      F1  images"]
-    scores = zip(run.classes, measured.precision, measured.recall, measured.f1, measured.matrix.sum(1), strict=True)
+    scores = measured.scores(run.classes)
     lines += [f"{name:<{width}}  {p:9.4f}  {r:6.4f}  {f:6.4f}  {n:6,}" for name, p, r, f, n in scores]
     lines.append(
         f"test accuracy: {100 * measured.accuracy:.2f} % ({measured.correct:,} of {len(measured.labels):,}), "

@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..functional._checks import Array
 from ..nn import Module
 
-__all__ = ["check_suffix", "load", "save", "write_atomically"]
+__all__ = ["check_suffix", "load", "npz_of", "save", "write_atomically"]
 
 _SUFFIXES = (".npz", ".safetensors")
 
@@ -47,12 +47,12 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
         OSError: the file cannot be written.
     """
     path = check_suffix(path)
-    write = _write_npz if path.suffix == ".npz" else _write_safetensors
-    write_atomically(path, lambda stream: write(stream, model.state_dict()))
+    pack = npz_of if path.suffix == ".npz" else _safetensors_of
+    write_atomically(path, pack(model.state_dict()))
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let ``write`` fill a file under another name, then rename it: ``path`` is the old file or the whole new one.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under another name, then rename it: ``path`` is the old file or the whole new one.
 
     Raises:
         OSError: the file cannot be written.
@@ -63,7 +63,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as stream:
-            write(stream)
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
@@ -102,13 +102,18 @@ def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> No
     model.load_state_dict(state, strict=strict)
 
 
-def _write_npz(stream: IO[bytes], state: dict[str, Array]) -> None:
+def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
+    """Return an .npz archive of arrays by name, and of texts by file name before them; no pickle."""
     import zipfile  # noqa: PLC0415 - `import minidl` stays quick
 
-    with zipfile.ZipFile(stream, "w") as archive:
-        for name, value in state.items():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in (texts or {}).items():
+            archive.writestr(name, text)
+        for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, value, allow_pickle=False)
+    return content.getvalue()
 
 
 def _read_npz(content: bytes) -> dict[str, Array]:
@@ -116,8 +121,8 @@ def _read_npz(content: bytes) -> dict[str, Array]:
         return {name: archive[name] for name in archive.files}
 
 
-def _write_safetensors(stream: IO[bytes], state: dict[str, Array]) -> None:
-    stream.write(_safetensors().save({name: np.ascontiguousarray(value) for name, value in state.items()}))
+def _safetensors_of(state: Mapping[str, Array]) -> bytes:
+    return bytes(_safetensors().save({name: np.ascontiguousarray(value) for name, value in state.items()}))
 
 
 def _read_safetensors(content: bytes) -> dict[str, Array]:

@@ -191,7 +191,7 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[
         onnx.checker.check_model(exported, full_check=True)
     except Exception as error:  # onnx's own have no common base
         raise ValueError(f"the model has no valid ONNX form: {error}") from error
-    write_atomically(path, lambda stream: stream.write(exported.SerializeToString()))
+    write_atomically(path, exported.SerializeToString())
 
 
 def require_onnx(what: str) -> Any:

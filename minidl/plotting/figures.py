@@ -17,7 +17,9 @@ __all__ = [
     "confusion_matrix",
     "curves",
     "feature_maps",
+    "filter_images",
     "filters",
+    "first_conv",
     "grad_cam",
     "gradient_flow",
     "image_grid",
@@ -89,7 +91,7 @@ def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"confusion_matrix: expected counts (C, C), got shape {matrix.shape}")
-    names = [_plain(number) for number in range(len(matrix)) if classes is None] or [_plain(n) for n in classes or ()]
+    names = [_plain(name) for name in (range(len(matrix)) if classes is None else classes)]
     if not len(matrix):
         raise ValueError("confusion_matrix: there are no classes")
     if len(names) != len(matrix):
@@ -123,12 +125,23 @@ def filters(layer: Module, columns: int = 8) -> Any:
         ValueError: there is no Conv2d.
         ImportError: the extra ``plot`` is not installed.
     """
-    conv = next((module for module in layer.modules() if isinstance(module, Conv2d)), None)
+    conv = first_conv(layer)
     if conv is None:
         raise ValueError(f"filters: there is no Conv2d in the {type(layer).__name__}")
+    images = filter_images(conv)
+    return _grid(images, columns, [""] * len(images), size=0.8)
+
+
+def first_conv(model: Module) -> Conv2d | None:
+    """Return the first Conv2d of a model, None if there is none."""
+    return next((module for module in model.modules() if isinstance(module, Conv2d)), None)
+
+
+def filter_images(conv: Conv2d) -> Array:
+    """Return filters as images (F, 1 or 3, KH, KW) in [0, 1], zero in the middle; not of 3 channels: the first."""
     weight = conv.weight.data
-    scaled = weight / (2 * float(np.abs(weight).max()) or 1.0) + 0.5
-    return _grid(scaled if weight.shape[1] == 3 else scaled[:, :1], columns, [""] * len(scaled), size=0.8)
+    scaled: Array = weight / (2 * float(np.abs(weight).max()) or 1.0) + 0.5
+    return scaled if weight.shape[1] == 3 else scaled[:, :1]
 
 
 def feature_maps(model: Sequential, image: Array, layer: int | str | None = None, columns: int = 8) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..functional._checks import check_int
-from ..interop.files import save, write_atomically
+from ..interop.files import npz_of, save, write_atomically
 from .best import Best
 from .callbacks import Callback
 
@@ -157,13 +157,8 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     """
     arrays: list[Any] = []
     head = json.dumps({"format": _FORMAT, "state": _encode(state, arrays)})
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("state.json", head)
-        for number, array in enumerate(arrays):
-            with archive.open(f"{number}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
-    write_atomically(Path(path), lambda stream: stream.write(content.getbuffer()))
+    numbered = {str(number): array for number, array in enumerate(arrays)}
+    write_atomically(Path(path), npz_of(numbered, {"state.json": head}))
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

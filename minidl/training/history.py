@@ -62,7 +62,7 @@ class History:
         writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(Path(path), lambda stream: stream.write(text.getvalue().encode()))
+        write_atomically(Path(path), text.getvalue().encode())
 
     def __repr__(self) -> str:
         note = ", interrupted" if self.interrupted else ""
