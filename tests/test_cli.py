@@ -352,6 +352,16 @@ def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
         refused(["compare", "r", "r"], f"{name} is damaged")
 
 
+def test_a_damaged_checkpoint_is_told_of_also_when_quiet(in_tmp, capsys):
+    assert main(["train", "--epochs", "2", "--quiet", "--schedule", "none", "--run", "r"]) == 0
+    (in_tmp / "r" / "last.ckpt").write_bytes(b"")
+    assert main(["train", "--resume", "r", "--epochs", "3", "--quiet"]) == 0
+    err = capsys.readouterr().err
+    assert "last.ckpt is not a whole checkpoint" in err
+    assert "the checkpoint before it is used" in err
+    assert len((in_tmp / "r" / "history.csv").read_text().splitlines()) == 4
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_result_that_cannot_be_written_is_an_error(finished):
     command = f"{sys.executable} -m minidl evaluate runs/digits-1 --json > /dev/full"

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,9 @@ def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
             f"--resume {run.folder}: the dataset has changed: images {images.shape} of {images.classes}, before "
             f"{run.shape} of {run.classes}"
         )
-    state, _ = latest_checkpoint(run.folder)
+    state, notes = latest_checkpoint(run.folder)
+    for note in notes:  # a damaged file is set aside now: the fit that follows does not meet it any more
+        print(f"minidl train: {note}", file=sys.stderr)
     if state is None and (run.history() or (run.folder / "weights.npz").exists()):
         raise ValueError(f"--resume {run.folder}: its checkpoints are gone; begin anew in another folder")
     done = 0 if state is None else len(state["history"])
