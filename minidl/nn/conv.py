@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -82,7 +83,38 @@ class _Conv(Module):
         return ""
 
 
-class Conv2d(_Conv):
+class _PaddedConv(_Conv):
+    """Base of the convolutions that pad in several modes: other than zeros is padded before, and cut off after."""
+
+    functions: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
+    _pads: tuple[int, int, int, int]
+
+    def _convolve(self, x: Array, *, padding: Any, **options: Any) -> Array:
+        pad_cache = None
+        if self.padding_mode != "zeros" and np.ndim(x) == 2 + len(self.kernel_size):
+            (x, pad_cache), padding = self._pad(x), 0
+        out, cache = self.functions[0](
+            x, self.weight.data, self._bias(), padding=padding, groups=self.groups, **options
+        )
+        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
+        return out  # type: ignore[no-any-return]
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Add the gradients of weight and bias; return that of the input."""
+        saved = self.take_saved()
+        cache, pad_cache = (saved, None) if self.padding_mode == "zeros" else saved
+        dx, dw, db = self.functions[1](grad_output, cache, needs_input_grad=self.needs_input_grad)
+        self._add_grads(dw, db)
+        return dx if dx is None or pad_cache is None else self._unpad(dx, pad_cache)
+
+    def _pad(self, x: Array) -> tuple[Array, Any]:
+        return pad2d_forward(x, self._pads, mode=self.padding_mode)
+
+    def _unpad(self, dx: Array, cache: Any) -> Array:
+        return pad2d_backward(dx, cache)
+
+
+class Conv2d(_PaddedConv):
     """Two-dimensional convolution (cross-correlation) over a batch of images.
 
     Args:
@@ -110,6 +142,8 @@ class Conv2d(_Conv):
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
     """
+
+    functions = conv2d_forward, conv2d_backward
 
     def __init__(
         self,
@@ -150,31 +184,10 @@ class Conv2d(_Conv):
         if self.in_channels is None and check_images(x).shape[1] % self.groups == 0:
             fix_size(self.weight, self.bias, self._shape(x.shape[1]), self._rng)
             self.in_channels = x.shape[1]
-        padded, pad_cache = x, None
-        if self.padding_mode != "zeros":
-            padded, pad_cache = pad2d_forward(x, self._pads, mode=self.padding_mode)
-        out, cache = conv2d_forward(
-            padded,
-            self.weight.data,
-            self._bias(),
-            stride=self.stride,
-            padding=self.padding if pad_cache is None else 0,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
-        return out
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Add the gradients of weight and bias; return that of the input."""
-        saved = self.take_saved()
-        cache, pad_cache = (saved, None) if self.padding_mode == "zeros" else saved
-        dx, dw, db = conv2d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad)
-        self._add_grads(dw, db)
-        return dx if dx is None or pad_cache is None else pad2d_backward(dx, pad_cache)
+        return self._convolve(x, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
 
-class Conv1d(_Conv):
+class Conv1d(_PaddedConv):
     """One-dimensional convolution (cross-correlation) over a batch of sequences.
 
     Args:
@@ -197,6 +210,8 @@ class Conv1d(_Conv):
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv1d.html
     """
+
+    functions = conv1d_forward, conv1d_backward
 
     def __init__(
         self,
@@ -230,29 +245,14 @@ class Conv1d(_Conv):
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, L)."""
         padding: int | str = self.padding if isinstance(self.padding, str) else self.padding[0]
-        padded, pad_cache = x, None
-        if self.padding_mode != "zeros" and np.ndim(x) == 3:
-            images, pad_cache = pad2d_forward(x[:, :, None], self._pads, mode=self.padding_mode)
-            padded, padding = images[:, :, 0], 0
-        out, cache = conv1d_forward(
-            padded,
-            self.weight.data,
-            self._bias(),
-            stride=self.stride[0],
-            padding=padding,
-            dilation=self.dilation[0],
-            groups=self.groups,
-        )
-        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
-        return out
+        return self._convolve(x, stride=self.stride[0], padding=padding, dilation=self.dilation[0])
 
-    def backward(self, grad_output: Array) -> Array | None:
-        """Add the gradients of weight and bias; return that of the input."""
-        saved = self.take_saved()
-        cache, pad_cache = (saved, None) if self.padding_mode == "zeros" else saved
-        dx, dw, db = conv1d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad)
-        self._add_grads(dw, db)
-        return dx if dx is None or pad_cache is None else pad2d_backward(dx[:, :, None], pad_cache)[:, :, 0]
+    def _pad(self, x: Array) -> tuple[Array, Any]:
+        images, cache = super()._pad(x[:, :, None])
+        return images[:, :, 0], cache
+
+    def _unpad(self, dx: Array, cache: Any) -> Array:
+        return super()._unpad(dx[:, :, None], cache)[:, :, 0]
 
 
 class ConvTranspose2d(_Conv):
