@@ -11,12 +11,12 @@ that a program that needs little starts quickly.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._random import default_rng, manual_seed
+from ._core import default_rng, manual_seed
 from ._version import __version__
 
 if TYPE_CHECKING:
     from . import data, functional, interop, models, nn, optim, plotting, testing, training
-    from .functional._threads import get_num_threads, set_num_threads
+    from ._core import get_num_threads, set_num_threads
     from .interop import export_onnx, from_onnx, load, save
     from .nn import no_grad
     from .testing import gradcheck
@@ -50,7 +50,7 @@ _LAZY = {
         name: name
         for name in ("data", "functional", "interop", "models", "nn", "optim", "plotting", "testing", "training")
     },
-    **dict.fromkeys(("get_num_threads", "set_num_threads"), "functional._threads"),
+    **dict.fromkeys(("get_num_threads", "set_num_threads"), "_core"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "gradcheck": "testing",
     "no_grad": "nn",

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._random import default_rng
-from .functional._checks import Array
+from ._core import Array, default_rng
 from .nn import Module
 from .nn.buffers import BufferSnapshot
 

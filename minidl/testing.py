@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ._core import Array
 from ._gradcheck import Frozen, gradcheck, is_float, run_backward
-from .functional._checks import Array
 from .nn import Module, Parameter
 from .nn.grad_mode import no_grad
 

@@ -15,7 +15,7 @@ PACKAGE = Path(minidl.__file__).parent
 # From the ground up; a module may import from its own floor and those below. Within nn and training files import
 # each other freely, as long as Python can (no cycles).
 FLOORS = [
-    ["_version", "_random"],
+    ["_version", "_core"],
     ["functional"],
     ["nn"],
     ["testing", "_gradcheck"],
@@ -76,15 +76,13 @@ def test_the_check_of_imports_can_fail(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     (tmp_path / "functional").mkdir()
     path = tmp_path / "functional" / "conv.py"
-    path.write_text(
-        "from ..nn import Module\nfrom .. import training\nimport minidl.data\nfrom ._checks import Array\n"
-    )
+    path.write_text("from ..nn import Module\nfrom .. import training\nimport minidl.data\nfrom .checks import Array\n")
     assert set(imported(path)) == {"nn", "training", "data", "functional"}
 
 
 def test_the_arithmetic_knows_no_state_and_layers_no_arithmetic():
     # _threads.py keeps what the process has: its threads
-    for path in {*(PACKAGE / "functional").glob("*.py")} - {PACKAGE / "functional" / "_threads.py"}:
+    for path in {*(PACKAGE / "functional").glob("*.py")} - {PACKAGE / "_core" / "threads.py"}:
         tree = ast.parse(path.read_text())
         classes = [n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)]
         assert all([base.id for base in n.bases] == ["NamedTuple"] for n in classes), path

@@ -6,7 +6,7 @@ import pytest
 import minidl
 from minidl import functional as f
 from minidl import gradcheck, models, nn
-from minidl._random import default_rng
+from minidl._core.random import default_rng
 from minidl.functional._window import offsets
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Array
 from ..data import DataLoader, Dataset
 from ..functional import softmax_forward
-from ..functional._checks import Array
 from ..nn import Module
 from ..nn.summary import evaluating
 from ..training.metrics import Accuracy, ConfusionMatrix, F1Score, Precision, Recall

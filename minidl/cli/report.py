@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from .._core import Array
 from ..data import Dataset
-from ..functional._checks import Array
 from ..interop.files import write_atomically
 from ..nn import Module
 from ..plotting.figures import filter_images, first_conv

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .._core import available_cpus, blas_threads, cpu_quota, get_num_threads
 from .._version import __version__
-from ..functional._threads import available_cpus, blas_threads, cpu_quota, get_num_threads
 from ..interop import load
 from ..interop.files import write_atomically
 from ..nn import Module

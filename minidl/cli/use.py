@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import export_onnx, load
+from .._core import Array
 from ..data import read_image
 from ..data.folder import image_files
-from ..functional._checks import Array
 from ..training.progress import Progress
 from .measure import measure, probabilities
 from .output import say, show

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._random import default_rng
-from ..functional._checks import Array
+from .._core import Array, default_rng
 
 __all__ = ["ArrayDataset", "Dataset", "Subset", "random_split"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, IntPair, check_pair
+from .._core import Array, IntPair, check_pair
 from .dataset import Dataset
 
 __all__ = ["ImageFolder", "image_files", "read_image"]

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._random import default_rng
-from ..functional._checks import Array, check_flag, check_int
+from .._core import Array, check_flag, check_int, default_rng
 from .dataset import Dataset
 from .sampling import Sampler
 from .transforms import Transform

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..functional._checks import Array, check_int
+from .._core import Array, check_int
 
 __all__ = ["Sampler", "StratifiedSampler", "WeightedSampler"]
 

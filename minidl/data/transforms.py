@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, IntPair, check_images, check_int, check_number, check_pair
+from .._core import Array, IntPair, check_images, check_int, check_number, check_pair
 
 __all__ = [
     "ColorJitter",

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core import Array
+from .._core.threads import cut, one_blas_thread, run
 from . import _depthwise, _lowered_rows, _row_products
-from ._checks import Array
-from ._threads import cut, one_blas_thread, run
 from ._window import Geometry
 
 __all__ = ["WORKSPACE", "correlate", "input_grad", "weight_grad"]

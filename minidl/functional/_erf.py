@@ -16,7 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from ._checks import Array
+from .._core import Array
 
 __all__ = ["erf"]
 

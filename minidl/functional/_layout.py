@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _memory
-from ._checks import Array
-from ._threads import cut
+from .._core import Array
+from .._core import memory as _memory
+from .._core.threads import cut
 
 __all__ = ["block", "empty", "empty_like", "images", "parts", "pieces", "sum_of_channels", "windows"]
 

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import _layout, _memory
-from ._checks import Array
-from ._threads import cut
+from .._core import Array
+from .._core import memory as _memory
+from .._core.threads import cut
+from . import _layout
 from ._window import Geometry, span
 
 __all__ = ["correlate", "prepare", "restore", "scratch", "weight_grad"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._checks import Array
+from .._core import Array
 
 __all__ = ["kept_unless", "remove", "select"]
 

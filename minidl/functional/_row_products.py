@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _layout, _memory
-from ._checks import Array
+from .._core import Array
+from .._core import memory as _memory
+from . import _layout
 from ._window import Geometry, span
 
 __all__ = ["correlate", "prepare", "restore", "scratch", "weight_grad"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ._checks import IntPair, check_choice, check_pair
+from .._core import IntPair, check_choice, check_pair
 
 __all__ = ["Geometry", "Pads", "offsets", "output_size", "resolve_padding", "span"]
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Array, check_float, check_grad, check_same_dtype
+from .._core.threads import run
 from . import _layout
-from ._checks import Array, check_float, check_grad, check_same_dtype
 from ._erf import erf
 from ._explain import explain, explain_pair, options_of
 from ._mask import kept_unless, select
-from ._threads import run
 
 __all__ = [
     "celu_backward",

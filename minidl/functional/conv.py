@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from . import _layout
-from ._checks import (
+from .._core import (
     Array,
     IntPair,
     check_bias,
@@ -20,6 +19,7 @@ from ._checks import (
     check_same_dtype,
     check_sequences,
 )
+from . import _layout
 from ._correlation import correlate, input_grad, weight_grad
 from ._explain import explain
 from ._window import Geometry, Pads, output_size, resolve_padding

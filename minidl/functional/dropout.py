@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._core import Array, check_float, check_grad, check_number
+from .._core.threads import run
 from . import _layout
-from ._checks import Array, check_float, check_grad, check_number
 from ._explain import explain
-from ._threads import run
 
 __all__ = [
     "alpha_dropout_backward",

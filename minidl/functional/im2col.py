@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import Array, IntPair, check_float, check_grad, check_images, check_pair
+from .._core import Array, IntPair, check_float, check_grad, check_images, check_pair
 from ._explain import explain
 from ._window import offsets, output_size
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import _memory
-from ._checks import Array, check_bias, check_float, check_grad, check_same_dtype
+from .._core import Array, check_bias, check_float, check_grad, check_same_dtype
+from .._core import memory as _memory
+from .._core.threads import cut, one_blas_thread, run
 from ._explain import explain
-from ._threads import cut, one_blas_thread, run
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward"]
 

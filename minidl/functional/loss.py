@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._checks import Array, check_choice, check_float, check_number
+from .._core import Array, check_choice, check_float, check_number
 from ._explain import explain_pair, options_of
 from .activation import log_softmax_forward
 

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core import Array, check_float, check_grad, check_int, check_number, check_same_dtype
+from .._core.threads import run
 from . import _layout
-from ._checks import Array, check_float, check_grad, check_int, check_number, check_same_dtype
 from ._explain import explain
-from ._threads import run
 
 __all__ = [
     "batch_norm_backward",

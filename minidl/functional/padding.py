@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._core import Array, check_choice, check_grad, check_images, check_int
 from . import _layout
-from ._checks import Array, check_choice, check_grad, check_images, check_int
 from ._explain import explain
 
 __all__ = ["check_padding", "pad2d_backward", "pad2d_forward"]

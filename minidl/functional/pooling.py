@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _layout, _memory
-from ._checks import Array, IntPair, check_flag, check_grad, check_images, check_int, check_pair, check_sequences
+from .._core import Array, IntPair, check_flag, check_grad, check_images, check_int, check_pair, check_sequences
+from .._core import memory as _memory
+from .._core.threads import run
+from . import _layout
 from ._explain import explain
 from ._mask import kept_unless, remove, select
-from ._threads import run
 from ._window import Pads, offsets, output_size
 
 __all__ = [

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ._checks import Array
+from .._core import Array
 
 __all__ = ["conv2d_backward", "conv2d_forward", "max_pool2d_backward", "max_pool2d_forward"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Array, check_choice, check_flag, check_grad, check_images, check_int, check_number
+from .._core.threads import one_blas_thread
 from . import _layout
-from ._checks import Array, check_choice, check_flag, check_grad, check_images, check_int, check_number
 from ._explain import explain
-from ._threads import one_blas_thread
 
 __all__ = ["upsample_backward", "upsample_forward"]
 

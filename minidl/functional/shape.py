@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import Array, check_float, check_grad, check_images, check_int
+from .._core import Array, check_float, check_grad, check_images, check_int
 from ._explain import explain
 
 __all__ = [

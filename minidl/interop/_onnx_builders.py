@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..functional._checks import Array
+from .._core import Array
 from ..nn import Module, Parameter
 from . import _onnx_operators as operators
 from .onnx_import import Constant, Node

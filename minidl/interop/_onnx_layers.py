@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import nn
-from ..functional._checks import check_pair
+from .._core import check_pair
 from ..functional._window import resolve_padding
 from .onnx_export import OnnxGraph, onnx_nodes
 

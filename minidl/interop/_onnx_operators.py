@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_grad
+from .._core import Array, check_grad
 from ..nn import Module, Parameter
 
 __all__ = ["ELEMENTWISE", "Concat", "Elementwise", "Pad", "Reduce", "Reshape", "Sum", "Take", "Transpose"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..nn import Module
 
 __all__ = ["check_suffix", "load", "npz_of", "save", "write_atomically"]

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .._core import Array
 from .._version import __version__
-from ..functional._checks import Array
 from ..nn import Module
 from ..nn.summary import dry_run
 from .files import write_atomically

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..nn import Module, ModuleDict, no_grad
 from .onnx_export import require_onnx
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..functional._checks import Array, check_choice, check_grad
+from .._core import Array, check_choice, check_grad
 from ..interop import OnnxGraph, onnx_nodes
 from ..nn import (
     AdaptiveAvgPool2d,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..interop import OnnxGraph, onnx_nodes
 from ..nn import (
     AdaptiveAvgPool2d,

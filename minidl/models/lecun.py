@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..functional._checks import Array, check_grad
+from .._core import Array, check_grad
 from ..interop import OnnxGraph, onnx_nodes
 from ..nn import ConstantPad2d, Conv2d, Flatten, Linear, Module, Parallel, Parameter, Sequential, Tanh
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ..functional._checks import Array
+from .._core import Array
 from .module import Module
 
 __all__ = ["Pair"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._core import Array, check_choice, check_flag, check_int, check_number
 from ..functional import activation as f
-from ..functional._checks import Array, check_choice, check_flag, check_int, check_number
 from ._pair import Pair
 from .module import Module
 from .parameter import filled

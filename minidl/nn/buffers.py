@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..functional._checks import Array
+from .._core import Array
 from .module import Module
 
 __all__ = ["BufferSnapshot"]

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..functional._checks import Array, check_choice
+from .._core import Array, check_choice
 from .module import Module
 
 __all__ = ["ModuleDict", "ModuleList", "Parallel", "Residual", "Sequential"]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional._checks import Array, IntPair, check_choice, check_flag, check_images, check_int, check_pair
+from .._core import Array, IntPair, check_choice, check_flag, check_images, check_int, check_pair
 from ..functional._window import resolve_padding
 from ..functional.conv import (
     conv1d_backward,

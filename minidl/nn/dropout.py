@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._random import default_rng
+from .._core import Array, default_rng
 from ..functional import dropout as f
-from ..functional._checks import Array
 from .module import Module
 
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d"]

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from .._random import default_rng
-from ..functional._checks import check_choice, check_number
+from .._core import check_choice, check_number, default_rng
 from .parameter import Parameter
 
 __all__ = [

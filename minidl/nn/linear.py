@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional._checks import Array, check_flag, check_float, check_grad, check_int
+from .._core import Array, check_flag, check_float, check_grad, check_int
 from ..functional.linear import linear_backward, linear_forward
 from . import init
 from .module import Module

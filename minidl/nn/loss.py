@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._core import Array, check_choice, check_flag, check_int, check_number
 from ..functional import loss as f
-from ..functional._checks import Array, check_choice, check_flag, check_int, check_number
 from ..functional.loss import REDUCTIONS
 from .module import Module
 

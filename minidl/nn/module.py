@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ..functional._checks import Array, check_flag
-from ..functional._memory import release
+from .._core import Array, check_flag
+from .._core.memory import release
 from ._naming import name_layer
 from .grad_mode import is_grad_enabled
 from .parameter import Parameter

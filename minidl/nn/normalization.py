@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._core import Array, check_flag, check_float, check_int, check_number
 from ..functional import normalization as f
-from ..functional._checks import Array, check_flag, check_float, check_int, check_number
 from .module import Module
 from .parameter import Parameter, filled
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from ..functional._checks import Array, check_float
-from ..functional._memory import empty
+from .._core import Array, check_float
+from .._core.memory import empty
 
 __all__ = ["Parameter", "filled"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from .._core import Array, IntPair, check_flag, check_int, check_number
 from ..functional import pooling as f
-from ..functional._checks import Array, IntPair, check_flag, check_int, check_number
 from ._pair import Pair
 
 __all__ = ["AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "AvgPool2d", "LPPool2d", "MaxPool1d", "MaxPool2d"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._core import IntPair, check_choice, check_int, check_number, check_pair
 from ..functional import resize, shape
-from ..functional._checks import IntPair, check_choice, check_int, check_number, check_pair
 from ..functional.im2col import fold_backward, fold_forward, unfold_backward, unfold_forward
 from ..functional.padding import check_padding, pad2d_backward, pad2d_forward
 from ._pair import Pair

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_int
+from .._core import Array, check_int
 from .grad_mode import no_grad
 from .module import ForwardHook, Module, RemovableHandle
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..nn.parameter import Parameter
 from .optimizer import Optimizer
 

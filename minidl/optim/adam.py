@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_number
+from .._core import Array, check_number
 from ..nn.parameter import Parameter
 from .optimizer import Optimizer
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..functional._checks import Array, check_number
+from .._core import Array, check_number
 from ..nn.parameter import Parameter
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]

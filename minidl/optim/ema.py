@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_number
+from .._core import Array, check_number
 from ..nn.module import Module
 
 __all__ = ["EMA"]

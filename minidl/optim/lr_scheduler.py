@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..functional._checks import check_choice, check_flag, check_int, check_number
+from .._core import check_choice, check_flag, check_int, check_number
 from .optimizer import Optimizer
 
 __all__ = [

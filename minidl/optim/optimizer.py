@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_flag, check_number
+from .._core import Array, check_flag, check_number
+from .._core.threads import run
 from ..functional._layout import pieces
-from ..functional._threads import run
 from ..nn.parameter import Parameter
 
 __all__ = ["Optimizer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..functional._checks import Array, check_number
+from .._core import Array, check_number
 from ..nn.parameter import Parameter
 from .optimizer import Optimizer
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from ..functional._checks import Array, check_images, check_int
+from .._core import Array, check_images, check_int
 from ..nn import Module, Sequential, no_grad
 from ..nn.summary import modes_kept
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_images
+from .._core import Array, check_images
 from ..nn import Conv2d, Module, Sequential
 from ..nn.summary import evaluating
 from ..training import History

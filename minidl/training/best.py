@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..functional._checks import check_choice, check_number
+from .._core import check_choice, check_number
 
 if TYPE_CHECKING:
     from .trainer import Trainer

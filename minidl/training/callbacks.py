@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_flag, check_int, check_number
+from .._core import Array, check_flag, check_int, check_number
 from ..optim import EMA
 from .best import Best
 from .step import grad_norms

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..functional._checks import check_int
+from .._core import check_int
 from ..interop.files import npz_of, save, write_atomically
 from .best import Best
 from .callbacks import Callback

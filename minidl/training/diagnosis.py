@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..nn import Module, no_grad
 
 __all__ = ["first_non_finite"]

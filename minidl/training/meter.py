@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..nn import Module
 from .metrics import Metric
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array, check_int
+from .._core import Array, check_int
 from ..nn import Loss
 
 __all__ = ["Accuracy", "ConfusionMatrix", "F1Score", "MeanLoss", "Metric", "Precision", "Recall", "TopK"]

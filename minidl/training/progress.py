@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..functional._checks import check_choice
+from .._core import check_choice
 
 __all__ = ["Progress"]
 

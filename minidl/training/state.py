@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._random import default_rng
+from .._core import default_rng
 from .meter import Meter
 
 if TYPE_CHECKING:

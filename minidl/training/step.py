@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functional._checks import Array
+from .._core import Array
 from ..nn import Module, Parameter
 from ..nn.buffers import BufferSnapshot
 from ..optim import Optimizer, clip_grad_norm_

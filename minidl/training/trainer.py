@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .._core import Array, check_choice, check_int, check_number
 from ..data import ArrayDataset, DataLoader, Dataset
-from ..functional._checks import Array, check_choice, check_int, check_number
 from ..nn import Loss, Module
 from ..nn.summary import evaluating, modes_kept
 from ..optim import Optimizer

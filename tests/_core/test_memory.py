@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from minidl import nn
-from minidl.functional import _correlation, _memory, conv
-from minidl.functional._memory import empty, held, release
+from minidl._core import memory as _memory
+from minidl._core.memory import empty, held, release
+from minidl.functional import _correlation, conv
 
 F4 = np.dtype(np.float32)
 SHAPE = (64, 1024)

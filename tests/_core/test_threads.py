@@ -12,7 +12,7 @@ import pytest
 
 import minidl
 from minidl import nn, optim
-from minidl.functional import _threads
+from minidl._core import threads as _threads
 
 
 @pytest.fixture(autouse=True)
@@ -104,10 +104,10 @@ def test_blas_has_its_threads_back_afterwards():
     if before is None:
         return
     with pytest.raises(KeyError), _threads.one_blas_thread:
-        assert _threads._blas().get() == 1
+        assert _threads.find_blas().get() == 1
         assert _threads.blas_threads() == before
         raise KeyError
-    assert _threads._blas().get() == before
+    assert _threads.find_blas().get() == before
 
 
 def test_a_thread_that_was_kept_from_leaving_leaves_with_its_next_pass():
@@ -115,7 +115,7 @@ def test_a_thread_that_was_kept_from_leaving_leaves_with_its_next_pass():
     _threads.one_blas_thread.__enter__()  # as an interrupt can leave it
     nn.Linear(2, 2)(np.ones((1, 2), np.float32))
     assert not _threads._state.inside
-    assert before is None or _threads._blas().get() == before
+    assert before is None or _threads.find_blas().get() == before
 
 
 @pytest.mark.parametrize("interrupted", [0, 10])
@@ -140,7 +140,7 @@ def test_interrupts_at_random_moments_leave_everything_usable():
 import random, signal, sys
 import numpy as np, minidl
 from minidl import nn
-from minidl.functional import _memory, _threads
+from minidl._core import memory as _memory, threads as _threads
 minidl.set_num_threads(2)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 random.seed(0)

@@ -10,23 +10,22 @@ summed in their order.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ._checks import check_int
+from .blas import find_blas
+from .checks import check_int
 
 __all__ = [
     "available_cpus",
@@ -43,13 +42,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Blas(NamedTuple):
-    """OpenBLAS's own two functions."""
-
-    get: Callable[[], int]
-    set: Callable[[int], None]
-
-
 class _State:
     """What the process has: the number of threads, workers and their jobs, who is inside `one_blas_thread`."""
 
@@ -57,14 +49,14 @@ class _State:
         self.threads: int | None = None
         self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.workers = 0
-        self.inside: set[int] = set()
+        self.inside: dict[int, int] = {}
         self.outside_blas = 1
 
     def after_fork(self) -> None:
         """A forked child has none of its parent's threads."""
         self.jobs = SimpleQueue()
         self.workers = 0
-        self.inside = set()
+        self.inside = {}
 
 
 _state = _State()
@@ -91,7 +83,7 @@ def get_num_threads() -> int:
 
     Unless `set_num_threads` was called: as many as NumPy's BLAS has been given (OPENBLAS_NUM_THREADS and the like are
     respected), but not more than the CPUs that this process may use, whether its affinity or its container's quota
-    limits them. One, if NumPy was built with a BLAS whose threads cannot be held back (anything but OpenBLAS).
+    limits them. One, if NumPy was built with a BLAS whose threads cannot be held back (such as Apple's Accelerate).
     """
     if _state.threads is None:
         _state.threads = min(blas_threads() or 1, available_cpus())
@@ -119,30 +111,13 @@ def cpu_quota(group: Path = Path("/sys/fs/cgroup")) -> float | None:
 
 
 def blas_threads() -> int | None:
-    """Return how many threads NumPy's BLAS uses outside of minidl; None if it is not OpenBLAS."""
-    blas = _blas()
-    return None if blas is None else (_state.outside_blas if _state.inside else blas.get())
-
-
-@cache
-def _blas() -> _Blas | None:
-    """Find the OpenBLAS that NumPy is linked with: its symbols carry a prefix and a suffix that vary."""
-    core = "numpy._core" if "numpy._core" in sys.modules else "numpy.core"  # NumPy 1.26
-    linked = Path(str(sys.modules[f"{core}._multiarray_umath"].__file__))
-    beside = (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*")  # Windows looks in one file only
-    for path in (linked, *beside):
-        try:
-            library = ctypes.CDLL(str(path))
-        except OSError:  # not a library that can be loaded: not the one NumPy uses
-            continue
-        for prefix in ("scipy_openblas", "openblas"):
-            for suffix in ("64_", "", "_64"):
-                if hasattr(library, f"{prefix}_set_num_threads{suffix}"):
-                    return _Blas(
-                        getattr(library, f"{prefix}_get_num_threads{suffix}"),
-                        getattr(library, f"{prefix}_set_num_threads{suffix}"),
-                    )
-    return None
+    """Return how many threads NumPy's BLAS uses outside of minidl; None if they cannot be set."""
+    blas = find_blas()
+    if blas is None:
+        return None
+    if blas.by_thread:
+        return _state.inside.get(threading.get_ident()) or blas.get()
+    return _state.outside_blas if _state.inside else blas.get()
 
 
 def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Result]:
@@ -209,6 +184,9 @@ def _employ(workers: int, jobs: list[Callable[[], Any]]) -> None:
 
 
 def _work(jobs: SimpleQueue[Callable[[], None]]) -> None:
+    blas = find_blas()
+    if blas is not None and blas.by_thread:
+        blas.set(1)
     while True:
         job = jobs.get()
         job()
@@ -239,26 +217,30 @@ def _next(left: list[deque[int]], own: int) -> int | None:
 
 
 class _OneBlasThread:
-    """Holds BLAS to one thread; what it had before is put back when the last thread leaves.
+    """Holds BLAS to one thread, and gives it back what it had when the last thread leaves.
 
-    Who is inside is a set: if an interrupt keeps a thread from leaving, it leaves with its next pass.
+    ``inside`` maps the threads that are inside to what BLAS had before: if an interrupt keeps a thread from leaving, it
+    leaves with its next pass. Where the number is a setting of each thread, each has its own value to restore.
     """
 
     def __enter__(self) -> None:
-        blas = _blas()
-        if blas is not None:
-            if not _state.inside:
-                _state.outside_blas = blas.get()
-            _state.inside.add(threading.get_ident())
-            if _state.outside_blas > 1:
-                blas.set(1)
+        blas = find_blas()
+        if blas is None:
+            return
+        if not _state.inside:
+            _state.outside_blas = blas.get()
+        before = blas.get() if blas.by_thread else _state.outside_blas
+        _state.inside.setdefault(threading.get_ident(), before)
+        if before > 1:
+            blas.set(1)
 
     def __exit__(self, *_: object) -> None:
-        blas = _blas()
-        if blas is not None:
-            _state.inside.discard(threading.get_ident())
-            if not _state.inside and _state.outside_blas > 1:
-                blas.set(_state.outside_blas)
+        blas = find_blas()
+        if blas is None:
+            return
+        before = _state.inside.pop(threading.get_ident(), 1)
+        if before > 1 and (blas.by_thread or not _state.inside):
+            blas.set(before)
 
 
 one_blas_thread = _OneBlasThread()

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._checks import Array
+from .checks import Array
 
 __all__ = ["CAP", "SMALL", "empty", "held", "release"]
 

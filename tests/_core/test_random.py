@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minidl
-from minidl._random import default_rng
+from minidl._core.random import default_rng
 
 
 def test_seeding_repeats_and_leaves_numpy_alone():
@@ -25,7 +25,7 @@ def test_an_explicit_generator_is_passed_through():
 
 
 def test_without_a_seed_it_is_made_at_the_first_use(monkeypatch):
-    monkeypatch.setattr("minidl._random._generator", None)
+    monkeypatch.setattr("minidl._core.random._generator", None)
     assert default_rng() is default_rng()
 
 
