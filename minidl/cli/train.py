@@ -16,7 +16,7 @@ from ..interop.files import check_suffix
 from ..nn import CrossEntropyLoss, Module
 from ..training import ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
-from ..training.checkpoint import latest_checkpoint
+from ..training.checkpoint import latest_checkpoint, set_damaged_aside
 from .measure import measure
 from .output import say, show
 from .recipe import AUGMENTATIONS, DATASETS, OPTIMIZERS, SCHEDULES, Images, Recipe
@@ -171,13 +171,15 @@ def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
             f"{run.shape} of {run.classes}"
         )
     state, notes = latest_checkpoint(run.folder)
-    for note in notes:  # a damaged file is set aside now: the fit that follows does not meet it any more
+    for note in notes:
         print(f"minidl train: {note}", file=sys.stderr)
     if state is None and (run.history() or (run.folder / "weights.npz").exists()):
         raise ValueError(f"--resume {run.folder}: its checkpoints are gone; begin anew in another folder")
     done = 0 if state is None else len(state["history"])
     if recipe.epochs < done:
         raise ValueError(f"--epochs {recipe.epochs}: the run has {done} epochs already")
+    if notes:  # reported above: the fit need not find the file and report it again
+        set_damaged_aside(run.folder)
 
 
 def _check_out(name: str) -> Path:

@@ -1,10 +1,11 @@
 """Training: the loop around model, loss and optimiser, its history, metrics, checkpoints, and the hooks into it."""
 
 from . import callbacks, metrics
-from .callbacks import Callback, StopTraining
-from .checkpoint import ModelCheckpoint
+from .callback import Callback, StopTraining
+from .diagnosis import NonFiniteLossError
 from .history import History
-from .trainer import NonFiniteLossError, Trainer
+from .model_checkpoint import ModelCheckpoint
+from .trainer import Trainer
 
 __all__ = [
     "Callback",

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from .._core import check_choice, check_number
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
 
 __all__ = ["Best"]
 
@@ -17,10 +14,10 @@ class Best:
     """The best value so far of a column.
 
     Args:
-        owner: the callback's name, for errors.
+        owner: the callback's name, for error messages.
         monitor: name of the column.
-        mode: 'min' or 'max': which is better; 'auto': the smaller if "loss" is in the name, else the larger.
-        min_delta: by how much a value must be better.
+        mode: 'min' or 'max': which is better; 'auto': smaller if the name contains "loss", otherwise larger.
+        min_delta: how much better a value must be to count.
     """
 
     def __init__(self, owner: str, monitor: str, mode: str, min_delta: float = 0.0) -> None:
@@ -29,13 +26,12 @@ class Best:
         self.smaller = mode == "min" or (mode == "auto" and "loss" in monitor)
         self.value = math.inf if self.smaller else -math.inf
 
-    def improved(self, trainer: Trainer) -> bool:
-        """Look at the last row; tell whether it is the best so far.
+    def improved(self, row: Mapping[str, float]) -> bool:
+        """Look at a row of the history; return whether it is the best so far.
 
         Raises:
             ValueError: there is no such column.
         """
-        row = trainer.history.rows[-1]
         if self.monitor not in row:
             hint = "; give fit() validation data" if self.monitor.startswith("val_") else ""
             raise ValueError(f"{self.owner}: there is no column {self.monitor!r}, only {', '.join(row)}{hint}")

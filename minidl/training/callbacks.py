@@ -1,4 +1,4 @@
-"""Callback: hooks into a fit; and the callbacks that come along."""
+"""The bundled callbacks: early stopping, monitors, averaged weights, limits and loggers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from .._core import Array, check_flag, check_int, check_number
 from ..optim import EMA
 from .best import Best
+from .callback import Callback, StopTraining
 from .step import grad_norms
 
 if TYPE_CHECKING:
@@ -31,62 +32,22 @@ __all__ = [
 ]
 
 
-class StopTraining(Exception):
-    """Raise it in a callback to end the fit at once, in good order: `fit` returns the history.
-
-    Args:
-        reason: is shown.
-    """
-
-    def __init__(self, reason: str = "a callback asked for it") -> None:
-        super().__init__(reason)
-
-
-class Callback:
-    """Base class: write the hooks you need. Each gets the Trainer, whose attributes tell where the fit is.
-
-    Several callbacks are called in the order in which the Trainer got them, `ModelCheckpoint` last. Set
-    ``trainer.stop = True`` to end the fit after the current epoch, raise `StopTraining` to end it at once. Any other
-    exception ends the fit and reaches its caller; `on_fit_end` of all callbacks is still called, and of several
-    exceptions the first is raised.
-    """
-
-    def on_fit_start(self, trainer: Trainer) -> None:
-        """Before the first epoch."""
-
-    def on_epoch_start(self, trainer: Trainer) -> None:
-        """Before the first batch of an epoch; ``trainer.epoch`` counts from 1."""
-
-    def on_batch_end(self, trainer: Trainer) -> None:
-        """After the optimiser's step; ``trainer.batch`` counts from 1, ``trainer.batch_loss`` is the loss."""
-
-    def on_epoch_end(self, trainer: Trainer) -> None:
-        """After the epoch's row, validation included, is in ``trainer.history``."""
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, however the fit ended: also after Ctrl-C or an exception."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to hold so that the fit can go on: numbers, text, arrays, lists, dicts."""
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned; called after `on_fit_start`."""
-
-
 class EarlyStopping(Callback):
-    """End the fit when a measure has not become better for some epochs, and go back to the best weights.
+    """End the fit when a measure has stopped improving, and restore the best weights.
 
     Args:
-        monitor: column of the history that is watched.
-        patience: how many epochs without an improvement are borne.
-        min_delta: by how much it must become better.
-        mode: 'min', 'max', or 'auto': the smaller if "loss" is in the name.
-        restore_best: whether the best epoch's weights are put back when the fit ends, however it ends.
+        monitor: column of the history to watch.
+        patience: number of epochs without improvement that are tolerated.
+        min_delta: how much better a value must be to count as an improvement.
+        mode: 'min', 'max', or 'auto': smaller is better if the name contains "loss".
+        restore_best: whether to restore the weights of the best epoch when the fit ends, however it ends.
 
     Attributes:
         best: the best value.
         best_epoch: its epoch.
+
+    Raises:
+        TypeError, ValueError: an option is not what it should be.
     """
 
     def __init__(
@@ -110,13 +71,13 @@ class EarlyStopping(Callback):
         return self._best.value
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin anew."""
+        """Start over."""
         self._best = Best(*self._options)
         self.best_epoch, self._waited, self._weights = 0, 0, None
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Look at the measure."""
-        if self._best.improved(trainer):
+        """Compare the epoch with the best one."""
+        if self._best.improved(trainer.history.rows[-1]):
             self.best_epoch, self._waited = trainer.epoch, 0
             if self.restore_best:
                 self._weights = trainer.model.state_dict()
@@ -126,7 +87,7 @@ class EarlyStopping(Callback):
             trainer.stop = True
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         if self._weights is not None:
             trainer.model.load_state_dict(self._weights)
 
@@ -140,27 +101,28 @@ class EarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them over."""
-        self._best.value, self.best_epoch = state["best"], state["best_epoch"]
-        self._waited, self._weights = state["waited"], state["weights"]
+        """Restore them."""
+        self._best.value, self.best_epoch, self._waited, self._weights = (
+            state[name] for name in ("best", "best_epoch", "waited", "weights")
+        )
 
 
 class LearningRateMonitor(Callback):
-    """Note the learning rate of every step.
+    """Record the learning rate of every step.
 
     Attributes:
-        rates: learning rate of the first parameter group, one for each step.
+        rates: learning rate of the first parameter group, one number per step.
     """
 
     def __init__(self) -> None:
         self.rates: list[float] = []
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin anew."""
+        """Start over."""
         self.rates = []
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        """Note the rate with which the step was made."""
+        """Record the rate of the step."""
         self.rates.append(trainer.lr)
 
     def state_dict(self) -> dict[str, Any]:
@@ -168,15 +130,15 @@ class LearningRateMonitor(Callback):
         return {"rates": self.rates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them over."""
+        """Restore them."""
         self.rates = list(state["rates"])
 
 
 class GradientMonitor(Callback):
-    """Note the norm of each parameter's gradient: an epoch's mean over its steps.
+    """Record the norm of each parameter's gradient, as the mean over the steps of an epoch.
 
     Attributes:
-        rows: for each epoch a dict from the parameter's name to the mean norm, as it was after clipping.
+        rows: one dict per epoch, from the parameter's name to its mean norm after clipping.
     """
 
     def __init__(self) -> None:
@@ -185,11 +147,11 @@ class GradientMonitor(Callback):
         self._steps = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin anew."""
+        """Start over."""
         self.rows = []
 
     def on_epoch_start(self, trainer: Trainer) -> None:
-        """Begin an epoch."""
+        """Start the epoch's means."""
         self._sums, self._steps = {}, 0
 
     def on_batch_end(self, trainer: Trainer) -> None:
@@ -199,24 +161,24 @@ class GradientMonitor(Callback):
             self._sums[name] = self._sums.get(name, 0.0) + norm
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Take the means."""
+        """Record the means."""
         self.rows.append({name: total / max(1, self._steps) for name, total in self._sums.items()})
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows, and the sums of the epoch that is going on."""
+        """The rows, and the sums of the current epoch."""
         return {"rows": self.rows, "sums": self._sums, "steps": self._steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them over."""
+        """Restore them."""
         self.rows, self._sums, self._steps = list(state["rows"]), dict(state["sums"]), state["steps"]
 
 
 class EMAWeights(Callback):
-    """Keep an exponential moving average of the weights, and give it to the model when the fit ends.
+    """Keep an exponential moving average of the weights, and load it into the model when the fit ends.
 
     Args:
-        decay: how much of the average is kept at each step.
-        apply: whether the model gets the average at the end.
+        decay: how much of the average is kept at each step, from 0 to 1.
+        apply: whether the average is loaded into the model at the end.
 
     Attributes:
         ema: the `minidl.optim.EMA`; ``with callback.ema.applied(): ...`` evaluates with the average.
@@ -228,16 +190,16 @@ class EMAWeights(Callback):
         self.ema: EMA | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin with the weights as they are."""
+        """Start with the current weights."""
         self.ema = EMA(trainer.model, self.decay)
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        """Move the average."""
+        """Update the average."""
         if self.ema is not None:
             self.ema.update()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Give the model the average."""
+        """Load the average into the model."""
         if self.ema is not None and self.apply:
             trainer.model.load_state_dict(self.ema.average)
 
@@ -246,16 +208,16 @@ class EMAWeights(Callback):
         return {"average": {} if self.ema is None else self.ema.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it over."""
+        """Restore it."""
         if self.ema is not None:
             self.ema.load_state_dict(state["average"])
 
 
 class TimeLimit(Callback):
-    """End the fit, after the step that is going on, when it has taken so long.
+    """End the fit, after the current step, when it has taken longer than a limit.
 
     Args:
-        seconds: how long.
+        seconds: the limit.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -267,13 +229,13 @@ class TimeLimit(Callback):
         self._start = time.monotonic()
 
     def on_batch_end(self, trainer: Trainer) -> None:
-        """Look at the clock."""
+        """End the fit if the time is up."""
         if time.monotonic() - self._start >= self.seconds:
-            raise StopTraining(f"the time limit of {self.seconds:g} s is over")
+            raise StopTraining(f"the time limit of {self.seconds:g} s has been reached")
 
 
 class CSVLogger(Callback):
-    """Write the history to a CSV file after each epoch; the file is replaced as a whole.
+    """Write the history to a CSV file after each epoch, replacing the file atomically.
 
     Args:
         path: file name.
@@ -288,7 +250,7 @@ class CSVLogger(Callback):
 
 
 class TensorBoardLogger(Callback):
-    """Write the history for TensorBoard, through the package tensorboardX (extra ``tensorboard``).
+    """Write the history for TensorBoard, with the package tensorboardX (extra ``tensorboard``).
 
     Args:
         folder: where the event files go.
@@ -307,7 +269,7 @@ class TensorBoardLogger(Callback):
         self._writer: Any = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Open the file."""
+        """Open the event file."""
         self._writer = self._make(str(self.folder))
 
     def on_epoch_end(self, trainer: Trainer) -> None:
@@ -317,7 +279,7 @@ class TensorBoardLogger(Callback):
                 self._writer.add_scalar(name, value, trainer.epoch)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Close the file."""
+        """Close the event file."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -1,7 +1,8 @@
-"""Which layer made a loss non-finite."""
+"""What is not finite, and where it comes from: the errors, and the search through a model's layers."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,42 @@ import numpy as np
 from .._core import Array
 from ..nn import Module, no_grad
 
-__all__ = ["first_non_finite"]
+__all__ = ["NonFinite", "NonFiniteLossError", "first_non_finite"]
+
+
+class NonFinite(Exception):
+    """A step found that ``what`` is not finite, and ``where`` it comes from. The parameters are as before the step."""
+
+    def __init__(self, what: str, where: str) -> None:
+        super().__init__(what)
+        self.what, self.where = what, where
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss or a gradient became NaN or infinite. The parameters are as the last step left them.
+
+    Attributes:
+        what: what is not finite.
+        epoch, batch: when it happened, counted from 1.
+        lr: learning rate of the first parameter group.
+        grad_norm: norm of all gradients together in the last step that was finite; NaN before the first.
+        where: which layer, parameter or input was the first that is not finite.
+    """
+
+    def __init__(self, what: str, epoch: int, batch: int, lr: float, grad_norm: float, where: str) -> None:
+        norm = "" if math.isnan(grad_norm) else f" (gradient norm of the step before: {grad_norm:.3g})"
+        super().__init__(
+            f"{what} in epoch {epoch}, batch {batch}, at learning rate {lr:g}{norm}: {where}. The parameters are as "
+            "the last step left them; try a lower learning rate, clip_grad_norm, or look at the data"
+        )
+        self.what, self.epoch, self.batch, self.lr = what, epoch, batch, lr
+        self.grad_norm, self.where = grad_norm, where
 
 
 def first_non_finite(model: Module, x: Array) -> str:
-    """Describe where the first NaN or infinity of a forward pass appears: input, parameter, layer, or the loss only.
+    """Describe where the first NaN or infinity of a forward pass appears: in the input, a parameter, a layer or the loss.
 
-    Runs the model once more on the batch, keeping nothing. Random layers draw anew, buffers may change.
+    Runs the model once more on the batch, keeping nothing. Random layers draw new numbers, buffers may change.
 
     Args:
         model: the model, in the mode in which it failed.

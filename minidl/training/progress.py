@@ -1,8 +1,9 @@
-"""Progress: a bar on a terminal and in a notebook, one line an epoch everywhere."""
+"""Progress: a bar on a terminal and in a notebook, one line per epoch everywhere."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,11 +13,11 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """Shows how far a loop is.
+    """Shows how far a loop has come.
 
     Args:
-        style: 'bar' (and a line an epoch), 'lines' (a line an epoch only), 'none', or 'auto': a bar when standard error
-            is a terminal or this is a notebook, else lines. The environment variable TQDM_DISABLE=1 hides bars.
+        style: 'bar' (and a line per epoch), 'lines' (only a line per epoch), 'none', or 'auto': a bar if standard error
+            is a terminal or this is a notebook, lines otherwise. The environment variable TQDM_DISABLE=1 hides bars.
     """
 
     def __init__(self, style: str = "auto") -> None:
@@ -24,7 +25,7 @@ class Progress:
 
     @property
     def shows_bar(self) -> bool:
-        """Whether bars are shown; looked up when needed, since standard error may change."""
+        """Whether bars are shown; determined when needed, because standard error may be redirected."""
         if self.style == "auto":
             return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
         return self.style == "bar"
@@ -35,14 +36,14 @@ class Progress:
         """Yield (batch, bar) for each batch; call ``bar.set_postfix_str(text, refresh=False)`` to show numbers.
 
         Args:
-            batches: what is gone through.
-            label: stands before the bar.
-            first: how many of them have been done before.
-            total: how many there are, those included; None: as many as ``len(batches)`` says.
+            batches: what is iterated over.
+            label: text in front of the bar.
+            first: how many batches were done earlier.
+            total: how many there are, including those; None: ``len(batches)``, if it has a length.
         """
-        from tqdm.auto import tqdm  # noqa: PLC0415 - `import minidl` stays quick
+        from tqdm.auto import tqdm  # noqa: PLC0415 - keeps `import minidl` fast
 
-        # disable=None would ask tqdm for a terminal: in a notebook there is none, and there is a bar
+        # not disable=None, with which tqdm looks for a terminal: a notebook has none, but it can show a bar
         disabled: dict[str, Any] = {} if self.shows_bar else {"disable": True}
         disabled.update({} if total is None else {"total": total, "initial": first})
         with tqdm(batches, desc=label, leave=False, unit="batch", dynamic_ncols=True, **disabled) as bar:
@@ -50,7 +51,7 @@ class Progress:
                 yield batch, bar
 
     def line(self, text: str) -> None:
-        """Print one line, above a bar if there is one. A reader that has gone away does not end the training."""
+        """Print one line, above a bar if there is one. A closed pipe does not end the training."""
         if self.style == "none" or sys.stdout is None:
             return
         from tqdm.auto import tqdm  # noqa: PLC0415
@@ -60,3 +61,9 @@ class Progress:
             sys.stdout.flush()
         except BrokenPipeError:
             self.style = "none"
+
+    def note(self, text: str) -> None:
+        """Tell the user something that matters: as a line, or as a RuntimeWarning if the style is 'none'."""
+        if self.style == "none":
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+        self.line(text)

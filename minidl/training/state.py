@@ -1,117 +1,213 @@
-"""What a fit consists of, and how it is put back: `Trainer.state_dict` and `Trainer.load_state_dict`."""
+"""FitState: all that a fit consists of, and so all that a checkpoint holds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .._core import default_rng
+from ..nn import Module
+from ..optim import Optimizer
+from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from .batches import Batches
+from .callback import Callback
+from .history import History
 from .meter import Meter
+from .metrics import Metric
 
-if TYPE_CHECKING:
-    from .trainer import Trainer
+__all__ = ["FitState"]
 
-__all__ = ["restore", "state_of"]
-
-# The Trainer's own numbers.
-_PLACE = ("epoch", "batch", "steps", "batch_loss", "lr", "stop", "_finished", "_passed", "_skipped", "_first_lr")
-
-
-def state_of(trainer: Trainer) -> dict[str, Any]:
-    """Return all that a fit needs to go on from here."""
-    position = _position(trainer)
-    return {
-        "made_of": _made_of(trainer),
-        "model": trainer.model.state_dict(),
-        "loss": trainer.loss.state_dict(),
-        "optimizer": None if trainer.optimizer is None else trainer.optimizer.state_dict(),
-        "scheduler": None if trainer.scheduler is None else trainer.scheduler.state_dict(),
-        "rngs": [rng.bit_generator.state for rng in _rngs(trainer)],
-        # the Trainer's own pass, whatever callbacks do with the loader
-        "loader": None if position is None else {**position, **trainer._at},
-        "callbacks": [callback.state_dict() for callback in trainer.callbacks],
-        "history": trainer.history.rows,
-        "meter": trainer._meter.state_dict(),
-        **{name: getattr(trainer, name) for name in _PLACE},
-    }
+# The counters in a checkpoint: the name in the file, and here.
+_COUNTERS = {
+    **{name: name for name in ("epoch", "batch", "steps", "batch_loss", "lr", "stop")},
+    **{f"_{name}": name for name in ("finished", "passed", "skipped", "first_lr")},
+}
 
 
-def restore(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Put back what `state_of` returned.
+@dataclass(eq=False)
+class FitState:
+    """What takes part in a fit, and how far it has come. The Trainer creates one for each fit and moves it on.
 
-    Raises:
-        ValueError: it is the state of something else; the model, the loss, optimiser and schedule are as they were.
+    Attributes:
+        model, loss, optimizer, scheduler: what is trained, and by what; `Trainer` describes them.
+        metrics: measured during the epoch, besides the loss.
+        callbacks: whose states belong to the fit.
+        accumulate: batches per step.
+        loader, val: the training and the validation batches.
+        history: a row for each finished epoch; while the validation is running, one for the current epoch too.
+        epoch, batch: where the fit is, counted from 1; ``batch`` counts the loader's batches.
+        steps: steps of the optimiser so far.
+        batch_loss, lr: loss and learning rate of the last step.
+        stop: whether to end the fit after the current epoch.
+        finished: whether the current epoch has finished; False while it is running.
+        passed: whether its pass over the training data has; what remains is the validation.
+        skipped: batches of the epoch that made no step, because something was not finite.
+        first_lr: learning rate at the beginning of the epoch.
+        position: where the pass over the loader is, whatever callbacks do with the loader in the meantime.
+        meter: running means of the epoch.
     """
-    _check(trainer, state)
-    parts: list[tuple[Any, str]] = [
-        *((trainer.model, "model"), (trainer.loss, "loss")),
-        *((trainer.optimizer, "optimizer"), (trainer.scheduler, "scheduler")),
-    ]
-    before = [None if part is None else part.state_dict() for part, _ in parts]
-    meter = Meter(trainer.loss, trainer.metrics)
-    try:
-        for part, name in parts:
-            if part is not None:
-                part.load_state_dict(state[name])
-        meter.load_state_dict(state["meter"])
-        if _position(trainer) is not None and state["loader"] is not None:
-            trainer._loader.load_state_dict(state["loader"])
-        for rng, saved in zip(_rngs(trainer), state["rngs"], strict=True):
+
+    model: Module
+    loss: Module
+    optimizer: Optimizer | None = None
+    scheduler: LRScheduler | ReduceLROnPlateau | None = None
+    metrics: list[Metric] = field(default_factory=list)
+    callbacks: list[Callback] = field(default_factory=list)
+    accumulate: int = 1
+    loader: Any = None
+    val: Batches | None = None
+    history: History = field(default_factory=History)
+    epoch: int = 0
+    batch: int = 0
+    steps: int = 0
+    batch_loss: float = math.nan
+    lr: float = math.nan
+    stop: bool = False
+    finished: bool = True
+    passed: bool = True
+    skipped: int = 0
+    first_lr: float = math.nan
+    position: dict[str, Any] = field(default_factory=dict)
+    meter: Meter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.meter = Meter(self.loss, self.metrics)
+
+    # The epoch, step by step
+
+    def begin_epoch(self) -> None:
+        """Begin the next epoch."""
+        self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
+        self.finished = self.passed = False
+        self.meter = Meter(self.loss, self.metrics)
+        self.first_lr = math.nan if self.optimizer is None else float(self.optimizer.param_groups[0]["lr"])
+
+    def remaining(self) -> Iterable[Any]:
+        """Return the batches left in the epoch: all of them, unless the fit was resumed in the middle of it."""
+        if self.passed:
+            return ()
+        if hasattr(self.loader, "state_dict"):
+            return self.loader  # type: ignore[no-any-return]
+        return itertools.islice(self.loader, self.batch, None)
+
+    def count_batch(self) -> None:
+        """Count a batch that the loader has given."""
+        self.batch += 1
+        if hasattr(self.loader, "state_dict"):
+            self.position = {k: v for k, v in self.loader.state_dict().items() if k in ("seed", "batch")}
+
+    def end_pass(self) -> None:
+        """Note that the loader has given all its batches."""
+        self.passed, self.position = True, dict.fromkeys(self.position, 0)
+
+    def schedule(self, interval: str) -> None:
+        """Step the learning rate schedule if it is one that is stepped after each ``interval``: "step" or "epoch"."""
+        if self.scheduler is None or self.scheduler.interval != interval:
+            return
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            row = self.history.rows[-1]
+            self.scheduler.step(row["val_loss" if "val_loss" in row else "train_loss"])
+        else:
+            self.scheduler.step()
+
+    # The checkpoint
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the fit needs to continue from here, and what it is the state of."""
+        return {
+            "made_of": self._made_of(),
+            "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
+            "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "rngs": [rng.bit_generator.state for rng in self._rngs()],
+            "loader": {**self.loader.state_dict(), **self.position} if hasattr(self.loader, "state_dict") else None,
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "history": self.history.rows,
+            "meter": self.meter.state_dict(),
+            **{key: getattr(self, name) for key, name in _COUNTERS.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, in a fit made of the same parts.
+
+        Raises:
+            ValueError: it is the state of something else; everything is as it was before.
+        """
+        self._check(state)
+        before = self.state_dict()
+        try:
+            self._load(state)
+        except BaseException as error:
+            self._load(before)
+            if isinstance(error, Exception):
+                raise ValueError(f"Trainer: cannot resume: {error}") from error
+            raise  # Ctrl-C
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        if hasattr(self.loader, "state_dict") and state["loader"] is not None:
+            self.loader.load_state_dict(state["loader"])
+            self.position = {name: state["loader"][name] for name in ("seed", "batch") if name in state["loader"]}
+        for rng, saved in zip(self._rngs(), state["rngs"], strict=True):
             rng.bit_generator.state = saved
-        for callback, saved in zip(trainer.callbacks, state["callbacks"], strict=True):
+        for callback, saved in zip(self.callbacks, self._of_callbacks(state), strict=True):
             callback.load_state_dict(saved)
-    except (ValueError, TypeError, KeyError) as error:
-        for (part, _), saved in zip(parts, before, strict=True):
-            if part is not None:
-                part.load_state_dict(saved)
-        raise ValueError(f"Trainer: cannot resume: {error}") from error
-    trainer._meter = meter
-    for name in _PLACE:
-        setattr(trainer, name, state[name])
-    trainer._at = {name: state["loader"][name] for name in trainer._at if state["loader"] is not None}
-    rows = [dict(row) for row in state["history"]]
-    if rows and not trainer._finished and rows[-1]["epoch"] == trainer.epoch:
-        rows.pop()  # its validation was broken off, and is done again
-    trainer.history.rows = rows
+        meter = Meter(self.loss, self.metrics)
+        meter.load_state_dict(state["meter"])
+        rows = [dict(row) for row in state["history"]]
+        if rows and not state["_finished"] and rows[-1]["epoch"] == state["epoch"]:
+            rows.pop()  # its validation was interrupted, and is repeated
+        self.meter, self.history.rows = meter, rows
+        for key, name in _COUNTERS.items():
+            setattr(self, name, state[key])
 
+    def _of_callbacks(self, state: Mapping[str, Any]) -> list[Any]:
+        """Return the callbacks' states in our order: a file may have another, with checkpoints last."""
+        saved: dict[str, list[Any]] = {}
+        for name, own in zip(state["made_of"]["callbacks"], state["callbacks"], strict=True):
+            saved.setdefault(name, []).append(own)
+        return [saved[type(callback).__name__].pop(0) for callback in self.callbacks]
 
-def _check(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Raise if it is the state of something else."""
-    if not {"made_of", "model", "rngs", "callbacks", *_PLACE} <= set(state):
-        raise ValueError("Trainer: cannot resume: this is not the state of a fit")
-    for name, value in _made_of(trainer).items():
-        if (theirs := state["made_of"].get(name)) != value:
-            raise ValueError(f"Trainer: cannot resume: {name} of the checkpoint: {theirs}, of this Trainer: {value}")
+    def _check(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError if it is the state of something else."""
+        if not {"made_of", "model", "rngs", "callbacks", *_COUNTERS} <= set(state):
+            raise ValueError("Trainer: cannot resume: this is not the state of a fit")
+        for name, ours in self._made_of().items():
+            theirs = state["made_of"].get(name)
+            same = sorted(theirs or []) == sorted(ours) if name == "callbacks" else theirs == ours
+            if not same:
+                raise ValueError(f"Trainer: cannot resume: {name} of the checkpoint: {theirs}, of this Trainer: {ours}")
 
+    def _made_of(self) -> dict[str, Any]:
+        """Return what must be the same in the fit that continues."""
+        names = ("batch_size", "shuffle", "drop_last")
+        return {
+            "optimizer": type(self.optimizer).__name__,
+            "scheduler": type(self.scheduler).__name__,
+            "metrics": [metric.name for metric in self.metrics],
+            "callbacks": [type(callback).__name__ for callback in self.callbacks],
+            "accumulate": self.accumulate,
+            "loader": [getattr(self.loader, name) for name in names if hasattr(self.loader, name)],
+            "batches": len(self.loader) if hasattr(self.loader, "__len__") else None,
+            "random generators": len(self._rngs()),
+        }
 
-def _made_of(trainer: Trainer) -> dict[str, Any]:
-    """Return what must be the same in the Trainer that goes on."""
-    loader = trainer._loader
-    names = ("batch_size", "shuffle", "drop_last")
-    return {
-        "optimizer": type(trainer.optimizer).__name__,
-        "scheduler": type(trainer.scheduler).__name__,
-        "metrics": [metric.name for metric in trainer.metrics],
-        "callbacks": [type(callback).__name__ for callback in trainer.callbacks],
-        "accumulate": trainer.accumulate,
-        "loader": [getattr(loader, name) for name in names if hasattr(loader, name)],
-        "batches": len(loader) if hasattr(loader, "__len__") else None,
-        "random generators": len(_rngs(trainer)),
-    }
-
-
-def _position(trainer: Trainer) -> dict[str, Any] | None:
-    method = getattr(trainer._loader, "state_dict", None)
-    return None if method is None else method()
-
-
-def _rngs(trainer: Trainer) -> list[np.random.Generator]:
-    """Return minidl's own random generator, those of the layers and the loss, and the validation loader's."""
-    found = [default_rng()]
-    for root in (trainer.model, trainer.loss):
-        for module in root.modules():
-            found += [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
-    own = getattr(trainer._val, "rng", None)
-    return [*found, own] if isinstance(own, np.random.Generator) else found
+    def _rngs(self) -> list[np.random.Generator]:
+        """Return minidl's own random generator, those of the layers and the loss, and the validation loader's."""
+        found = [default_rng()]
+        for root in (self.model, self.loss):
+            for module in root.modules():
+                found += [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
+        own = getattr(self.val, "rng", None)
+        return [*found, own] if isinstance(own, np.random.Generator) else found

@@ -12,25 +12,18 @@ from .._core import Array
 from ..nn import Module, Parameter
 from ..nn.buffers import BufferSnapshot
 from ..optim import Optimizer, clip_grad_norm_
-from .diagnosis import first_non_finite
+from .batches import Batch
+from .diagnosis import NonFinite, first_non_finite
 
-__all__ = ["NonFinite", "Step", "grad_norms", "loss_of"]
-
-
-class NonFinite(Exception):
-    """Something is not finite: ``what``, and ``where`` it comes from. The parameters are as before the step."""
-
-    def __init__(self, what: str, where: str) -> None:
-        super().__init__(what)
-        self.what, self.where = what, where
+__all__ = ["Step", "grad_norms", "loss_of"]
 
 
 class Step:
-    """Makes a step of the optimiser out of batches, so that several small ones give what one large one would.
+    """One step of the optimiser from one or more batches: several small ones give what one large one would.
 
     Args:
-        model, loss, optimizer: what is trained, how, by what.
-        clip_grad_norm: the largest norm of all gradients together; None for no limit.
+        model, loss, optimizer: what is trained, and by what.
+        clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
 
     Attributes:
         grad_norm: norm of all gradients together in the last step, before clipping.
@@ -39,18 +32,20 @@ class Step:
     def __init__(self, model: Module, loss: Module, optimizer: Optimizer, clip_grad_norm: float | None) -> None:
         self.model, self.loss, self.optimizer, self.clip_grad_norm = model, loss, optimizer, clip_grad_norm
         self.grad_norm = math.nan
-        # found once: walking through the model takes as long as a small layer
+        # found once: searching the model takes as long as a small layer
         self._buffers, self._parameters = BufferSnapshot(model), list(model.params())
 
-    def __call__(self, batches: Sequence[tuple[Any, ...]]) -> list[tuple[float, float, Array, Any]]:
-        """Do a step with the batches together; return (mean loss, its weight, output, target) of each.
+    def __call__(self, batches: Sequence[Batch]) -> list[tuple[float, float, Array, Any]]:
+        """Make one step from all the batches; return (mean loss, its weight, output, target) of each.
+
+        If the step fails, for whatever reason, parameters, buffers and optimiser are as they were before it.
 
         Raises:
-            NonFinite: a loss or a gradient is not finite; parameters, buffers and optimiser are as they were.
+            NonFinite: a loss or a gradient is not finite.
         """
         self._buffers.take()
         self.optimizer.zero_grad()
-        for parameter in self._parameters:  # also those that the optimiser does not have
+        for parameter in self._parameters:  # including those that the optimiser does not have
             parameter.grad = None
         try:
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
@@ -60,7 +55,7 @@ class Step:
                     if parameter.grad is not None and whole:
                         parameter.grad *= 1 / whole
             self.grad_norm = self._check_gradients()
-        except NonFinite:
+        except BaseException:  # also Ctrl-C: running statistics and parameters belong together
             self._buffers.restore()
             raise
         if self.clip_grad_norm is not None:
@@ -68,14 +63,16 @@ class Step:
         self.optimizer.step()
         return done
 
-    def _backward(self, batch: tuple[Any, ...], share_out: bool) -> tuple[float, float, Array, Any]:
+    def _backward(self, batch: Batch, share_out: bool) -> tuple[float, float, Array, Any]:
         x, target, *weights = batch
         output = self.model(x)
         mean, weight, gradient = loss_of(self.loss, output, target, *weights)
         if not math.isfinite(mean):
             raise NonFinite(f"the loss is {mean}", first_non_finite(self.model, x))
         if share_out and getattr(self.loss, "is_mean", True):
-            gradient = gradient * np.asarray(weight, np.asarray(gradient).dtype)  # of the sum; divided at the end
+            gradient = gradient * np.asarray(
+                weight, np.asarray(gradient).dtype
+            )  # of the sum, to be divided once all batches are done
         self.model.backward(self.loss.backward(gradient))
         return mean, weight, output, target
 
@@ -83,10 +80,10 @@ class Step:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def _check_gradients(self) -> float:
-        """Return the norm of all gradients; raise if one is not finite."""
+        """Return the norm of all gradients together; raise NonFinite if one is not finite."""
         grads = [p.grad.reshape(-1) for p in self._trained() if p.grad is not None]
         total = sum(float(np.vdot(grad, grad)) for grad in grads)
-        if not math.isfinite(total):  # perhaps only the squares overflow
+        if not math.isfinite(total):  # it may be only the squares that overflow
             broken = [name for name, p in self.model.named_params() if p.grad is not None and not _finite(p.grad)]
             if broken:
                 raise NonFinite(
@@ -103,19 +100,22 @@ def _finite(array: Array) -> bool:
 
 
 def grad_norms(model: Module) -> dict[str, float]:
-    """Return the Euclidean norm of each parameter's gradient by name, of those that have one."""
+    """Return the Euclidean norm of each parameter's gradient by name, without those that have none."""
     return {
         name: float(np.linalg.norm(p.grad.astype(np.float64))) for name, p in model.named_params() if p.grad is not None
     }
 
 
 def loss_of(loss: Any, output: Array, target: Any, weights: Any = None) -> tuple[float, float, Any]:
-    """Return the mean loss of a batch, what the mean was divided by, and what ``loss.backward`` is to be called with.
+    """Return the mean loss of a batch, what the mean was divided by, and the argument for ``loss.backward``.
 
     Args:
-        loss: a loss; afterwards it has what its backward pass needs.
-        output, target: of the model; what it should be.
-        weights: a number for each sample (N,), or None: the mean is sum(w*l) / sum(w).
+        loss: a loss; it keeps what its backward pass needs.
+        output, target: the model's output, and what it should be.
+        weights: a number for each sample (N,), for the mean sum(w * l) / sum(w); or None.
+
+    Raises:
+        ValueError: the loss is not a number, or the weights do not fit.
     """
     if weights is not None:
         return _weighted(loss, output, target, np.asarray(weights, output.dtype))
@@ -127,12 +127,12 @@ def loss_of(loss: Any, output: Array, target: Any, weights: Any = None) -> tuple
         )
     if not getattr(loss, "is_mean", True):
         return float(value) / max(1, len(output)), float(len(output)), 1.0
-    # what the mean was divided by: samples, or the sum of their class weights, less the ignored ones
+    # a loss with a divisor counts class weights, and leaves out what it ignores
     return float(value), float(getattr(loss, "divisor", len(output))), 1.0
 
 
 def _weighted(loss: Any, output: Array, target: Any, weights: Array) -> tuple[float, float, Any]:
-    """The same with a weight for each sample."""
+    """Do what `loss_of` does, with a weight for each sample."""
     if weights.shape != (len(output),):
         raise ValueError(f"Trainer: expected sample weights of shape ({len(output)},), got {weights.shape}")
     if not hasattr(loss, "reduction"):
@@ -146,7 +146,9 @@ def _weighted(loss: Any, output: Array, target: Any, weights: Array) -> tuple[fl
     spread = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
     counted = spread
     labels = np.asarray(target)
-    if hasattr(loss, "ignore_index") and labels.dtype.kind in "iu":  # its mean is over what is not ignored, by class
+    if (
+        hasattr(loss, "ignore_index") and labels.dtype.kind in "iu"
+    ):  # its mean leaves out what it ignores, and weights by class
         kept = labels != loss.ignore_index
         factors = 1 if loss.weight is None else loss.weight[np.where(kept, labels, 0)]
         counted = spread * (kept * factors).astype(spread.dtype)

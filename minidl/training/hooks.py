@@ -1,0 +1,59 @@
+"""Hooks: calls the callbacks of a fit, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .callback import Callback, StopTraining
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["Hooks"]
+
+
+class Hooks:
+    """Calls the hooks of callbacks.
+
+    Args:
+        callbacks: called in this order.
+    """
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._callbacks = callbacks
+        self._started: list[Callback] = []
+
+    def call(self, trainer: Trainer, *names: str) -> None:
+        """Call the named hooks: the first of every callback, then the second of every callback.
+
+        Raises:
+            StopTraining: a callback raised it; the others have been called nevertheless.
+        """
+        reason: StopTraining | None = None
+        for name in names:
+            for callback in self._callbacks:
+                try:
+                    getattr(callback, name)(trainer)
+                except StopTraining as stop:
+                    reason = reason or stop
+                if name == "on_fit_start":
+                    self._started.append(callback)
+        if reason is not None:
+            raise reason
+
+    def end(self, trainer: Trainer, failed: bool) -> None:
+        """Call `on_fit_end` of every callback that was started, whatever the others raise.
+
+        Args:
+            trainer: what they get as their argument.
+            failed: whether the fit has failed; then its exception is on the way, and those of the hooks are dropped.
+        """
+        first: BaseException | None = None
+        for callback in self._started:
+            try:
+                callback.on_fit_end(trainer)
+            except BaseException as error:
+                first = first or error
+        if first is not None and not failed:
+            raise first

@@ -1,0 +1,115 @@
+"""ModelCheckpoint: the callback that saves a fit's state and its best weights in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .._core import check_choice, check_int
+from ..interop.files import save
+from .best import Best
+from .callback import Callback
+from .checkpoint import BEFORE, LAST, write_checkpoint
+from .history import History
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["ModelCheckpoint"]
+
+_BEST = "best.npz"
+
+
+class ModelCheckpoint(Callback):
+    """Save the fit's state in a folder after each epoch, optionally every few steps as well, and the best weights.
+
+    In the folder: last.ckpt, the latest state; previous.ckpt, the one before it; best.npz, the weights of the best
+    epoch, for `minidl.load`. ``trainer.fit(..., resume=folder)`` continues from there. Files are written under a
+    temporary name and then renamed, so that there is a complete one at any moment.
+
+    Args:
+        folder: created if it does not exist.
+        every: save after every ``every`` steps of the optimiser too; None: only at the end of each epoch.
+        monitor: column of the history that decides which epoch is best; None: "val_loss", or "train_loss" without
+            validation.
+        mode: 'min', 'max', or 'auto': smaller is better if the name contains "loss".
+
+    Attributes:
+        best: the best value so far.
+
+    Raises:
+        TypeError, ValueError: an option is not what it should be.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        every: int | None = None,
+        monitor: str | None = None,
+        mode: str = "auto",
+    ) -> None:
+        self.folder = Path(folder)
+        self.every = every if every is None else check_int("ModelCheckpoint", "every", every)
+        self.monitor, self.mode = monitor, check_choice("ModelCheckpoint", "mode", mode, ("auto", "min", "max"))
+        self._history = History()
+
+    @property
+    def best(self) -> float:
+        """The best value so far."""
+        return self._best_of(self._history.rows).value
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Create the folder and start over.
+
+        Raises:
+            ValueError: it holds the checkpoints of another fit, and this one does not continue it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not trainer.resumed and (self.folder / LAST).exists():
+            raise ValueError(
+                f"ModelCheckpoint: {self.folder} holds the checkpoints of another fit; continue it with "
+                "fit(..., resume=folder), or choose another folder"
+            )
+        for rest in self.folder.glob(".*.partial"):  # left by a process that was killed while writing
+            rest.unlink()
+        self._history = trainer.history
+
+    def on_save(self, trainer: Trainer) -> None:
+        """Save the state if it is time, and the weights if the epoch that has ended is the best one."""
+        if trainer.state.finished:
+            *before, last = trainer.history.rows
+            if self._best_of(before).improved(last):
+                save(trainer.model, self.folder / _BEST)
+        if trainer.state.finished or (self.every is not None and trainer.steps % self.every == 0):
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Save the state now."""
+        last, new = self.folder / LAST, (self.folder / LAST).with_suffix(".new")
+        write_checkpoint(new, trainer.state_dict())
+        if last.exists():
+            last.replace(self.folder / BEFORE)
+        new.replace(last)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value, to be read by people: the history tells it too."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Do nothing: the history, which is restored with the fit, tells the best value."""
+
+    def _best_of(self, rows: Sequence[Mapping[str, float]]) -> Best:
+        """Return the best of some rows of the history.
+
+        It is computed from the history each time, so that it does not matter in what order several checkpoints look
+        at an epoch and save each other's state.
+        """
+        known = self._history.rows
+        without_validation = bool(known) and "val_loss" not in known[-1]
+        best = Best("ModelCheckpoint", self.monitor or ("train_loss" if without_validation else "val_loss"), self.mode)
+        for row in rows:
+            if best.monitor in row:
+                best.improved(row)
+        return best
