@@ -17,7 +17,7 @@ import numpy as np
 from ._core import Array
 from ._gradcheck import Frozen, gradcheck, is_float, run_backward
 from .nn import Module, Parameter
-from .nn.grad_mode import no_grad
+from .nn.modes import no_grad
 
 __all__ = ["check_module", "gradcheck"]
 

@@ -7,7 +7,7 @@ import minidl
 from minidl import functional as f
 from minidl import gradcheck, models, nn
 from minidl._core.random import default_rng
-from minidl.functional._window import offsets
+from minidl.engine import offsets
 
 
 class MissingFactor(nn.ReLU):
@@ -41,9 +41,9 @@ class OverwritingPool(nn.MaxPool2d):
     """= for += where windows overlap."""
 
     def backward(self, grad_output):
-        x, out, options = self.take_saved()
+        x, out, geometry, _ = self.take_saved()
         dx = np.zeros_like(x)
-        for _, _, rows, cols, in_rows, in_cols in offsets(x.shape[2:], *options, out.shape[2:]):
+        for _, _, rows, cols, in_rows, in_cols in offsets(x.shape[2:], geometry, out.shape[2:]):
             hit = x[:, :, in_rows, in_cols] == out[:, :, rows, cols]
             view = dx[:, :, in_rows, in_cols]
             view[hit] = grad_output[:, :, rows, cols][hit]

@@ -11,7 +11,7 @@ from .._core import Array
 from ..data import DataLoader, Dataset
 from ..functional import softmax_forward
 from ..nn import Module
-from ..nn.summary import evaluating
+from ..nn.modes import evaluating
 from ..training.metrics import Accuracy, ConfusionMatrix, F1Score, Precision, Recall
 from ..training.progress import Progress
 

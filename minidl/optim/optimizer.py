@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_flag, check_number
-from .._core.threads import run
-from ..functional._layout import pieces
+from ..engine import in_pieces
 from ..nn.parameter import Parameter
 
 __all__ = ["Optimizer"]
@@ -138,13 +137,12 @@ class Optimizer:
             slot = state.get(name)  # the model may have been converted in between
             state[name] = np.full_like(data, first) if slot is None else slot.astype(data.dtype, copy=False)
 
-        def work(piece: tuple[Array, ...]) -> None:
-            numbers, gradient, *arrays = piece
+        def work(numbers: Array, gradient: Array, *arrays: Array) -> None:
             if group.get("weight_decay"):
                 gradient = self.decay(numbers, gradient, group)
             self.update(numbers, gradient, dict(zip(names, arrays, strict=True)), group, step)
 
-        run(work, pieces(data, grad, *(state[name] for name in names), size=_PIECE))
+        in_pieces(work, data, grad, *(state[name] for name in names), size=_PIECE)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters: `grad` becomes None."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core import Array, check_images, check_int
 from ..nn import Module, Sequential, no_grad
-from ..nn.summary import modes_kept
+from ..nn.modes import modes_kept
 
 __all__ = ["grad_cam_map", "input_gradient", "split_at"]
 

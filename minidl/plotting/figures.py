@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core import Array, check_images
 from ..nn import Conv2d, Module, Sequential
-from ..nn.summary import evaluating
+from ..nn.modes import evaluating
 from ..training import History
 from .attribution import grad_cam_map, input_gradient, split_at
 

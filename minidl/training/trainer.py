@@ -16,7 +16,7 @@ import numpy as np
 from .._core import Array, check_choice, check_int, check_number
 from ..data import ArrayDataset, DataLoader, Dataset
 from ..nn import Loss, Module
-from ..nn.summary import evaluating, modes_kept
+from ..nn.modes import evaluating, modes_kept
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .callbacks import Callback, StopTraining

@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import functional as f
-from minidl.functional import _correlation, reference
+from minidl import reference
+from minidl.engine import correlation as _correlation
 
 # (N, C, H, W), F, kernel, stride, padding, dilation, groups: one trouble each
 SHAPES = {

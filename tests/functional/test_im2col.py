@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import functional as f
-from minidl.functional import reference
+from minidl import reference
 
 small = st.integers(1, 3)
 OPTIONS = {

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import functional as f
-from minidl.functional import reference
+from minidl import reference
 
 
 def both(x, grad_seed=0, **options):
