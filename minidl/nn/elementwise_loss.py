@@ -42,16 +42,20 @@ __all__ = [
 
 
 class ElementwiseCache(NamedTuple):
-    """Prediction and target; the weights of the elements; the divisor of a mean, else 1."""
+    """Prediction and target; the weights of the elements; how they were reduced, and the divisor of a mean, else 1."""
 
     prediction: Array
     target: Array
     weight: Array | None
+    reduction: str
     divisor: float
 
 
 class ElementwiseLoss(Loss):
     """Base of the losses of each element: a subclass says the ``value`` at x for a target t, and its ``slope``.
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
 
     Shape:
         prediction and target: any, the same; nothing is broadcast. The loss is a float; with 'none' an array in the
@@ -91,11 +95,11 @@ class ElementwiseLoss(Loss):
         if weight is not None:
             each = each * weight.astype(each.dtype, copy=False)
         divisor = float(each.size) if self.reduction == "mean" else 1.0
-        return reduce_loss(each, self.reduction, divisor), ElementwiseCache(x, t, weight, divisor)
+        return reduce_loss(each, self.reduction, divisor), ElementwiseCache(x, t, weight, self.reduction, divisor)
 
     def _differentiate(self, grad_output: Any, cache: ElementwiseCache) -> Array:
-        x, t, weight, divisor = cache
-        grad = check_loss_grad(grad_output, x.shape, self.reduction, x.dtype)
+        x, t, weight, reduction, divisor = cache
+        grad = check_loss_grad(grad_output, x.shape, reduction, x.dtype)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             dx = self.slope(x, t) * (grad / max(divisor, 1.0)).astype(x.dtype)
         return dx if weight is None else dx * weight.astype(x.dtype, copy=False)

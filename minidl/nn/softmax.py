@@ -134,7 +134,7 @@ class Softmin(Softmax):
     """Softmax of -x along an axis. ``dim`` as for Softmax."""
 
     def _compute(self, x: Array) -> tuple[Array, Cache]:
-        return softmax_forward(-check_float(x), self._axis(x))
+        return softmax_forward(np.negative(check_float(x), out=np.empty_like(x)), self._axis(x))
 
     def _differentiate(self, grad_output: Array, cache: Cache) -> Array:
         return -softmax_backward(grad_output, cache)
