@@ -13,6 +13,7 @@ from case import F4, Case
 from cases_activation import ACTIVATIONS
 from cases_conv import CONVOLUTIONS
 from cases_dropout import DROPOUTS
+from cases_lookup import LOOKUPS
 from cases_loss import LOSSES
 from cases_normalization import NORMALIZATIONS
 from cases_pooling import POOLINGS
@@ -304,6 +305,7 @@ CASES = [
     *CONVOLUTIONS,
     *DROPOUTS,
     *LOSSES,
+    *LOOKUPS,
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.

@@ -6,12 +6,14 @@ from .activation import *
 from .adaptive_pool import *
 from .average_pool import *
 from .batch_norm import *
+from .bilinear import *
 from .container import *
 from .conv import *
 from .conv1d import *
 from .conv_transpose import *
 from .dropout import *
 from .elementwise_loss import *
+from .embedding import *
 from .gated import *
 from .label_loss import *
 from .layer_norm import *

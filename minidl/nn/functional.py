@@ -10,11 +10,13 @@ from .activation import *
 from .adaptive_pool import *
 from .average_pool import *
 from .batch_norm import *
+from .bilinear import *
 from .conv import *
 from .conv1d import *
 from .conv_transpose import *
 from .dropout import *
 from .elementwise_loss import *
+from .embedding import *
 from .label_loss import *
 from .layer_norm import *
 from .linear import *
@@ -42,6 +44,8 @@ __all__ = [
     "bce_loss_forward",
     "bce_with_logits_loss_backward",
     "bce_with_logits_loss_forward",
+    "bilinear_backward",
+    "bilinear_forward",
     "col2im",
     "conv1d_backward",
     "conv1d_forward",
@@ -55,6 +59,8 @@ __all__ = [
     "dropout_channels_backward",
     "dropout_channels_forward",
     "dropout_forward",
+    "embedding_backward",
+    "embedding_forward",
     "flatten_backward",
     "flatten_forward",
     "fold_backward",
