@@ -314,7 +314,7 @@ def test_going_on_with_a_run_gives_the_run_that_was_not_stopped(in_tmp, capsys):
     assert main(["train", "--resume", "parts", "--lr", "1"]) == 2
     assert "only --epochs, --root and --threads can be changed, not lr" in capsys.readouterr().err
     assert main(["train", "--run", "parts"]) == 2
-    assert "this is not an empty folder; go on with a run by --resume parts" in capsys.readouterr().err
+    assert "this is not an empty folder; continue a run with --resume parts" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
@@ -345,7 +345,7 @@ def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
     refused(["train", "--resume", "r", "--epochs", "3"], "--resume r: its checkpoints are gone")
     (in_tmp / "r" / "weights.npz").unlink()
     before.pop("weights.npz")
-    refused(["evaluate", "r"], "r is not finished: go on with minidl train --resume r")
+    refused(["evaluate", "r"], "r is not finished: continue with minidl train --resume r")
     for name, content in (("history.csv", b"epoch,lr\n1,abc\n"), ("environment.json", b"{}"), ("config.toml", b"")):
         (in_tmp / "r" / name).write_bytes(content)
         before.pop(name)

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from minidl.data import load_fashion_mnist, load_mnist, mnist
+from minidl.data import load_fashion_mnist, load_kmnist, load_mnist, mnist
 from minidl.data.download import RemoteFile, fetch
 
 pytest.importorskip("pooch")
@@ -89,7 +89,7 @@ def test_no_server_at_all(tmp_path):
         get("http://127.0.0.1:9", tmp_path, "good")
 
 
-@pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist])
+@pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist, load_kmnist])
 def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     hashes = {}
@@ -100,9 +100,9 @@ def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch
             file = f"{name}-{kind}-ubyte"
             Handler.files[f"{file}.gz"] = gzip.compress(head + values.tobytes())
             hashes[file] = hashlib.sha256(Handler.files[f"{file}.gz"]).hexdigest()
-    for names in ("MNIST", "FASHION"):
-        monkeypatch.setattr(mnist, f"_{names}_HASHES", hashes)
-        monkeypatch.setattr(mnist, f"_{names}_HOSTS", (f"{server}/missing/", f"{server}/good/"))
+    hosts = (f"{server}/missing/", f"{server}/good/")
+    for name in ("_MNIST", "_FASHION", "_KMNIST"):
+        monkeypatch.setattr(mnist, name, getattr(mnist, name)._replace(hashes=hashes, hosts=hosts))
     train, test = load(tmp_path / "data", download=True)
     assert (len(train), len(test)) == (5, 3)
     Handler.asked.clear()
@@ -113,7 +113,8 @@ def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch
 def test_the_hashes_are_hashes():
     from minidl.data import cifar
 
-    hashes = [*mnist._MNIST_HASHES.values(), *mnist._FASHION_HASHES.values()]
+    sources = (mnist._MNIST, mnist._FASHION, mnist._KMNIST)
+    hashes = [mnist._EMNIST_ARCHIVE.sha256, *(value for source in sources for value in source.hashes.values())]
     hashes += [archive.sha256 for layout in (cifar._CIFAR10, cifar._CIFAR100) for archive in layout.archives]
-    assert len(set(hashes)) == 12
+    assert len(set(hashes)) == 17
     assert all(len(value) == 64 and int(value, 16) for value in hashes)

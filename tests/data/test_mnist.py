@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from conftest import idx_bytes
 
-from minidl.data import load_mnist
-from minidl.data.mnist import read_idx
+from minidl.data import load_mnist, read_idx
 
 
 def test_reads_gzipped_and_plain_files(fake_mnist):
