@@ -97,9 +97,8 @@ class Recipe:
 
     @classmethod
     def default(cls, data: str) -> Recipe:
-        """Return what is done for a dataset unless told otherwise."""
-        recipe = cls().with_values({"data": data})
-        return replace(recipe, **DATASETS[data].recipe)
+        """Return what is done for one of `DATASETS` unless told otherwise."""
+        return replace(cls(data=data), **DATASETS[data].recipe)
 
     @classmethod
     def stored(cls, entries: Mapping[str, Any], source: str) -> Recipe:

@@ -130,10 +130,11 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path]:
     if options.resume is not None:
         return _plan_to_resume(options, given)
     config = {} if options.config is None else read_config(options.config)
-    recipe = Recipe.default(str({**config, **given}.get("data", "digits")))
-    recipe = recipe.with_values(config, options.config).with_values(given)
+    data = Recipe().with_values(config, options.config).with_values(given).data
+    recipe = Recipe.default(data).with_values(config, options.config).with_values(given)
     folder = free_folder(recipe.data) if options.folder is None else Path(options.folder)
-    if recipe.data == "folder" and Path(recipe.root).resolve() in (folder.resolve(), *folder.resolve().parents):
+    inside = Path(recipe.root).resolve() in (folder.resolve(), *folder.resolve().parents)
+    if recipe.data == "folder" and recipe.root and inside:
         raise ValueError(f"--run {folder}: this is inside --root {recipe.root} and would be taken for a class")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"--run {folder}: this is not an empty folder; continue a run with --resume {folder}")
