@@ -1,10 +1,14 @@
 """``minidl train --data``: every dataset can be trained on, with its own usual options."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 from idx_files import IDX
 
-from minidl import data
+import minidl
+from minidl import data, models
 from minidl.cli import datasets, main
 from minidl.cli.recipe import Recipe
 from minidl.cli.run import Run
@@ -78,3 +82,32 @@ def test_a_missing_split_is_told_with_the_files_it_needs(in_tmp, capsys):
     assert "gzip.zip" in err
     assert main(["train", "--data", "emnist", "--root", "files", "--split", "odd"]) == 2
     assert "split must be one of 'balanced', 'byclass'" in capsys.readouterr().err
+
+
+def test_train_on_mnist_files(in_tmp, fake_mnist, capsys):
+    arguments = ["train", "--data", "mnist", "--root", str(fake_mnist), "--epochs", "2", "--lr", "0.02"]
+    assert main([*arguments, "--batch-size", "16", "--out", "m.npz"]) == 0
+    assert "mnist: 256 training and 128 test images; lenet5 with 61,706 parameters" in capsys.readouterr().out
+    minidl.load(models.lenet5(), "m.npz")
+
+
+def test_train_on_folders_of_images(in_tmp, capsys):
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, low in (("dark", 0), ("light", 128)):
+        (in_tmp / "pictures" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(low, low + 128, (20, 20, 3), dtype=np.uint8)
+            image.fromarray(pixels).save(in_tmp / "pictures" / name / f"{number}.png")
+    options = ["--data", "folder", "--root", "pictures", "--size", "16", "--epochs", "1", "--run", "r"]
+    (in_tmp / "pictures" / "few").mkdir()
+    image.new("L", (9, 9)).save(in_tmp / "pictures" / "few" / "0.png")
+    assert main(["train", *options]) == 2
+    assert "every class needs five images or more, of which every fifth is for testing; too few in few" in (
+        capsys.readouterr().err
+    )
+    shutil.rmtree(in_tmp / "pictures" / "few")
+    assert main(["train", *options]) == 0
+    assert "folder: 16 training and 4 test images; resnet20" in capsys.readouterr().out
+    assert main(["predict", "r", "pictures/dark/0.png", "--top", "2"]) == 0
+    assert re.match(r"pictures/dark/0.png: (dark|light) \d+\.\d %, ", capsys.readouterr().out)

@@ -47,7 +47,7 @@ class Run:
             classes, shape = facts["classes"], facts["input_shape"]
         except (ValueError, KeyError, TypeError):
             classes = shape = None
-        if not _is_list_of(classes, str) or not _is_list_of(shape, int) or len(shape) != 3:
+        if not _is_list_of(classes, str) or not classes or not _is_list_of(shape, int) or len(shape) != 3:
             raise ValueError(f"{folder / 'environment.json'} is damaged")
         return cls(folder, recipe, classes, tuple(shape))
 

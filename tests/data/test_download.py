@@ -3,13 +3,16 @@
 import gzip
 import hashlib
 import http.server
+import io
 import struct
 import threading
+import zipfile
 
 import numpy as np
 import pytest
+from idx_files import IDX
 
-from minidl.data import load_fashion_mnist, load_kmnist, load_mnist, mnist
+from minidl.data import load_emnist, load_fashion_mnist, load_kmnist, load_mnist, mnist
 from minidl.data.download import RemoteFile, fetch
 
 pytest.importorskip("pooch")
@@ -81,7 +84,7 @@ def test_nothing_is_left_and_the_message_says_what_to_do(kind, message, server, 
         get(server, tmp_path, kind)
     assert message in str(error.value)
     assert not list(tmp_path.iterdir())
-    assert get(server, tmp_path, "good").read_bytes() == CONTENT  # it begins anew
+    assert get(server, tmp_path, "good").read_bytes() == CONTENT  # it starts over
 
 
 def test_no_server_at_all(tmp_path):
@@ -107,6 +110,27 @@ def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch
     assert (len(train), len(test)) == (5, 3)
     Handler.asked.clear()
     load(tmp_path / "data", download=True)
+    assert not Handler.asked
+
+
+def test_the_archive_of_emnist_is_fetched_and_read(server, tmp_path, monkeypatch):
+    source = IDX["emnist-digits"]
+    source.write(tmp_path / "files")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in (tmp_path / "files").iterdir():
+            data = path.read_bytes()
+            archive.writestr(f"gzip/{path.stem}.gz", data if path.suffix == ".gz" else gzip.compress(data))
+    Handler.files["gzip.zip"] = content.getvalue()
+    sha256 = hashlib.sha256(content.getvalue()).hexdigest()
+    urls = [f"{server}/{kind}/gzip.zip" for kind in ("page", "good")]
+    monkeypatch.setattr(mnist, "_EMNIST_ARCHIVE", RemoteFile("gzip.zip", sha256, urls))
+    train, test = load_emnist(tmp_path / "new", "digits", download=True)
+    assert (len(train), len(test)) == (90, 30)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["gzip.zip"]
+    Handler.asked.clear()
+    load_emnist(tmp_path / "new", "digits", download=True)
+    load_emnist(tmp_path / "files", "digits", download=True)  # files that are there are enough
     assert not Handler.asked
 
 
