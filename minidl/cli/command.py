@@ -1,4 +1,4 @@
-"""add_command: how every command of the command line is declared."""
+"""add_command: declares one command of the command line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["add_command"]
 def add_command(
     commands: Any, run: Callable[[argparse.Namespace], int], *, text: str, description: str, example: str
 ) -> argparse.ArgumentParser:
-    """Add a command, named as the function that runs it.
+    """Add a command, with the name of the function that runs it.
 
     Args:
         commands: what argparse's `add_subparsers` returned.
-        run: is given the parsed options, and returns the exit code.
+        run: takes the parsed options and returns the exit code.
         text: what the command does, for the list of commands.
-        description: the same in full, for its own help.
+        description: the same in more detail, for the command's own help.
         example: a command line that works.
 
     Returns:

@@ -44,7 +44,7 @@ def _differences(runs: list[Run]) -> dict[str, list[Any]]:
 
 
 def _results(histories: list[list[dict[str, str]]]) -> dict[str, list[Any]]:
-    """Return what came of runs, by name, with a value for each; None where there is none."""
+    """Return the results by name, with a value for each run; None if a run has no such result."""
     entries: dict[str, list[Any]] = {"epochs done": [len(rows) for rows in histories]}
     for column, best in (("train_loss", min), ("val_loss", min), ("val_accuracy", max)):
         values = [_column(rows, column) for rows in histories]

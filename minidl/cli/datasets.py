@@ -1,4 +1,4 @@
-"""The datasets that --data names, each with the options it is trained with unless told otherwise."""
+"""The datasets that --data names, each with its own defaults for the other options."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Images:
 
 @dataclass(frozen=True)
 class _Source:
-    load: Callable[..., tuple[Dataset, Dataset]]  # is given the options it has arguments for
-    root: str = ""  # what the folder --root must hold; empty: it needs none
+    load: Callable[..., tuple[Dataset, Dataset]]  # called with those options that are among its parameters
+    root: str = ""  # what --root must be; empty: no folder is needed
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     def takes(self, option: str) -> bool:
@@ -97,7 +97,7 @@ def load_images(name: str, options: Mapping[str, Any]) -> Images:
 
     Args:
         name: one of `DATASETS`.
-        options: a recipe's root, download, size and split; empty values mean they are not given.
+        options: a recipe's root, download, size and split; empty values count as not given.
 
     Raises:
         ValueError: an option is missing, or is not for this dataset.

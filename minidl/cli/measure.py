@@ -1,4 +1,4 @@
-"""A model run over a dataset: its outputs, and how good they are."""
+"""Measure a model on a dataset: probabilities, loss, accuracy, and scores by class."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Options: a dataclass whose fields are at once flags of a command and entries of a TOML file.
+"""Options: a dataclass whose fields are both flags of a command and entries of a TOML file.
 
-Whatever there is to know of an option stands beside its field, in `option`: default, type (the default's), help, check.
+All about an option is declared in its field: name, default, type (that of the default), help and check.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def option(
     Args:
         default: its type is the option's: str, int, float or bool.
         text: the help text.
-        check: refuses values.
-        before: the value that gives what was done before the option existed, which is what a stored run without it
-            means; by default, the default.
+        check: refuses values that are not allowed.
+        before: what a stored run that lacks the option means, since it was made before the option existed: the value
+            that gives the behaviour of that time. By default, the default.
         resumable: whether ``minidl train --resume`` may change it.
     """
     before = default if before is MISSING else before
@@ -35,7 +35,7 @@ def option(
 
 @dataclass(frozen=True)
 class Option:
-    """An option as `option` declared it, with its name."""
+    """An option that a field declares with `option`."""
 
     name: str
     kind: type
@@ -46,7 +46,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """The option as it is written on the command line."""
+        """The option as written on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
     def convert(self, value: Any, source: str | None) -> Any:

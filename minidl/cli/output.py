@@ -1,4 +1,4 @@
-"""What the commands print: text or JSON, or nothing if so asked."""
+"""What the commands print: text or JSON, or nothing if so requested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["say", "show"]
 
 
 def say(options: argparse.Namespace, text: str) -> None:
-    """Print a line, unless --quiet or --json. If nobody reads it any more, the work continues silently."""
+    """Print a line, unless --quiet or --json. If the reader has gone away, the work continues silently."""
     if options.quiet or options.json:
         return
     try:

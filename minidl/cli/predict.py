@@ -1,4 +1,4 @@
-"""``minidl predict``: tell what images show."""
+"""``minidl predict``: classify images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def add_predict(commands: Any) -> None:
     parser = add_command(
         commands,
         predict,
-        text="tell what images show",
-        description="Tell what images show: image files, folders of them (extra: images), or .npy arrays (N, C, H, W) "
+        text="classify images",
+        description="Classify images: image files, folders of them (extra: images), or .npy arrays (N, C, H, W) "
         "of values in [0, 1]. Image files are resized to the size that the model takes.",
         example="minidl predict runs/digits-1 images.npy --top 2",
     )

@@ -1,4 +1,4 @@
-"""Recipe: what a training run consists of - dataset, model, augmentation, optimiser, schedule - each by name."""
+"""Recipe: the options of a training run, and what they name: dataset, model, augmentation, optimiser, schedule."""
 
 from __future__ import annotations
 
@@ -64,30 +64,34 @@ _ALWAYS = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """All options of a run, which config.toml holds. A new option is a field here, used in one of the methods below."""
+    """All options of a run, as config.toml holds them. A new option is a field here, used in one of the methods."""
 
     data: str = option("digits", f"what to train on: {', '.join(DATASETS)} (default: digits)", one_of(DATASETS))
     root: str = option("", "folder with the dataset's files", resumable=True)
     download: bool = option(False, "fetch the dataset's files if they are missing")
     size: int = option(0, "side to which the images of --data folder are resized", at_least(0))
     split: str = option("", "part of --data emnist: balanced (the default), byclass, bymerge, digits, letters or mnist")
-    model: str = option("digits_cnn", "one of minidl.models, or MODULE:FUNCTION")
-    augment: str = option("none", f"one of {', '.join(AUGMENTATIONS)}", one_of(AUGMENTATIONS))
-    optimizer: str = option("sgd", f"one of {', '.join(OPTIMIZERS)}", one_of(OPTIMIZERS))
+    model: str = option("digits_cnn", "model: one of minidl.models, or MODULE:FUNCTION")
+    augment: str = option(
+        "none", f"augmentation of the training images: one of {', '.join(AUGMENTATIONS)}", one_of(AUGMENTATIONS)
+    )
+    optimizer: str = option("sgd", f"optimiser: one of {', '.join(OPTIMIZERS)}", one_of(OPTIMIZERS))
     lr: float = option(0.05, "learning rate; with a schedule, the highest one")
     momentum: float = option(
-        0.9, "of SGD; the schedule onecycle varies it by 0.05 in both directions", between(0, 1, below=True)
+        0.9, "momentum of SGD; the schedule onecycle varies it by 0.05 in both directions", between(0, 1, below=True)
     )
-    weight_decay: float = option(5e-4, "of the optimiser")
+    weight_decay: float = option(5e-4, "weight decay of the optimiser")
     label_smoothing: float = option(
         0.0, "share of each target that is spread evenly over all classes, from 0 to 1", between(0, 1)
     )
-    schedule: str = option("onecycle", f"of the learning rate: one of {', '.join(SCHEDULES)}", one_of(SCHEDULES))
+    schedule: str = option(
+        "onecycle", f"schedule of the learning rate: one of {', '.join(SCHEDULES)}", one_of(SCHEDULES)
+    )
     epochs: int = option(30, "passes over the training images", at_least(1), resumable=True)
     batch_size: int = option(32, "images per batch", at_least(1))
     accumulate: int = option(1, "batches per step", at_least(1))
     clip_grad_norm: float = option(0.0, "largest norm of the gradients; 0: no limit")
-    seed: int = option(0, "of the initial weights, the order, augmentation and dropout")
+    seed: int = option(0, "seed of the initial weights, the order, augmentation and dropout")
     threads: int = option(0, "number of threads; 0: as many as there are CPUs", at_least(0), resumable=True)
 
     @classmethod
@@ -97,12 +101,12 @@ class Recipe:
 
     @classmethod
     def default(cls, data: str) -> Recipe:
-        """Return what is done for one of `DATASETS` unless told otherwise."""
+        """Return the default recipe for one of `DATASETS`."""
         return replace(cls(data=data), **DATASETS[data].recipe)
 
     @classmethod
     def stored(cls, entries: Mapping[str, Any], source: str) -> Recipe:
-        """Return the recipe of a run, whichever version wrote it: an entry it lacks means what was done at that time.
+        """Return the recipe of a run, whichever version wrote it: an entry it lacks means the behaviour of that time.
 
         Args:
             entries: what config.toml holds.
@@ -172,7 +176,7 @@ def make_model(name: str, classes: int | None = None) -> Module:
         classes: number of classes, for those of `minidl.models` that have an argument for it; None: their default.
 
     Raises:
-        ValueError: there is no such model, or making it failed.
+        ValueError: there is no such model, or it cannot be made.
         TypeError: the result is not a Module.
     """
     if name in models.__all__:
@@ -191,7 +195,7 @@ def make_model(name: str, classes: int | None = None) -> Module:
         model = make()
     except ImportError as error:
         raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
-    except Exception as error:  # of the user's own code
+    except Exception as error:  # from the user's own code
         raise ValueError(f"--model {name}: {error}") from error
     finally:
         sys.path.pop(0)
@@ -201,7 +205,7 @@ def make_model(name: str, classes: int | None = None) -> Module:
 
 
 def parse_shape(text: str | None, name: str) -> tuple[int, ...]:
-    """Return the shape that --input-shape gives, or that the model of a name was made for."""
+    """Return the shape given by --input-shape, or the one that the named model is made for."""
     if text is None:
         if name not in models.INPUT_SHAPES:
             raise ValueError(f"--input-shape C,H,W is needed for --model {name}")

@@ -126,7 +126,7 @@ def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
     for index in worst:
         sure = measured.probabilities[index, guesses[index]]
         label, guess = (_text(classes[number]) for number in (measured.labels[index], guesses[index]))
-        caption = f"{label}, taken for<br>{guess} ({100 * sure:.0f} %)"
+        caption = f"{label}, predicted as<br>{guess} ({100 * sure:.0f} %)"
         figures.append(_figure(test[int(index)][0], caption, f"test image {index}"))
     return (
         f"<p>{len(wrong):,} in all. Shown are those with the largest loss, with the probability of the predicted "

@@ -21,7 +21,7 @@ __all__ = ["Run", "free_folder", "read_config"]
 
 @dataclass
 class Run:
-    """A run's folder, and what the run is of."""
+    """A run: its folder, its recipe, and the classes and image shape of its dataset."""
 
     folder: Path
     recipe: Recipe

@@ -1,4 +1,4 @@
-"""``minidl train``: train by a recipe, into the run's folder."""
+"""``minidl train``: train a model according to a recipe, in the run's folder."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> History:
-    """Train the model; if training fails before the first checkpoint, the folder is removed again."""
+    """Train the model. If training fails before the first checkpoint, remove the folder again."""
     recipe, folder = run.recipe, run.folder
     transform = recipe.make_transform(images.shape)
     loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform)
@@ -96,7 +96,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     try:
         return trainer.fit(loader, test, epochs=recipe.epochs, resume=folder if options.resume else None)
     except Exception:
-        if not options.resume and not any(folder.glob("*.ckpt")):  # there is nothing worth keeping
+        if not options.resume and not any(folder.glob("*.ckpt")):  # nothing has been saved yet
             shutil.rmtree(folder)
             if options.folder is None:
                 with contextlib.suppress(OSError):  # other runs may be in it
@@ -144,7 +144,7 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path]:
 
 
 def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple[Recipe, Path]:
-    """Return the recipe of the run that is resumed, with the changes that are possible, and its folder."""
+    """Return the recipe of the run to resume, with the options that may be changed, and its folder."""
     if options.folder is not None or options.config is not None:
         raise ValueError("--resume continues a run as it is: give neither --run nor --config")
     run = Run.read(options.resume)
@@ -156,7 +156,7 @@ def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple
 
 
 def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
-    """Find out whether a run can be resumed, before anything is written."""
+    """Raise if the run cannot be resumed, before anything is written."""
     if (run.classes, run.shape) != (images.classes, images.shape):
         raise ValueError(
             f"--resume {run.folder}: the dataset has changed: images {images.shape} of {images.classes}, before "
@@ -173,7 +173,7 @@ def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
 
 
 def _check_out(name: str) -> Path:
-    """Find out whether the weights can be written, before training and not after it."""
+    """Raise if the weights cannot be written to this file: before training, not after it."""
     out = check_suffix(name)
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.parent}")

@@ -1,4 +1,4 @@
-"""Datasets: one sample by its index, or a batch of samples by many indices at once."""
+"""Datasets: one sample by its index, or a batch of samples by many."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ class DataLoader:
                 default_rng(rng)
         self.rng, self.transform, self.sampler = rng, transform, sampler
         self.prefetch = check_int("DataLoader", "prefetch", prefetch, minimum=0)
-        self._position = (0, 0)  # of the current pass: its seed, and how many batches it has yielded
-        self._resume: tuple[int, int] | None = None  # where the next pass begins, if not at a new start
+        self._position = (0, 0)  # of the current pass: its seed and the number of batches yielded
+        self._resume: tuple[int, int] | None = None  # where the next pass begins; None: at its start, with a new seed
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""

@@ -22,15 +22,15 @@ __all__ = ["load_emnist", "load_fashion_mnist", "load_kmnist", "load_mnist"]
 
 
 class _Source(NamedTuple):
-    """A dataset in MNIST's format: its classes, where its files are to be had, and how they differ from MNIST's."""
+    """A dataset in MNIST's format: its classes, where its files can be downloaded, and how they differ from MNIST's."""
 
     classes: Sequence[str]
-    hosts: Sequence[str] = ()  # where the gzipped files are
+    hosts: Sequence[str] = ()  # the gzipped files' address, without their names
     hashes: Mapping[str, str] = {}  # their SHA-256, by the names without .gz
-    archive: RemoteFile | None = None  # or one zip file that holds them
+    archive: RemoteFile | None = None  # a zip file that holds all of them
     train: str = "train"  # what the names of the training files begin with
     test: str = "t10k"
-    first_label: int = 0  # in the files; labels begin at 0 in any case
+    first_label: int = 0  # in the files; the labels returned begin at 0
     transposed: bool = False  # whether rows and columns are swapped in the files
 
 
@@ -82,7 +82,7 @@ _EMNIST_ARCHIVE = RemoteFile(
         "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",
     ),
 )
-# Where upper and lower case look alike, both are one class, under the name of the upper case.
+# A letter whose upper and lower case look alike is one class, named by the upper case.
 _MERGED = string.digits + string.ascii_uppercase + "abdefghnqrt"
 _EMNIST_CLASSES = {
     "balanced": _MERGED,
@@ -157,11 +157,11 @@ def load_emnist(
 ) -> tuple[ArrayDataset, ArrayDataset]:
     """Read one split of EMNIST, handwritten characters, with the images upright (in the files they are transposed).
 
-    ``classes`` of the datasets tells which character a label stands for.
+    The attribute ``classes`` of the datasets holds the character that each label stands for.
 
     Args:
         root: folder with emnist-SPLIT-train-images-idx3-ubyte, emnist-SPLIT-train-labels-idx1-ubyte and the two files
-            named test in place of train, gzipped or not; or with gzip.zip, the archive that holds all splits.
+            named test in place of train, gzipped or not; or with gzip.zip, the archive of all splits.
         split: 'balanced', 131,600 images of 47 classes: digits, upper case, and lower case where it looks different;
             'bymerge', 814,255 images of the same classes; 'byclass', the same images in 62 classes, all of upper and
             lower case; 'letters', 145,600 images of 26 classes, each a letter in both cases; 'digits' and 'mnist',
@@ -223,7 +223,7 @@ def _read_part(owner: str, folder: Path, source: _Source, part: str, download: b
 
 
 def _content(owner: str, folder: Path, source: _Source, name: str, download: bool) -> tuple[str, bytes]:
-    """Return what a file is called in errors, and its content: from the folder, or from the archive in it."""
+    """Return a file's name for errors and its content, read from the folder or from the archive in it."""
     file = _find(folder, name)
     if file is None and download and name in source.hashes:
         gzipped = f"{name}.gz"
@@ -250,7 +250,7 @@ def _find(folder: Path, name: str) -> Path | None:
 
 
 def _unzip(path: Path, name: str) -> bytes:
-    """Return the content of the file of a name, whatever its folder within the archive."""
+    """Return the content of a file in the archive, in any folder of it."""
     try:
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():

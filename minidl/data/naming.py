@@ -10,7 +10,7 @@ __all__ = ["named"]
 
 @contextmanager
 def named(owner: str) -> Iterator[None]:
-    """Put ``owner`` in front of a TypeError or ValueError of NumPy's, or of a check that does not know who asks.
+    """Put ``owner`` in front of TypeErrors and ValueErrors of NumPy, or of checks that do not know who called them.
 
     Args:
         owner: the public function or class that was called.
