@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidl import functional as f
+from minidl import nn
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -72,3 +73,21 @@ def test_wrong_weight_and_reduction_are_refused():
         f.cross_entropy_forward(np.zeros((2, 3)), np.array([0, 1]), weight=np.ones(2))
     with pytest.raises(ValueError, match="cross_entropy: reduction must be one of"):
         f.cross_entropy_forward(np.zeros((2, 3)), np.array([0, 1]), reduction="max")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_slope_of_bce_at_the_edge_is_pytorchs(dtype, torch):
+    x, t = np.array([0, 0, 1, 1, 1e-13, 0.5], dtype), np.array([0, 1, 0, 1, 1, 0.5], dtype)
+    loss, cache = f.bce_loss_forward(x, t, reduction="none")
+    tensor = torch.from_numpy(x).requires_grad_()
+    expected = torch.nn.functional.binary_cross_entropy(tensor, torch.from_numpy(t), reduction="none")
+    expected.sum().backward()
+    np.testing.assert_allclose(loss, expected.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(f.bce_loss_backward(np.ones_like(x), cache), tensor.grad.numpy(), rtol=1e-6)
+    assert f.bce_loss_backward(np.ones_like(x), cache)[1] == dtype(-1e12)
+
+
+@pytest.mark.parametrize("loss", ["CrossEntropyLoss", "NLLLoss"])
+def test_an_ignore_index_must_be_an_integer(loss):
+    with pytest.raises(TypeError, match=f"{loss}: ignore_index must be an integer, got 'x'"):
+        getattr(nn, loss)(ignore_index="x")
