@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from case import F4, Case
 from cases_activation import ACTIVATIONS
+from cases_composed import COMPOSED
 from cases_conv import CONVOLUTIONS
 from cases_dropout import DROPOUTS
 from cases_lookup import LOOKUPS
@@ -306,6 +307,7 @@ CASES = [
     *DROPOUTS,
     *LOSSES,
     *LOOKUPS,
+    *COMPOSED,
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.

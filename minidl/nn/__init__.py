@@ -30,6 +30,7 @@ from .piecewise import *
 from .reshape import *
 from .resize import *
 from .softmax import *
+from .squeeze_excite import *
 from .summary import Summary as Summary
 from .unfold import *
 
