@@ -92,8 +92,8 @@ def test_frozen_parameters_and_those_without_gradient_stay():
     ("make", "error", "message"),
     [
         (lambda p: optim.SGD([], lr=0.1), ValueError, "got no parameters"),
-        (lambda p: optim.SGD([p, p], lr=0.1), ValueError, "parameter 1 .* comes twice"),
-        (lambda p: optim.SGD([{"params": [p]}, {"params": [p]}], lr=0.1), ValueError, "comes twice"),
+        (lambda p: optim.SGD([p, p], lr=0.1), ValueError, "parameter 1 .* appears twice"),
+        (lambda p: optim.SGD([{"params": [p]}, {"params": [p]}], lr=0.1), ValueError, "appears twice"),
         (lambda p: optim.SGD([{"params": []}], lr=0.1), ValueError, "a parameter group has no parameters"),
         (lambda p: optim.SGD([{"params": [p], "rate": 1}], lr=0.1), TypeError, r"unknown options \['rate'\]"),
         (lambda p: optim.SGD([p.data], lr=0.1), TypeError, "expected nn.Parameter, got ndarray at index 0"),
