@@ -1,4 +1,4 @@
-"""Optimisers and what goes with them: schedules, clipping, averaging. Names, rules and state dicts are PyTorch's."""
+"""Optimisers, learning rate schedules, gradient clipping and weight averaging, with PyTorch's names and state dicts."""
 
 from . import lr_scheduler
 from .adagrad import Adagrad
