@@ -208,6 +208,30 @@ def test_a_gradient_of_the_wrong_shape_is_named(rng):
         gradcheck(Summed(), rng.standard_normal((2, 3)))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_entry_that_is_not_finite_is_named(value, rng):
+    class Broken(nn.ReLU):
+        def backward(self, grad_output):
+            dx = super().backward(grad_output)
+            dx[1, 2] = value
+            return dx
+
+    with pytest.raises(AssertionError, match=rf"the input at \[1, 2\]: backward\(\) gives {value}, central"):
+        gradcheck(Broken(), rng.standard_normal((3, 3)))
+
+
+def test_an_error_in_forward_leaves_the_random_state_alone(rng):
+    class Fails(nn.Dropout):
+        def forward(self, x):
+            super().forward(x)
+            raise KeyError("half way")
+
+    state = default_rng().bit_generator.state["state"]["state"].tolist()
+    with pytest.raises(KeyError):
+        gradcheck(Fails(0.5), rng.standard_normal((3, 3)))
+    assert default_rng().bit_generator.state["state"]["state"].tolist() == state
+
+
 def test_several_inputs_are_checked(rng):
     class Product(nn.Module):
         wrong = 1.0
@@ -240,7 +264,7 @@ def test_without_arrays_there_is_nothing_to_check():
         gradcheck(nn.ReLU())
 
 
-def test_frozen_parameters_are_passed_by(rng):
+def test_frozen_parameters_are_skipped(rng):
     layer = nn.Linear(3, 2).requires_grad_(False)
     assert gradcheck(layer, rng.standard_normal((2, 3)))
 
