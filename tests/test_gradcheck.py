@@ -102,8 +102,25 @@ def test_the_correct_twins_pass(rng):
         (nn.Conv2d(2, 3, 3), (2, 2, 4, 4)),
         (nn.MaxPool2d(2, stride=1), (1, 1, 6, 6)),
         (nn.Dropout(0.5), (5, 6)),
+        (nn.Identity(), (2, 3)),  # its output is its input
     ):
         assert gradcheck(layer, rng.standard_normal(shape)) is True
+
+
+def test_a_layer_that_skips_its_input_gradient_is_checked_all_the_same(rng):
+    layer = nn.Linear(3, 2)
+    layer.needs_input_grad = False
+    assert gradcheck(layer, rng.standard_normal((4, 3)))
+    assert not layer.needs_input_grad
+
+
+def test_the_other_arrays_that_are_wrong_are_named(rng):
+    class AllTwice(nn.Linear):
+        def backward(self, grad_output):
+            return 2 * super().backward(2 * grad_output)
+
+    with pytest.raises(AssertionError, match='the input at .*\nalso wrong: parameter "bias", parameter "weight"$'):
+        gradcheck(AllTwice(3, 2), rng.standard_normal((4, 3)))
 
 
 def test_faults_in_tiny_gradients_are_found(rng):
@@ -145,6 +162,8 @@ def test_faults_behind_large_outputs_are_found(rng):
 
     with pytest.raises(AssertionError, match='parameter "bias"'):
         gradcheck(HalfBias(64, 64), 1e6 * rng.standard_normal((16, 64)), max_entries=5)
+    with pytest.raises(AssertionError, match='parameter "bias"'):  # lost in the noise of the smallest step
+        gradcheck(HalfBias(64, 64), 1e8 * rng.standard_normal((16, 64)), max_entries=5)
     with pytest.raises(AssertionError, match='parameter "w"'):
         gradcheck(WeakTerm(), 1e4 * rng.standard_normal((16, 16)))
 
@@ -188,6 +207,32 @@ def test_the_original_and_the_random_state_are_left_alone(rng):
     np.testing.assert_array_equal(model.state_dict()["0.weight"], before["0.weight"])
     after = default_rng().bit_generator.state
     np.testing.assert_array_equal(after["state"]["state"], state["state"]["state"])
+
+
+def test_buffers_are_the_same_in_every_forward_pass(rng):
+    """A layer whose output depends on running statistics that it changes, in place or by assigning a new array."""
+
+    class LessTheMean(nn.Identity):
+        in_place = True
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", np.zeros(3))
+
+        def forward(self, x):
+            out = super().forward(x) - self.mean
+            new = self.mean + 1  # of x, say; its gradient would be another matter
+            if self.in_place:
+                self.mean[...] = new
+            else:
+                self.mean = new
+            return out
+
+    layer = LessTheMean()
+    assert gradcheck(layer, rng.standard_normal((4, 3)))
+    layer.in_place = False
+    assert gradcheck(layer, rng.standard_normal((4, 3)))
+    np.testing.assert_array_equal(layer.mean, 0)
 
 
 def test_a_forward_pass_that_changes_by_itself_is_named(rng):
