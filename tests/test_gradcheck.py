@@ -221,7 +221,7 @@ def test_buffers_are_the_same_in_every_forward_pass(rng):
 
         def forward(self, x):
             out = super().forward(x) - self.mean
-            new = self.mean + 1  # of x, say; its gradient would be another matter
+            new = self.mean + 1
             if self.in_place:
                 self.mean[...] = new
             else:
