@@ -39,7 +39,7 @@ class Optimizer:
     """Base class of the optimisers. A subclass declares its `options` and writes `update`, and `slots` if it has any:
 
         class SignSGD(Optimizer):
-            options = {"lr": check_number}
+            options = {"lr": check_number}  # from minidl._core
 
             def __init__(self, params, lr=0.01):
                 super().__init__(params, {"lr": lr})
@@ -254,7 +254,7 @@ class Optimizer:
                     f"{owner}: cannot load state: parameter group {number} has {name}={value!r}, an option that "
                     f"{owner} does not have; it can load {name}={neutral}"
                 )
-        options = self._checked({name: given.get(name, own[name]) for name in self.options})
+        options = self._checked({name: _plain(given.get(name, own[name])) for name in self.options})
         self.check_group(options)
         if "initial_lr" in given:  # a schedule made after loading starts from it, as in PyTorch
             options["initial_lr"] = check_number(owner, "initial_lr", given["initial_lr"])
@@ -282,12 +282,12 @@ def check_betas(owner: str, argument: str, value: Any) -> tuple[float, float]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a NumPy number, also inside a pair, as Python's: groups may have been changed by hand."""
+    """Return a number of NumPy or PyTorch, also inside a pair, as Python's: groups may have been changed by hand."""
     if type(value) in (float, bool):  # the usual case, quickly; NumPy's float64 is only a subclass
         return value
     if isinstance(value, (tuple, list)):
         return tuple(_plain(item) for item in value)
-    return value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    return value.item() if hasattr(value, "item") else value
 
 
 def _share(function: Callable[[tuple[Array, ...]], None], *arrays: Array) -> None:

@@ -89,7 +89,7 @@ def test_a_plateau_as_pytorch(options, torch):
     assert again.state_dict() == schedule.state_dict()
 
 
-def test_the_state_goes_on():
+def test_the_state_continues():
     first, second = (optim.SGD([nn.Parameter(np.ones(1))], lr=0.1) for _ in range(2))
     schedule = lr_scheduler.CosineAnnealingLR(first, 10)
     for _ in range(4):
@@ -190,7 +190,7 @@ def test_numpys_numbers_become_pythons(name, options, rule):
     assert not any(isinstance(number, np.generic) for number in schedules[1].state_dict().values())
 
 
-def test_a_schedule_of_ones_own_may_return_numpys_numbers():
+def test_a_custom_schedule_may_return_numpys_numbers():
     class Noise(lr_scheduler.LRScheduler):
         def rate(self, epoch, group):
             return np.float64(0.5) ** epoch

@@ -52,14 +52,14 @@ def test_the_table_has_every_optimiser():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("rule", "options"), AS_PYTORCH)
-def test_a_hundred_steps_as_pytorch_and_on_from_its_state(rule, options, dtype, torch):
+def test_a_hundred_steps_as_pytorch_also_from_its_state(rule, options, dtype, torch):
     rng = np.random.default_rng(0)
     start = [rng.standard_normal(shape).astype(dtype) for shape in ((3, 2), (4,))]
     ours = [nn.Parameter(value) for value in start]
     theirs = [torch.nn.Parameter(torch.tensor(value)) for value in start]
     optimizer, torch_optimizer = getattr(optim, rule)(ours, **options), getattr(torch.optim, rule)(theirs, **options)
     for step in range(100):
-        if step == 60:  # a fresh optimiser goes on from PyTorch's state
+        if step == 60:  # a fresh optimiser continues from PyTorch's state
             optimizer = getattr(optim, rule)(ours)
             optimizer.load_state_dict(torch_optimizer.state_dict())
         for mine, other in zip(ours, theirs, strict=True):
@@ -106,7 +106,7 @@ def steps(optimizer, parameters, rng, count=3):
 
 
 @pytest.mark.parametrize(("rule", "options"), RULES)
-def test_the_state_goes_on_bit_for_bit(rule, options):
+def test_the_state_continues_bit_for_bit(rule, options):
     first = [nn.Parameter(np.ones(3, np.float32)), nn.Parameter(np.ones((2, 2), np.float32))]
     optimizer = getattr(optim, rule)(first, **options)
     steps(optimizer, first, np.random.default_rng(0))
@@ -186,7 +186,7 @@ def test_numpys_numbers_become_pythons(rule, options):
 
 
 class SignSGD(optim.Optimizer):
-    """An optimiser of one's own, as the documentation of Optimizer shows it."""
+    """An optimiser like the one in Optimizer's docstring."""
 
     options: ClassVar = {"lr": base.check_number, "betas": base.check_betas}
 
@@ -199,7 +199,7 @@ class SignSGD(optim.Optimizer):
         data -= group["lr"] * np.sign(grad)
 
 
-def test_an_optimiser_of_ones_own():
+def test_a_custom_optimiser():
     parameter = nn.Parameter(np.zeros(2, np.float32))
     optimizer = SignSGD([parameter])
     parameter.grad = np.array([3, -2], np.float32)
@@ -246,6 +246,13 @@ def test_a_state_of_pytorch_loads_however_it_was_computed(rule, how, torch):
         theirs.step()
     ours.load_state_dict(theirs.state_dict())
     assert ours.param_groups[0]["lr"] == 0.1
+
+
+def test_a_rate_that_is_a_tensor_loads(torch):
+    ours, theirs = pair(torch, "Adam", lr=torch.tensor(0.25), capturable=True)
+    ours.load_state_dict(theirs.state_dict())
+    assert ours.param_groups[0]["lr"] == 0.25
+    assert type(ours.param_groups[0]["lr"]) is float
 
 
 @pytest.mark.parametrize("rule", sorted({rule for rule, _ in AS_PYTORCH}))
