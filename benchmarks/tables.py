@@ -18,10 +18,9 @@ import numpy as np
 import worker
 
 import minidl
-from minidl import models, nn, optim
+from minidl import models, nn, optim, reference
 from minidl.data import DataLoader, load_mnist
 from minidl.data.transforms import Compose, RandomCrop, RandomHorizontalFlip
-from minidl.functional import reference
 from minidl.training import Trainer
 
 

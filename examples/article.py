@@ -9,7 +9,7 @@ P padding.
 import numpy as np
 
 from minidl import functional as f
-from minidl.functional import reference
+from minidl import reference
 
 
 def title(number: int, text: str) -> None:

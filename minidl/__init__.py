@@ -11,12 +11,12 @@ that a program that needs little starts quickly.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._core import default_rng, manual_seed
+from ._core import default_rng, get_num_threads, manual_seed, set_num_threads
 from ._version import __version__
 
 if TYPE_CHECKING:
     from . import data, functional, interop, models, nn, optim, plotting, testing, training
-    from ._core import get_num_threads, set_num_threads
+    from .engine import get_engine, set_engine
     from .interop import export_onnx, from_onnx, load, save
     from .nn import no_grad
     from .testing import gradcheck
@@ -28,6 +28,7 @@ __all__ = [
     "export_onnx",
     "from_onnx",
     "functional",
+    "get_engine",
     "get_num_threads",
     "gradcheck",
     "interop",
@@ -39,6 +40,7 @@ __all__ = [
     "optim",
     "plotting",
     "save",
+    "set_engine",
     "set_num_threads",
     "testing",
     "training",
@@ -50,7 +52,7 @@ _LAZY = {
         name: name
         for name in ("data", "functional", "interop", "models", "nn", "optim", "plotting", "testing", "training")
     },
-    **dict.fromkeys(("get_num_threads", "set_num_threads"), "_core"),
+    **dict.fromkeys(("get_engine", "set_engine"), "engine"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "gradcheck": "testing",
     "no_grad": "nn",

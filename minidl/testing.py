@@ -1,6 +1,6 @@
-"""The contract of a layer, as code: gradcheck for its gradients, check_module for all of it.
+"""The contract of a layer, as code: gradcheck checks its gradients, check_module all of it.
 
-minidl's own layers go through the same two functions; use them on your own.
+minidl's own layers are tested with the same two functions.
 """
 
 from __future__ import annotations
@@ -15,44 +15,39 @@ from typing import Any
 import numpy as np
 
 from ._core import Array
-from ._gradcheck import Frozen, gradcheck, is_float, run_backward
-from .nn import Module, Parameter
-from .nn.grad_mode import no_grad
+from ._gradcheck import Frozen, check_is_module, gradcheck, is_float, run_backward
+from .nn import Module, Parameter, no_grad
 
 __all__ = ["check_module", "gradcheck"]
 
 
 def check_module(module: Module, *inputs: Any) -> bool:
-    """Check that a layer keeps minidl's whole contract; the original is not touched.
+    """Check that a layer keeps minidl's whole contract; the original is not changed.
 
     Checked, in this order: state is registered; dtypes; the rules of the stateful pass (backward before forward and
-    twice, arguments and earlier outputs left alone, a new forward replaces what was kept, gradients that add up,
+    twice, arguments and earlier outputs unchanged, a new forward replaces what was kept, gradients that add up,
     `needs_input_grad`); train and eval mode; a batch of one and non-contiguous input; state dict, pickle and deepcopy
-    round trips; `output_shape`; `gradcheck` in both modes. Memory kept inside `no_grad` is a warning.
+    round trips; `output_shape`; `gradcheck` in both modes. A module that keeps memory inside `no_grad` gets a warning.
 
     Args:
         module: a layer, container or loss.
-        *inputs: what forward takes: float32 or float64 arrays with the batch first, at least two samples; for a loss
+        *inputs: what forward takes: float32 or float64 arrays with the batch first, at least two samples; for a loss,
             the prediction and the target.
 
     Returns:
         True.
 
     Raises:
-        AssertionError: the contract is broken; the message says in a sentence how, and what to do.
+        AssertionError: the contract is broken; the message says how, in one sentence, and what to do.
         TypeError: the module is not a Module.
     """
-    if not isinstance(module, Module):
-        hint = f"; did you mean {module.__name__}(...)?" if isinstance(module, type) else ""
-        raise TypeError(f"check_module: expected a Module, got {module!r}{hint}")
+    check_is_module("check_module", module)
     case = _Case(module, inputs)
-    try:
+    with case.frozen:
         for check in _CHECKS:
             check(case)
         for mode in (True, False):
             gradcheck(case.fresh().train(mode), *inputs)
-    finally:
-        case.frozen.restore()
     return True
 
 
@@ -70,7 +65,7 @@ class _Case:
             raise AssertionError(f"check_module: {error}") from error
 
     def fresh(self, dtype: Any = np.float64) -> Module:
-        """Return a copy in training mode, converted to ``dtype``, with all random states as at the start."""
+        """Return a copy in training mode, converted to ``dtype``; all random states are as at the start again."""
         self.frozen.restore()
         module = copy.deepcopy(self.original).train().astype(dtype)
         module.zero_grad()
@@ -82,20 +77,20 @@ class _Case:
         return [x.astype(dtype) if is_float(x) else copy.deepcopy(x) for x in self.inputs]
 
     def require(self, condition: bool, message: str) -> None:
-        """Raise AssertionError with this message unless the condition holds."""
+        """Raise AssertionError with ``message`` unless the condition holds."""
         if not condition:
             raise AssertionError(f"check_module of {self.name}: {message}")
 
 
 def _grad_output(output: Any) -> Any:
-    """Return a gradient for an output: varied numbers for an array, none for a loss that is a number."""
+    """Return a gradient for an output: various numbers for an array, None for a loss that is a number."""
     if not isinstance(output, np.ndarray):
         return None
     return np.linspace(-1, 1, output.size, dtype=output.dtype).reshape(output.shape)
 
 
 def _run(module: Module, arguments: list[Any]) -> tuple[Any, tuple[Any, ...], dict[str, Array | None]]:
-    """One forward and backward pass; return the output, the inputs' gradients and the parameters'."""
+    """Run one forward and backward pass; return the output, the gradients of the inputs and of the parameters."""
     output = module(*arguments)
     dx = run_backward(module, output, _grad_output(output))
     grads = {name: None if p.grad is None else p.grad.copy() for name, p in module.named_params()}
@@ -103,12 +98,14 @@ def _run(module: Module, arguments: list[Any]) -> tuple[Any, tuple[Any, ...], di
 
 
 def _close(a: Any, b: Any) -> bool:
+    """Tell whether two arrays, or None twice, are equal up to rounding."""
     if a is None or b is None:
         return a is b
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
 
 
 def _check_registered(case: _Case) -> None:
+    """Parameters, modules and arrays that the output depends on are registered."""
     module = case.fresh()
     found = {id(p) for p in module.params()} | {id(m) for m in module.modules()}
     for path, part in module.named_modules():
@@ -131,7 +128,7 @@ def _check_registered(case: _Case) -> None:
 
 
 def _hidden(value: Any, depth: int = 3) -> Iterator[Parameter | Module]:
-    """Yield Parameters and Modules inside other objects, found or not."""
+    """Yield the Parameters and Modules in a value, also inside other objects, whether params() finds them or not."""
     inside: Any = ()
     if isinstance(value, (Parameter, Module)):
         yield value
@@ -146,7 +143,7 @@ def _hidden(value: Any, depth: int = 3) -> Iterator[Parameter | Module]:
 
 
 def _plain_arrays(value: Any) -> list[Array]:
-    """The float arrays in an attribute, also inside a list, tuple or dict."""
+    """Return the float arrays in an attribute, also inside a list, tuple or dict."""
     if is_float(value):
         return [value]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
@@ -154,17 +151,19 @@ def _plain_arrays(value: Any) -> list[Array]:
 
 
 def _output_depends_on(case: _Case, path: str, name: str, number: int) -> bool:
+    """Tell whether the output changes when a plain array of a module changes."""
     outputs = []
     for change in (0.0, 0.5):
         module = case.fresh()
         array = _plain_arrays(vars(dict(module.named_modules())[path])[name])[number]
-        array.flags.writeable = True  # a copy of our own
+        array.flags.writeable = True  # it belongs to our copy of the module
         array[...] = array * (1 + change) + change
         outputs.append(np.asarray(module(*case.arguments())))
     return not np.array_equal(outputs[0], outputs[1], equal_nan=True)
 
 
 def _check_dtype(case: _Case) -> None:
+    """Output and gradients have the dtype of input and parameters."""
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         module, arguments = case.fresh(dtype), case.arguments(dtype)
         output, dx, grads = _run(module, arguments)
@@ -183,7 +182,7 @@ _KEEP = "keep what it needs with self.save_for_backward(...) in forward and fetc
 
 
 def _check_one_pass(case: _Case) -> None:
-    """Backward before forward and twice; arguments left alone; gradients of the right shapes."""
+    """Backward before forward, or twice, is refused; arguments are unchanged; gradients have the right shapes."""
     module = case.fresh()
     output = module(*case.arguments())
     _expect_runtime_error(case, case.fresh(), output, "before forward()", used_before=True)
@@ -204,7 +203,7 @@ def _check_one_pass(case: _Case) -> None:
 
 
 def _expect_runtime_error(case: _Case, module: Module, output: Any, when: str, used_before: bool = False) -> None:
-    """Require that backward() raises RuntimeError now; a module ``used_before`` the check may still have memory."""
+    """Require that backward() raises RuntimeError now; a module ``used_before`` the check may still keep something."""
     try:
         run_backward(module, output, _grad_output(output))
     except RuntimeError:
@@ -217,7 +216,7 @@ def _expect_runtime_error(case: _Case, module: Module, output: Any, when: str, u
 
 
 def _check_memory(case: _Case) -> None:
-    """A new forward replaces what was kept and leaves earlier outputs alone; no_grad keeps nothing."""
+    """A new forward replaces what was kept and does not change earlier outputs; inside no_grad nothing is kept."""
     _, expected, _ = _run(case.fresh(), case.arguments())
     module = case.fresh()
     frozen = Frozen(module)
@@ -245,7 +244,7 @@ def _check_memory(case: _Case) -> None:
     warnings.warn(
         f"check_module of {case.name}: forward() keeps memory for backward() even inside no_grad(); with "
         "self.save_for_backward(...) it would not",
-        stacklevel=4,
+        stacklevel=3,
     )
 
 
@@ -270,6 +269,7 @@ def _check_gradients(case: _Case) -> None:
 
 
 def _check_modes(case: _Case) -> None:
+    """train() and eval() reach every module; in eval mode the output is the same each time."""
     module = case.fresh()
     for mode in (False, True):
         module.train(mode)
@@ -281,6 +281,7 @@ def _check_modes(case: _Case) -> None:
 
 
 def _check_inputs(case: _Case) -> None:
+    """A batch of one works, and the memory order of the input does not matter."""
     batch = np.shape(case.inputs[0])[:1]
     one = [x[:1] if np.shape(x)[:1] == batch else x for x in case.arguments()]
     module = case.fresh().eval()
@@ -289,18 +290,20 @@ def _check_inputs(case: _Case) -> None:
     except Exception as error:
         raise AssertionError(f"check_module of {case.name}: a batch of one fails in eval mode: {error}") from error
     output, dx, grads = _run(case.fresh(), case.arguments())
-    for how, spread in (("every second element of an array", _strided), ("Fortran order", np.asfortranarray)):
-        spread_out, spread_dx, spread_grads = _run(case.fresh(), [spread(x) for x in case.arguments()])
-        same = _close(output, spread_out) and all(map(_close, dx, spread_dx))
-        same = same and all(_close(grads[name], spread_grads[name]) for name in grads)
+    for how, rearranged in (("every second element of an array", _strided), ("Fortran order", np.asfortranarray)):
+        other, other_dx, other_grads = _run(case.fresh(), [rearranged(x) for x in case.arguments()])
+        same = _close(output, other) and all(map(_close, dx, other_dx))
+        same = same and all(_close(grads[name], other_grads[name]) for name in grads)
         case.require(same, f"the same input gives another result when it is not contiguous ({how})")
 
 
 def _strided(x: Any) -> Any:
+    """Return an equal array whose elements lie apart in memory."""
     return np.stack([x, x], axis=-1)[..., 0] if isinstance(x, np.ndarray) else x
 
 
 def _check_round_trips(case: _Case) -> None:
+    """A copy made with deepcopy, pickle or a state dict gives the same output."""
     module = case.fresh()
     frozen = Frozen(module)
     expected = module(*case.arguments())
@@ -319,11 +322,12 @@ def _check_round_trips(case: _Case) -> None:
 
 
 def _is_importable(kind: type) -> bool:
-    """Tell whether pickle can find a class: not one made inside a function, or in a notebook's cell."""
+    """Tell whether pickle can find a class: it cannot find one that was made inside a function, or in a notebook."""
     return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 
 def _check_output_shape(case: _Case) -> None:
+    """output_shape() gives the shape that the output has."""
     module = case.fresh().eval()
     with no_grad():
         output = module(*case.arguments())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,11 @@ class Case:
     ties: bool = False  # inputs with many equal values
     probabilities: bool = False  # the input is one, strictly between 0 and 1
     tolerance: float = 0.0  # where PyTorch itself is less exact than usual
+    # a function of a generator that draws them, in place of ``shape``: several inputs, or integers without a gradient
+    inputs: Callable[[np.random.Generator], tuple[np.ndarray, ...]] | None = None
+    # what the output should be, a function of (layer, *inputs): for a layer that PyTorch does not have
+    reference: Callable[..., np.ndarray] | None = None
+    onnx: bool = True  # it can be exported
     bad_options: tuple[tuple[tuple[Any, ...], dict[str, Any], type, str], ...] = ()
     bad_inputs: tuple[tuple[tuple[Any, ...], type, str], ...] = ()
 
@@ -40,8 +46,11 @@ class Case:
         options = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in self.options.items()}
         return getattr(torch.nn, self.layer)(*self.args, **options)
 
-    def inputs(self, dtype: Any = np.float64) -> tuple[np.ndarray, ...]:
+    def draw(self, dtype: Any = np.float64) -> tuple[np.ndarray, ...]:
+        """Inputs, the same ones every time; those that are floats in ``dtype``."""
         rng = np.random.default_rng(7)
+        if self.inputs is not None:
+            return tuple(x.astype(dtype) if x.dtype.kind == "f" else x for x in self.inputs(rng))
         x = rng.standard_normal(self.shape)
         if self.ties:
             x = np.round(x)

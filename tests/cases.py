@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from case import F4, Case
 from cases_activation import ACTIVATIONS
+from cases_composed import COMPOSED
 from cases_conv import CONVOLUTIONS
 from cases_dropout import DROPOUTS
+from cases_lookup import LOOKUPS
 from cases_loss import LOSSES
 from cases_normalization import NORMALIZATIONS
 from cases_pooling import POOLINGS
@@ -304,9 +306,11 @@ CASES = [
     *CONVOLUTIONS,
     *DROPOUTS,
     *LOSSES,
+    *LOOKUPS,
+    *COMPOSED,
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.
-NOT_LAYERS = {*("Activation", "Loss", "Module", "Parameter", "Sequential", "Summary")}
+NOT_LAYERS = {*("Activation", "ElementwiseLoss", "Loss", "Module", "Parameter", "Sequential", "Summary")}
 NOT_LAYERS |= {*("ModuleDict", "ModuleList", "Parallel", "Residual")}  # tests/nn/test_blocks.py
 NOT_LAYERS |= {"init", "is_grad_enabled", "no_grad"}

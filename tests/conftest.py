@@ -25,6 +25,15 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture(params=["numpy", "im2col"])
+def engine(request):
+    """Every engine in turn; its name."""
+    before = minidl.get_engine()
+    minidl.set_engine(request.param)
+    yield request.param
+    minidl.set_engine(before)
+
+
 @pytest.fixture(scope="session")
 def torch():
     return pytest.importorskip("torch", reason="parity with PyTorch needs the extra 'parity'")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidl import functional as f
-from minidl.functional import reference
+from minidl import reference
 
 both = pytest.mark.parametrize("module", [f, reference], ids=["fast", "direct loops"])
 

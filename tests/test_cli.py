@@ -66,13 +66,6 @@ def test_the_same_seed_gives_the_same_weights(in_tmp, capsys):
         assert not np.array_equal(first[key], third[key])
 
 
-def test_train_on_mnist_files(in_tmp, fake_mnist, capsys):
-    arguments = ["train", "--data", "mnist", "--root", str(fake_mnist), "--epochs", "2", "--lr", "0.02"]
-    assert main([*arguments, "--batch-size", "16", "--out", "m.npz"]) == 0
-    assert "mnist: 256 training and 128 test images; lenet5 with 61,706 parameters" in capsys.readouterr().out
-    minidl.load(models.lenet5(), "m.npz")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -314,7 +307,7 @@ def test_going_on_with_a_run_gives_the_run_that_was_not_stopped(in_tmp, capsys):
     assert main(["train", "--resume", "parts", "--lr", "1"]) == 2
     assert "only --epochs, --root and --threads can be changed, not lr" in capsys.readouterr().err
     assert main(["train", "--run", "parts"]) == 2
-    assert "this is not an empty folder; go on with a run by --resume parts" in capsys.readouterr().err
+    assert "this is not an empty folder; continue a run with --resume parts" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
@@ -345,7 +338,7 @@ def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
     refused(["train", "--resume", "r", "--epochs", "3"], "--resume r: its checkpoints are gone")
     (in_tmp / "r" / "weights.npz").unlink()
     before.pop("weights.npz")
-    refused(["evaluate", "r"], "r is not finished: go on with minidl train --resume r")
+    refused(["evaluate", "r"], "r is not finished: continue with minidl train --resume r")
     for name, content in (("history.csv", b"epoch,lr\n1,abc\n"), ("environment.json", b"{}"), ("config.toml", b"")):
         (in_tmp / "r" / name).write_bytes(content)
         before.pop(name)
@@ -368,28 +361,6 @@ def test_a_result_that_cannot_be_written_is_an_error(finished):
     run = subprocess.run(["bash", "-c", command], cwd=finished, capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "No space left on device" in run.stderr
-
-
-def test_train_on_folders_of_images(in_tmp, capsys):
-    image = pytest.importorskip("PIL.Image")
-    rng = np.random.default_rng(0)
-    for name, low in (("dark", 0), ("light", 128)):
-        (in_tmp / "pictures" / name).mkdir(parents=True)
-        for number in range(10):
-            pixels = rng.integers(low, low + 128, (20, 20, 3), dtype=np.uint8)
-            image.fromarray(pixels).save(in_tmp / "pictures" / name / f"{number}.png")
-    options = ["--data", "folder", "--root", "pictures", "--size", "16", "--epochs", "1", "--run", "r"]
-    (in_tmp / "pictures" / "few").mkdir()
-    image.new("L", (9, 9)).save(in_tmp / "pictures" / "few" / "0.png")
-    assert main(["train", *options]) == 2
-    assert "every class needs five images or more, of which every fifth is for testing; too few in few" in (
-        capsys.readouterr().err
-    )
-    shutil.rmtree(in_tmp / "pictures" / "few")
-    assert main(["train", *options]) == 0
-    assert "folder: 16 training and 4 test images; resnet20" in capsys.readouterr().out
-    assert main(["predict", "r", "pictures/dark/0.png", "--top", "2"]) == 0
-    assert re.match(r"pictures/dark/0.png: (dark|light) \d+\.\d %, ", capsys.readouterr().out)
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -7,7 +7,7 @@ import minidl
 from minidl import functional as f
 from minidl import gradcheck, models, nn
 from minidl._core.random import default_rng
-from minidl.functional._window import offsets
+from minidl.engine import offsets
 
 
 class MissingFactor(nn.ReLU):
@@ -41,9 +41,9 @@ class OverwritingPool(nn.MaxPool2d):
     """= for += where windows overlap."""
 
     def backward(self, grad_output):
-        x, out, options = self.take_saved()
+        x, out, geometry, _ = self.take_saved()
         dx = np.zeros_like(x)
-        for _, _, rows, cols, in_rows, in_cols in offsets(x.shape[2:], *options, out.shape[2:]):
+        for _, _, rows, cols, in_rows, in_cols in offsets(x.shape[2:], geometry, out.shape[2:]):
             hit = x[:, :, in_rows, in_cols] == out[:, :, rows, cols]
             view = dx[:, :, in_rows, in_cols]
             view[hit] = grad_output[:, :, rows, cols][hit]
@@ -102,8 +102,25 @@ def test_the_correct_twins_pass(rng):
         (nn.Conv2d(2, 3, 3), (2, 2, 4, 4)),
         (nn.MaxPool2d(2, stride=1), (1, 1, 6, 6)),
         (nn.Dropout(0.5), (5, 6)),
+        (nn.Identity(), (2, 3)),  # its output is its input
     ):
         assert gradcheck(layer, rng.standard_normal(shape)) is True
+
+
+def test_a_layer_that_skips_its_input_gradient_is_checked_all_the_same(rng):
+    layer = nn.Linear(3, 2)
+    layer.needs_input_grad = False
+    assert gradcheck(layer, rng.standard_normal((4, 3)))
+    assert not layer.needs_input_grad
+
+
+def test_the_other_arrays_that_are_wrong_are_named(rng):
+    class AllTwice(nn.Linear):
+        def backward(self, grad_output):
+            return 2 * super().backward(2 * grad_output)
+
+    with pytest.raises(AssertionError, match='the input at .*\nalso wrong: parameter "bias", parameter "weight"$'):
+        gradcheck(AllTwice(3, 2), rng.standard_normal((4, 3)))
 
 
 def test_faults_in_tiny_gradients_are_found(rng):
@@ -145,6 +162,8 @@ def test_faults_behind_large_outputs_are_found(rng):
 
     with pytest.raises(AssertionError, match='parameter "bias"'):
         gradcheck(HalfBias(64, 64), 1e6 * rng.standard_normal((16, 64)), max_entries=5)
+    with pytest.raises(AssertionError, match='parameter "bias"'):  # lost in the noise of the smallest step
+        gradcheck(HalfBias(64, 64), 1e8 * rng.standard_normal((16, 64)), max_entries=5)
     with pytest.raises(AssertionError, match='parameter "w"'):
         gradcheck(WeakTerm(), 1e4 * rng.standard_normal((16, 16)))
 
@@ -190,6 +209,32 @@ def test_the_original_and_the_random_state_are_left_alone(rng):
     np.testing.assert_array_equal(after["state"]["state"], state["state"]["state"])
 
 
+def test_buffers_are_the_same_in_every_forward_pass(rng):
+    """A layer whose output depends on running statistics that it changes, in place or by assigning a new array."""
+
+    class LessTheMean(nn.Identity):
+        in_place = True
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", np.zeros(3))
+
+        def forward(self, x):
+            out = super().forward(x) - self.mean
+            new = self.mean + 1
+            if self.in_place:
+                self.mean[...] = new
+            else:
+                self.mean = new
+            return out
+
+    layer = LessTheMean()
+    assert gradcheck(layer, rng.standard_normal((4, 3)))
+    layer.in_place = False
+    assert gradcheck(layer, rng.standard_normal((4, 3)))
+    np.testing.assert_array_equal(layer.mean, 0)
+
+
 def test_a_forward_pass_that_changes_by_itself_is_named(rng):
     class Restless(nn.ReLU):
         def forward(self, x):
@@ -206,6 +251,30 @@ def test_a_gradient_of_the_wrong_shape_is_named(rng):
 
     with pytest.raises(AssertionError, match=r"the gradient of the input has shape \(3,\), expected \(2, 3\)"):
         gradcheck(Summed(), rng.standard_normal((2, 3)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_entry_that_is_not_finite_is_named(value, rng):
+    class Broken(nn.ReLU):
+        def backward(self, grad_output):
+            dx = super().backward(grad_output)
+            dx[1, 2] = value
+            return dx
+
+    with pytest.raises(AssertionError, match=rf"the input at \[1, 2\]: backward\(\) gives {value}, central"):
+        gradcheck(Broken(), rng.standard_normal((3, 3)))
+
+
+def test_an_error_in_forward_leaves_the_random_state_alone(rng):
+    class Fails(nn.Dropout):
+        def forward(self, x):
+            super().forward(x)
+            raise KeyError("half way")
+
+    state = default_rng().bit_generator.state["state"]["state"].tolist()
+    with pytest.raises(KeyError):
+        gradcheck(Fails(0.5), rng.standard_normal((3, 3)))
+    assert default_rng().bit_generator.state["state"]["state"].tolist() == state
 
 
 def test_several_inputs_are_checked(rng):
@@ -240,7 +309,7 @@ def test_without_arrays_there_is_nothing_to_check():
         gradcheck(nn.ReLU())
 
 
-def test_frozen_parameters_are_passed_by(rng):
+def test_frozen_parameters_are_skipped(rng):
     layer = nn.Linear(3, 2).requires_grad_(False)
     assert gradcheck(layer, rng.standard_normal((2, 3)))
 

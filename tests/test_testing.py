@@ -204,7 +204,7 @@ class MemoryOrder(Scale):
 
 
 class ForgetsState(Scale):
-    """A plain number that training has changed and the state dict does not know."""
+    """Its state dict holds zeros instead of its weight."""
 
     def state_dict(self):
         return {"weight": self.weight.data * 0}
@@ -307,8 +307,9 @@ class KeepsInNoGrad(ByHand):
 def test_memory_kept_inside_no_grad_is_a_warning(rng):
     with pytest.warns(
         UserWarning, match=r"KeepsInNoGrad: forward\(\) keeps memory for backward\(\) even inside no_grad"
-    ):
+    ) as warned:
         assert check_module(KeepsInNoGrad(), rng.standard_normal((4, 3)))
+    assert warned[0].filename == __file__  # where check_module is called
 
 
 def test_legal_states_and_random_layers_pass(rng):
@@ -333,7 +334,7 @@ def test_legal_states_and_random_layers_pass(rng):
     assert not layer.needs_input_grad
 
 
-def test_buffers_that_are_assigned_anew_are_frozen(rng):
+def test_buffers_that_are_assigned_again_are_frozen(rng):
     class Mean(nn.Identity):
         def __init__(self):
             super().__init__()

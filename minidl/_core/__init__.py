@@ -25,6 +25,8 @@ __all__ = [
     "default_rng",
     "get_num_threads",
     "manual_seed",
+    "plain",
     "release_memory",
+    "remembered",
     "set_num_threads",
 ]

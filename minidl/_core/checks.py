@@ -7,8 +7,9 @@ layer's name is put in front of it by `minidl.nn.Module`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,13 @@ __all__ = [
     "check_pair",
     "check_same_dtype",
     "check_sequences",
+    "plain",
+    "remembered",
 ]
 
 Array = NDArray[Any]
 IntPair = int | tuple[int, int] | Sequence[int]
+Checked = TypeVar("Checked")
 
 
 def _is_int(value: object) -> bool:
@@ -54,8 +58,6 @@ def check_int(owner: str, argument: str, value: Any, *, minimum: int = 1) -> int
 
 def check_pair(owner: str, argument: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
     """Return an int, a pair of ints, or a tuple of one, as a (height, width) pair, each at least ``minimum``."""
-    if type(value) is tuple and len(value) == 2 and type(value[0]) is type(value[1]) is int and min(value) >= minimum:
-        return value  # a layer's option, checked when the layer was made
     pair = (value, value) if _is_int(value) else value
     pair = (*pair, *pair) if isinstance(pair, (tuple, list)) and len(pair) == 1 else pair
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_int(v) for v in pair):
@@ -74,14 +76,14 @@ def check_number(
     maximum: float = float("inf"),
     note: str = "",
 ) -> float:
-    """Return ``value`` as a finite float between ``minimum`` and ``maximum``, or raise."""
+    """Return ``value`` as a Python int or float if it is finite and between ``minimum`` and ``maximum``, or raise."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{owner}: {argument} must be a number, got {value!r}")
     if not np.isfinite(value) and not np.isnan(value) and maximum == float("inf"):
         raise ValueError(f"{owner}: {argument} must be finite, got {value}")
     if not minimum <= value <= maximum or not np.isfinite(value):
         raise ValueError(f"{owner}: {argument} must be {_bounds(minimum, maximum)}{note}, got {value}")
-    return float(value)
+    return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
 def check_flag(owner: str, argument: str, value: Any) -> bool:
@@ -161,10 +163,31 @@ def check_sequences(x: Any, channels: int | None = None) -> Array:
 
 
 def check_grad(grad_output: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return ``grad_output`` if it has the shape and dtype of the output it is the gradient of."""
+    """Return ``grad_output`` if it has the shape and dtype of the output whose gradient it is."""
     check_float(grad_output, "grad_output")
     if grad_output.shape != shape:
         raise ValueError(f"expected grad_output of the output's shape {shape}, got {grad_output.shape}")
     if grad_output.dtype != dtype:
         raise TypeError(f"expected grad_output in the output's dtype {dtype}, got {grad_output.dtype}")
     return grad_output  # type: ignore[no-any-return]
+
+
+def plain(value: Any) -> Any:
+    """Return an option as Python has it: NumPy's scalars become int or float, also in a tuple or list."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(plain(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def remembered(check: Callable[..., Checked]) -> Callable[..., Checked]:
+    """Decorate a check of several options: options that have passed are looked up from then on, not checked again."""
+    known = lru_cache(maxsize=512, typed=True)(check)
+
+    @wraps(check)
+    def look_up(*options: Any) -> Checked:
+        try:
+            return known(*options)
+        except TypeError:  # a list, which cannot be looked up; or a wrong type, which is refused again
+            return check(*options)
+
+    return look_up

@@ -10,10 +10,18 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .._version import __version__
+from .compare import add_compare
+from .evaluate import add_evaluate
+from .export import add_export
+from .info import add_info
+from .predict import add_predict
+from .summary import add_summary
 from .train import add_train
-from .use import add_use
 
 __all__ = ["main"]
+
+# In the order in which --help lists them.
+_COMMANDS = (add_train, add_evaluate, add_predict, add_summary, add_export, add_compare, add_info)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -26,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 2 an error, 130 interrupted.
 
     Args:
-        arguments: without the program's name; None takes those of the process.
+        arguments: without the program's name; None means those of the process.
     """
     parser = _Parser(prog="minidl", description="A tiny PyTorch in pure Python on NumPy.")
     parser.add_argument("--version", action="version", version=f"minidl {__version__}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_train(commands)
-    add_use(commands)
+    for add in _COMMANDS:
+        add(commands)
     for command in commands.choices.values():
         command.add_argument("--quiet", action="store_true", help="print results only")
         command.add_argument("--json", action="store_true", help="print results as JSON")

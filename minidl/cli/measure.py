@@ -1,4 +1,4 @@
-"""What a model makes of a dataset: outputs, and the measures of them."""
+"""Measure a model on a dataset: probabilities, loss, accuracy, and scores by class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .._core import Array
 from ..data import DataLoader, Dataset
 from ..functional import softmax_forward
 from ..nn import Module
-from ..nn.summary import evaluating
+from ..nn.modes import evaluating
 from ..training.metrics import Accuracy, ConfusionMatrix, F1Score, Precision, Recall
 from ..training.progress import Progress
 
@@ -20,7 +20,7 @@ __all__ = ["Measured", "measure", "probabilities"]
 
 @dataclass
 class Measured:
-    """Probabilities (N, C) and labels (N,) of a dataset, and the measures."""
+    """Probabilities (N, C) and labels (N,) of a dataset, and the measures computed from them."""
 
     probabilities: Array
     labels: Array
@@ -33,11 +33,11 @@ class Measured:
 
     @property
     def correct(self) -> int:
-        """Number of samples classified rightly."""
+        """Number of samples classified correctly."""
         return int(np.trace(self.matrix))
 
     def scores(self, classes: list[str]) -> list[tuple[str, float, float, float, int]]:
-        """Return (class, precision, recall, F1, number of samples) of each class."""
+        """Return (class, precision, recall, F1, number of samples) for each class."""
         columns = (self.precision, self.recall, self.f1, self.matrix.sum(axis=1))
         return list(zip(classes, *(column.tolist() for column in columns), strict=True))
 
@@ -61,7 +61,7 @@ class Measured:
 
 
 def probabilities(model: Module, images: Array) -> Array:
-    """Return the probabilities (N, C) of a batch of images, of a model that gives logits."""
+    """Return the probabilities (N, C) of a batch of images, from a model that returns logits."""
     with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
         return softmax_forward(np.ascontiguousarray(model(images)), axis=1)[0]
 
@@ -70,7 +70,7 @@ def measure(model: Module, dataset: Dataset, classes: int, progress: str) -> Mea
     """Run a model over a dataset.
 
     Args:
-        model: gives logits (N, C).
+        model: returns logits (N, C).
         dataset: images and labels.
         classes: C.
         progress: as for `Trainer`.

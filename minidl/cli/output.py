@@ -1,4 +1,4 @@
-"""What the commands print: lines, or JSON; and silence where it is wanted."""
+"""What the commands print: text or JSON, or nothing if so requested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["say", "show"]
 
 
 def say(options: argparse.Namespace, text: str) -> None:
-    """Print a line, unless --quiet or --json. When nobody reads any more the work goes on in silence."""
+    """Print a line, unless --quiet or --json. If the reader has gone away, the work continues silently."""
     if options.quiet or options.json:
         return
     try:
@@ -22,7 +22,7 @@ def say(options: argparse.Namespace, text: str) -> None:
 
 
 def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
-    """Print a command's result: as JSON with --json, else as text, also with --quiet."""
+    """Print a command's result, also with --quiet: as JSON with --json, otherwise as text."""
     try:
         print(json.dumps(data, default=float) if options.json else text, flush=True)
     except BrokenPipeError:
@@ -33,5 +33,5 @@ def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
 
 
 def _to_nowhere() -> None:
-    """Let what follows, and what Python flushes at its end, go nowhere."""
+    """Discard what follows, and what Python flushes when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,208 +1,22 @@
-"""What a training run is made of: the dataset, the model, the optimiser, each by name."""
+"""Recipe: the options of a training run, and what they name: dataset, model, augmentation, optimiser, schedule."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
-from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
+from typing import Any
 
 from .. import models, optim
-from ..data import (
-    Dataset,
-    ImageFolder,
-    Subset,
-    load_cifar10,
-    load_cifar100,
-    load_digits,
-    load_fashion_mnist,
-    load_mnist,
-    transforms,
-)
-from ..nn import Module
+from ..data import transforms
+from ..nn import CrossEntropyLoss, Module
 from ..optim import lr_scheduler
+from .datasets import DATASETS, Images, load_images
+from .options import Option, at_least, between, one_of, option, options_of
 
-__all__ = [
-    "AUGMENTATIONS",
-    "DATASETS",
-    "OPTIMIZERS",
-    "SCHEDULES",
-    "Images",
-    "Recipe",
-    "make_model",
-    "parse_shape",
-]
-
-Choice = TypeVar("Choice")
-
-DIGITS = [str(digit) for digit in range(10)]
-CLOTHES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
-CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-
-
-@dataclass
-class Images:
-    """A dataset for training and one for testing, and what is known of them."""
-
-    train: Dataset
-    test: Dataset
-    classes: list[str]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one image, (C, H, W)."""
-        return tuple(np.shape(self.train[0][0]))
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a run can be told: what config.toml holds."""
-
-    data: str = "digits"
-    root: str = ""
-    download: bool = False
-    size: int = 0
-    model: str = "digits_cnn"
-    augment: str = "none"
-    optimizer: str = "sgd"
-    lr: float = 0.05
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: str = "onecycle"
-    epochs: int = 30
-    batch_size: int = 32
-    accumulate: int = 1
-    clip_grad_norm: float = 0.0
-    seed: int = 0
-    threads: int = 0
-
-    @classmethod
-    def default(cls, data: str) -> Recipe:
-        """Return what is done for a dataset unless told otherwise."""
-        return replace(cls(data=data), **_choose(DATASETS, "--data", data).recipe)
-
-    @classmethod
-    def names(cls) -> dict[str, type]:
-        """Return the type of each entry by name."""
-        return {entry.name: type(entry.default) for entry in fields(cls)}
-
-    def with_values(self, values: dict[str, Any], source: str) -> Recipe:
-        """Return a recipe with some entries replaced; ``source`` is for errors.
-
-        Raises:
-            ValueError: an entry does not exist.
-            TypeError: an entry is of another type.
-        """
-        names = self.names()
-        for name, value in values.items():
-            if name not in names:
-                raise ValueError(f"{source}: there is no entry {name!r}; known: {', '.join(names)}")
-            expected = (int, float) if names[name] is float else (names[name],)
-            if not isinstance(value, expected) or (isinstance(value, bool) and names[name] is not bool):
-                raise TypeError(f"{source}: {name} must be of type {names[name].__name__}, got {value!r}")
-        return replace(self, **{name: names[name](value) for name, value in values.items()})
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the entries by name."""
-        return asdict(self)
-
-    def load_images(self) -> Images:
-        """Read the dataset."""
-        dataset = _choose(DATASETS, "--data", self.data)
-        if dataset.needs_root and not self.root:
-            raise ValueError(f"--data {self.data} needs --root DIR, {dataset.needs_root}")
-        if self.root and not dataset.needs_root:
-            raise ValueError(f"--root is not for --data {self.data}, which comes with the package")
-        if self.size and self.data != "folder":
-            raise ValueError("--size is for --data folder")
-        return dataset.load(self)
-
-    def make_transform(self, shape: tuple[int, ...]) -> transforms.Transform | None:
-        """Make the augmentation of images of a shape."""
-        return _choose(AUGMENTATIONS, "--augment", self.augment)(shape[1:])
-
-    def make_optimizer(self, model: Module) -> optim.Optimizer:
-        """Make the optimiser of a model's parameters."""
-        kind = _choose(OPTIMIZERS, "--optimizer", self.optimizer)
-        options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"--momentum must be from 0 to less than 1, got {self.momentum}")
-        if kind is optim.SGD:
-            options.update(momentum=self.momentum, nesterov=self.momentum > 0)
-        return kind(model.params(), **options)
-
-    def make_scheduler(self, optimizer: optim.Optimizer, steps: int) -> lr_scheduler.LRScheduler | None:
-        """Make the schedule for a fit of so many steps."""
-        make = _choose(SCHEDULES, "--schedule", self.schedule)
-        return make(optimizer, self, max(2, steps))
-
-
-@dataclass(frozen=True)
-class _Dataset:
-    load: Callable[[Recipe], Images]
-    recipe: dict[str, Any]
-    needs_root: str = ""  # what must be there; empty: nothing
-
-
-def _files(load: Callable[..., tuple[Dataset, Dataset]], classes: list[str]) -> Callable[[Recipe], Images]:
-    return lambda recipe: Images(*load(recipe.root, download=recipe.download), classes)
-
-
-def _folder(recipe: Recipe) -> Images:
-    size = recipe.size or None
-    root = Path(recipe.root)
-    for name in ("test", "val"):
-        if (root / "train").is_dir() and (root / name).is_dir():
-            train, test = ImageFolder(root / "train", size), ImageFolder(root / name, size)
-            if train.classes != test.classes:
-                raise ValueError(f"{root}: train and {name} have other classes: {train.classes} and {test.classes}")
-            return Images(train, test, train.classes)
-    whole = ImageFolder(root, size)
-    in_test = np.zeros(len(whole), bool)
-    for label in range(len(whole.classes)):  # every fifth image of each class
-        in_test[np.flatnonzero(whole.labels == label)[4::5]] = True
-    if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < 5]:
-        raise ValueError(
-            f"{root}: every class needs five images or more, of which every fifth is for testing; too few in "
-            f"{', '.join(small)}"
-        )
-    return Images(Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test)), whole.classes)
-
-
-_LARGE = {"batch_size": 128, "lr": 0.1}
-DATASETS = {
-    "digits": _Dataset(lambda _: Images(*load_digits(), DIGITS), {}),
-    "mnist": _Dataset(
-        _files(load_mnist, DIGITS),
-        {**_LARGE, "model": "lenet5", "augment": "affine", "epochs": 15},
-        "the folder with MNIST's four files",
-    ),
-    "fashion_mnist": _Dataset(
-        _files(load_fashion_mnist, CLOTHES),
-        {**_LARGE, "model": "mnist_cnn", "augment": "crop_flip", "epochs": 12},
-        "the folder with Fashion-MNIST's four files",
-    ),
-    "cifar10": _Dataset(
-        _files(load_cifar10, CIFAR10),
-        {**_LARGE, "model": "resnet20", "augment": "crop_flip", "epochs": 30},
-        "the folder with CIFAR-10's files",
-    ),
-    "cifar100": _Dataset(
-        _files(load_cifar100, [str(number) for number in range(100)]),
-        {**_LARGE, "model": "resnet20", "augment": "crop_flip", "epochs": 30},
-        "the folder with CIFAR-100's files",
-    ),
-    "folder": _Dataset(
-        _folder,
-        {"model": "resnet20", "augment": "crop_flip", "epochs": 30},
-        "a folder with a folder of images for each class",
-    ),
-}
+__all__ = ["Recipe", "make_model", "parse_shape"]
 
 AUGMENTATIONS: dict[str, Callable[[tuple[int, ...]], transforms.Transform | None]] = {
     "none": lambda size: None,
@@ -241,11 +55,117 @@ SCHEDULES: dict[str, Callable[[optim.Optimizer, Recipe, int], lr_scheduler.LRSch
     "step": lambda optimizer, recipe, steps: lr_scheduler.StepLR(optimizer, max(1, recipe.epochs // 3), 0.1),
 }
 
+# The entries that config.toml has held since the first version: a file without one of them is damaged.
+_ALWAYS = (
+    *("data", "root", "download", "size", "model", "augment", "optimizer", "lr", "momentum", "weight_decay"),
+    *("schedule", "epochs", "batch_size", "accumulate", "clip_grad_norm", "seed", "threads"),
+)
 
-def _choose(table: dict[str, Choice], flag: str, name: str) -> Choice:
-    if name not in table:
-        raise ValueError(f"{flag} must be one of {', '.join(table)}, got {name!r}")
-    return table[name]
+
+@dataclass(frozen=True)
+class Recipe:
+    """All options of a run, as config.toml holds them. A new option is a field here, used in one of the methods."""
+
+    data: str = option("digits", f"what to train on: {', '.join(DATASETS)} (default: digits)", one_of(DATASETS))
+    root: str = option("", "folder with the dataset's files", resumable=True)
+    download: bool = option(False, "fetch the dataset's files if they are missing")
+    size: int = option(0, "side to which the images of --data folder are resized", at_least(0))
+    split: str = option("", "part of --data emnist: balanced (the default), byclass, bymerge, digits, letters or mnist")
+    model: str = option("digits_cnn", "model: one of minidl.models, or MODULE:FUNCTION")
+    augment: str = option(
+        "none", f"augmentation of the training images: one of {', '.join(AUGMENTATIONS)}", one_of(AUGMENTATIONS)
+    )
+    optimizer: str = option("sgd", f"optimiser: one of {', '.join(OPTIMIZERS)}", one_of(OPTIMIZERS))
+    lr: float = option(0.05, "learning rate; with a schedule, the highest one")
+    momentum: float = option(
+        0.9, "momentum of SGD; the schedule onecycle varies it by 0.05 in both directions", between(0, 1, below=True)
+    )
+    weight_decay: float = option(5e-4, "weight decay of the optimiser")
+    label_smoothing: float = option(
+        0.0, "share of each target that is spread evenly over all classes, from 0 to 1", between(0, 1)
+    )
+    schedule: str = option(
+        "onecycle", f"schedule of the learning rate: one of {', '.join(SCHEDULES)}", one_of(SCHEDULES)
+    )
+    epochs: int = option(30, "passes over the training images", at_least(1), resumable=True)
+    batch_size: int = option(32, "images per batch", at_least(1))
+    accumulate: int = option(1, "batches per step", at_least(1))
+    clip_grad_norm: float = option(0.0, "largest norm of the gradients; 0: no limit")
+    seed: int = option(0, "seed of the initial weights, the order, augmentation and dropout")
+    threads: int = option(0, "number of threads; 0: as many as there are CPUs", at_least(0), resumable=True)
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Return the options by name."""
+        return options_of(cls)
+
+    @classmethod
+    def default(cls, data: str) -> Recipe:
+        """Return the default recipe for one of `DATASETS`."""
+        return replace(cls(data=data), **DATASETS[data].recipe)
+
+    @classmethod
+    def stored(cls, entries: Mapping[str, Any], source: str) -> Recipe:
+        """Return the recipe of a run, whichever version wrote it: an entry it lacks means the behaviour of that time.
+
+        Args:
+            entries: what config.toml holds.
+            source: the file, for errors.
+
+        Raises:
+            ValueError: entries are missing that every version has written, or as for `with_values`.
+            TypeError: as for `with_values`.
+        """
+        if missing := [name for name in _ALWAYS if name not in entries]:
+            raise ValueError(f"{source} is damaged: it has no {', '.join(missing)}")
+        before = {name: entry.before for name, entry in cls.options().items()}
+        return cls(**before).with_values(entries, source)
+
+    def with_values(self, values: Mapping[str, Any], source: str | None = None) -> Recipe:
+        """Return a recipe with some entries replaced.
+
+        Args:
+            values: the entries by name.
+            source: the file they come from, for errors; None means the command line.
+
+        Raises:
+            ValueError: an entry does not exist, or has a value that is not allowed.
+            TypeError: an entry is of another type.
+        """
+        options = self.options()
+        for name in values:
+            if name not in options:
+                raise ValueError(f"{source}: there is no entry {name!r}; known: {', '.join(options)}")
+        return replace(self, **{name: options[name].convert(value, source) for name, value in values.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entries by name."""
+        return asdict(self)
+
+    def load_images(self) -> Images:
+        """Read the dataset."""
+        options = {"root": self.root, "download": self.download, "size": self.size, "split": self.split}
+        return load_images(self.data, options)
+
+    def make_transform(self, shape: tuple[int, ...]) -> transforms.Transform | None:
+        """Make the augmentation for images of a shape (C, H, W)."""
+        return AUGMENTATIONS[self.augment](shape[1:])
+
+    def make_loss(self) -> CrossEntropyLoss:
+        """Make the loss."""
+        return CrossEntropyLoss(label_smoothing=self.label_smoothing)
+
+    def make_optimizer(self, model: Module) -> optim.Optimizer:
+        """Make the optimiser of a model's parameters."""
+        kind = OPTIMIZERS[self.optimizer]
+        options: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
+        if kind is optim.SGD:
+            options.update(momentum=self.momentum, nesterov=self.momentum > 0)
+        return kind(model.params(), **options)
+
+    def make_scheduler(self, optimizer: optim.Optimizer, steps: int) -> lr_scheduler.LRScheduler | None:
+        """Make the schedule for a fit of ``steps`` steps."""
+        return SCHEDULES[self.schedule](optimizer, self, max(2, steps))
 
 
 def make_model(name: str, classes: int | None = None) -> Module:
@@ -253,11 +173,11 @@ def make_model(name: str, classes: int | None = None) -> Module:
 
     Args:
         name: the option.
-        classes: number of classes, for networks that can have another number than ten; None: as they are.
+        classes: number of classes, for those of `minidl.models` that have an argument for it; None: their default.
 
     Raises:
-        ValueError: there is no such model, or making it failed.
-        TypeError: what was made is no Module.
+        ValueError: there is no such model, or it cannot be made.
+        TypeError: the result is not a Module.
     """
     if name in models.__all__:
         make = getattr(models, name)
@@ -275,7 +195,7 @@ def make_model(name: str, classes: int | None = None) -> Module:
         model = make()
     except ImportError as error:
         raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
-    except Exception as error:  # of the user's own code
+    except Exception as error:  # from the user's own code
         raise ValueError(f"--model {name}: {error}") from error
     finally:
         sys.path.pop(0)
@@ -285,7 +205,7 @@ def make_model(name: str, classes: int | None = None) -> Module:
 
 
 def parse_shape(text: str | None, name: str) -> tuple[int, ...]:
-    """Return the shape that --input-shape gives, or that the model of a name was made for."""
+    """Return the shape given by --input-shape, or the one that the named model is made for."""
     if text is None:
         if name not in models.INPUT_SHAPES:
             raise ValueError(f"--input-shape C,H,W is needed for --model {name}")

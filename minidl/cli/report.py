@@ -1,4 +1,4 @@
-"""report.html: one page about a run that needs nothing but itself; pictures are in it, curves are drawn as SVG."""
+"""report.html: one self-contained page about a run; pictures are embedded in it, curves are drawn as SVG."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ..data import Dataset
 from ..interop.files import write_atomically
 from ..nn import Module
 from ..plotting.figures import filter_images, first_conv
+from .environment import environment
 from .measure import Measured
-from .run import Run, environment
+from .run import Run
 
 __all__ = ["write_report"]
 
@@ -44,10 +45,10 @@ def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> 
     """Write report.html into the run's folder.
 
     Args:
-        run: the run, whose history.csv is there.
-        model: with its weights.
+        run: the run, with its history.csv.
+        model: with its trained weights.
         test: the dataset that was measured.
-        measured: what came of it.
+        measured: the result.
     """
     recipe, classes = run.recipe, run.classes
     title = f"{recipe.model} on {recipe.data}"
@@ -56,10 +57,10 @@ def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> 
         f"<h1>{_text(title)}</h1>",
         f"<p class=lead>seed {recipe.seed}, {len(rows)} of {recipe.epochs} epochs, {recipe.optimizer}, learning "
         f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}</p>",
-        f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} test images are right "
-        f"({measured.correct:,}); mean loss {measured.loss:.4f}</p>",
-        "<h2>Curves</h2>" + (_side(_curves(rows)) if rows else "<p>No epoch is finished.</p>"),
-        "<h2>Confusion matrix</h2><p>Row: what it is. Column: what it was taken for.</p>"
+        f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} test images are "
+        f"classified correctly ({measured.correct:,}); mean loss {measured.loss:.4f}</p>",
+        "<h2>Curves</h2>" + (_side(_curves(rows)) if rows else "<p>No epoch has finished.</p>"),
+        "<h2>Confusion matrix</h2><p>Row: the true class. Column: the predicted class.</p>"
         + _confusion(measured.matrix, classes),
         "<h2>Classes</h2>" + _classes(measured, classes),
         "<h2>Worst mistakes</h2>" + _mistakes(test, measured, classes),
@@ -125,11 +126,11 @@ def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
     for index in worst:
         sure = measured.probabilities[index, guesses[index]]
         label, guess = (_text(classes[number]) for number in (measured.labels[index], guesses[index]))
-        caption = f"{label}, taken for<br>{guess} ({100 * sure:.0f} %)"
+        caption = f"{label}, predicted as<br>{guess} ({100 * sure:.0f} %)"
         figures.append(_figure(test[int(index)][0], caption, f"test image {index}"))
     return (
-        f"<p>{len(wrong):,} in all; those with the largest loss, in parentheses the probability of the guess.</p>"
-        + "".join(figures)
+        f"<p>{len(wrong):,} in all. Shown are those with the largest loss, with the probability of the predicted "
+        "class.</p>" + "".join(figures)
     )
 
 
@@ -138,7 +139,9 @@ def _filters(model: Module) -> str:
     if first is None or max(first.kernel_size) < 2:
         return ""
     planes = filter_images(first)
-    note = "Middle grey is zero." + ("" if first.weight.shape[1] in (1, 3) else " Of each filter the first channel.")
+    note = "Middle grey is zero." + (
+        "" if first.weight.shape[1] in (1, 3) else " Only the first channel of each filter is shown."
+    )
     figures = [_figure(plane, "", f"filter {number}", 48) for number, plane in enumerate(planes[:64])]
     return f"<h2>Filters of the first layer</h2><p>{note}</p>" + "".join(figures)
 

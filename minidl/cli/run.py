@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .._core import available_cpus, blas_threads, cpu_quota, get_num_threads
 from .._version import __version__
 from ..interop import load
 from ..interop.files import write_atomically
 from ..nn import Module
+from .environment import environment
 from .recipe import Recipe, make_model
 
-__all__ = ["Run", "environment", "free_folder", "read_config"]
+__all__ = ["Run", "free_folder", "read_config"]
 
 
 @dataclass
 class Run:
-    """A run's folder and what it is a run of."""
+    """A run: its folder, its recipe, and the classes and image shape of its dataset."""
 
     folder: Path
     recipe: Recipe
@@ -36,7 +33,7 @@ class Run:
         """Read what `write` wrote.
 
         Raises:
-            FileNotFoundError: it is no run's folder.
+            FileNotFoundError: it is not the folder of a run.
             ValueError: a file in it is damaged.
         """
         folder = Path(folder)
@@ -44,21 +41,18 @@ class Run:
             raise FileNotFoundError(
                 f"{folder} is not the folder of a run: it holds no config.toml and environment.json"
             )
-        entries = read_config(folder / "config.toml")
-        if missing := [name for name in Recipe.names() if name not in entries]:
-            raise ValueError(f"{folder / 'config.toml'} is damaged: it has no {', '.join(missing)}")
-        recipe = Recipe().with_values(entries, str(folder / "config.toml"))
+        recipe = Recipe.stored(read_config(folder / "config.toml"), str(folder / "config.toml"))
         try:
             facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
             classes, shape = facts["classes"], facts["input_shape"]
         except (ValueError, KeyError, TypeError):
             classes = shape = None
-        if not _is_list_of(classes, str) or not _is_list_of(shape, int) or len(shape) != 3:
+        if not _is_list_of(classes, str) or not classes or not _is_list_of(shape, int) or len(shape) != 3:
             raise ValueError(f"{folder / 'environment.json'} is damaged")
         return cls(folder, recipe, classes, tuple(shape))
 
     def write(self) -> None:
-        """Write config.toml, and environment.json if it is not there yet."""
+        """Write config.toml, and environment.json unless it exists."""
         lines = [f"{name} = {_toml(value)}" for name, value in self.recipe.as_dict().items()]
         facts = {
             "minidl": __version__,
@@ -68,13 +62,13 @@ class Run:
             "environment": environment(),
         }
         texts = {"config.toml": "\n".join(lines)}
-        if not (self.folder / "environment.json").exists():  # else the run goes on
+        if not (self.folder / "environment.json").exists():  # otherwise the run is resumed
             texts["environment.json"] = json.dumps(facts, indent=2)
         for name, text in texts.items():
             write_atomically(self.folder / name, f"{text}\n".encode(errors="replace"))
 
     def make_model(self) -> Module:
-        """Make the model, with its first weights."""
+        """Make the model, with its initial weights."""
         model = make_model(self.recipe.model, len(self.classes))
         output = model.output_shape((1, *self.shape))
         if output != (1, len(self.classes)):
@@ -85,19 +79,19 @@ class Run:
         return model
 
     def load_model(self) -> Module:
-        """Make the model with the weights that were learnt.
+        """Make the model with its trained weights.
 
         Raises:
             FileNotFoundError: the run is not finished.
         """
         if not (self.folder / "weights.npz").is_file():
-            raise FileNotFoundError(f"{self.folder} is not finished: go on with minidl train --resume {self.folder}")
+            raise FileNotFoundError(f"{self.folder} is not finished: continue with minidl train --resume {self.folder}")
         model = self.make_model()
         load(model, self.folder / "weights.npz")
         return model.eval()
 
     def history(self) -> list[dict[str, str]]:
-        """Return the rows of history.csv; none if there is none."""
+        """Return the rows of history.csv; no rows if there is no such file."""
         import csv  # noqa: PLC0415 - for a few commands only
 
         path = self.folder / "history.csv"
@@ -132,7 +126,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _toml(value: Any) -> str:
-    """Return a number, a flag or text as TOML writes it."""
+    """Return a number, a flag or text in TOML's notation."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -146,19 +140,3 @@ def free_folder(name: str) -> Path:
     while (folder := Path("runs") / f"{name}-{number}").exists():
         number += 1
     return folder
-
-
-def environment() -> dict[str, str]:
-    """Return versions, BLAS, CPUs and threads by name."""
-    config: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
-    blas = config.get("Build Dependencies", {}).get("blas", {})
-    quota = cpu_quota()
-    return {
-        "minidl": __version__,
-        "Python": f"{platform.python_version()} ({platform.python_implementation()})",
-        "NumPy": np.__version__,
-        "Platform": platform.platform(),
-        "BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
-        "CPUs": f"{os.cpu_count()}, usable {available_cpus()}" + (f", container quota {quota:g}" if quota else ""),
-        "Threads": f"{get_num_threads()}, BLAS by itself {blas_threads() or 'unknown'}",
-    }

@@ -1,12 +1,14 @@
 """Datasets, batches and transforms. Images are float32, (N, 1 or 3, H, W), scaled to [0, 1]; labels are int64."""
 
-from . import transforms
+from . import mnist, transforms
 from .cifar import load_cifar10, load_cifar100
 from .dataset import ArrayDataset, Dataset, Subset, random_split
 from .digits import load_digits
-from .folder import ImageFolder, read_image
+from .folder import ImageFolder, load_image_folder
+from .idx import read_idx
+from .images import read_image
 from .loader import DataLoader
-from .mnist import load_fashion_mnist, load_mnist
+from .mnist import *
 from .sampling import Sampler, StratifiedSampler, WeightedSampler
 from .transforms import one_hot
 
@@ -22,10 +24,11 @@ __all__ = [
     "load_cifar10",
     "load_cifar100",
     "load_digits",
-    "load_fashion_mnist",
-    "load_mnist",
+    "load_image_folder",
     "one_hot",
     "random_split",
+    "read_idx",
     "read_image",
     "transforms",
 ]
+__all__ += mnist.__all__

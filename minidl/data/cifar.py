@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 from their files: the binary layout, the Python one, or the archives of either."""
+"""CIFAR-10 and CIFAR-100 from their files: the binary layout, the Python layout, or an archive of either."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 from .._core import Array
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
+from .naming import named
 
 __all__ = ["load_cifar10", "load_cifar100"]
 
@@ -24,14 +25,14 @@ _PIXELS = 3 * 32 * 32
 
 
 class _Layout(NamedTuple):
-    """Where a dataset's files are called what, in the binary and in the Python layout."""
+    """What a dataset's files are called in the binary and in the Python layout, and what its classes are called."""
 
     folders: tuple[str, str]
     archives: tuple[RemoteFile, RemoteFile]
     train: tuple[str, ...]
     test: tuple[str, ...]
-    classes: int
-    labels: int  # how many bytes of labels stand before an image; the last one counts
+    classes: list[str]
+    labels: int  # number of label bytes before each image; the last one is used
     key: str  # of the labels in the Python layout
 
 
@@ -51,7 +52,7 @@ _CIFAR10 = _Layout(
     ),
     tuple(f"data_batch_{number}" for number in range(1, 6)),
     ("test_batch",),
-    10,
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
     1,
     "labels",
 )
@@ -67,7 +68,7 @@ _CIFAR100 = _Layout(
     ),
     ("train",),
     ("test",),
-    100,
+    [str(number) for number in range(100)],
     2,
     "fine_labels",
 )
@@ -78,23 +79,23 @@ def load_cifar10(root: str | os.PathLike[str], *, download: bool = False) -> tup
 
     Args:
         root: folder that holds cifar-10-batches-bin, cifar-10-batches-py, the files in one of them, or one of the
-            archives cifar-10-binary.tar.gz and cifar-10-python.tar.gz. The Python files are read without running what
-            is in them.
-        download: fetch the binary archive (162 MB) if nothing is there (extra ``datasets``).
+            archives cifar-10-binary.tar.gz and cifar-10-python.tar.gz. The Python files are pickles; nothing
+            in them is executed.
+        download: fetch the binary archive (162 MB) if there are no files (extra ``datasets``).
 
     Returns:
         (train, test), 50,000 and 10,000 samples: images (N, 3, 32, 32) float32 in [0, 1], labels (N,) int64 from 0 to
         9.
 
     Raises:
-        FileNotFoundError: nothing is there; the message lists the names looked for.
-        ValueError: a file is truncated or not what its name says.
+        FileNotFoundError: there are no files; the message lists the names looked for.
+        ValueError: a file is truncated, damaged, or not what its name says.
         OSError: the download failed.
 
     Source: A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009,
     https://www.cs.toronto.edu/~kriz/cifar.html
     """
-    return _load("load_cifar10", Path(root), _CIFAR10, download)
+    return _load("load_cifar10", root, _CIFAR10, download)
 
 
 def load_cifar100(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
@@ -103,55 +104,60 @@ def load_cifar100(root: str | os.PathLike[str], *, download: bool = False) -> tu
     Args:
         root: folder that holds cifar-100-binary, cifar-100-python, the files in one of them, or one of the archives
             cifar-100-binary.tar.gz and cifar-100-python.tar.gz.
-        download: fetch the binary archive (161 MB) if nothing is there (extra ``datasets``).
+        download: fetch the binary archive (161 MB) if there are no files (extra ``datasets``).
 
     Returns:
         (train, test), 50,000 and 10,000 samples: images (N, 3, 32, 32) float32 in [0, 1], labels (N,) int64 from 0 to
         99, the fine ones.
 
     Raises:
-        FileNotFoundError: nothing is there; the message lists the names looked for.
-        ValueError: a file is truncated or not what its name says.
+        FileNotFoundError: there are no files; the message lists the names looked for.
+        ValueError: a file is truncated, damaged, or not what its name says.
         OSError: the download failed.
 
     Source: as for `load_cifar10`.
     """
-    return _load("load_cifar100", Path(root), _CIFAR100, download)
+    return _load("load_cifar100", root, _CIFAR100, download)
 
 
-def _load(owner: str, root: Path, layout: _Layout, download: bool) -> tuple[ArrayDataset, ArrayDataset]:
-    files = _find(root, layout)
-    if files is None and download:
-        fetch(owner, root, layout.archives[0])
-        files = _find(root, layout)
+def _load(
+    owner: str, root: str | os.PathLike[str], layout: _Layout, download: bool
+) -> tuple[ArrayDataset, ArrayDataset]:
+    with named(owner):
+        folder = Path(root)
+        files = _find(owner, folder, layout)
+        if files is None and download:
+            fetch(owner, folder, layout.archives[0])
+            files = _find(owner, folder, layout)
     if files is None:
         wanted = [*layout.folders, *(archive.name for archive in layout.archives)]
-        raise FileNotFoundError(f"{owner}: {root} holds none of {', '.join(wanted)}")
+        raise FileNotFoundError(f"{owner}: {folder} holds none of {', '.join(wanted)}")
     binary, contents = files
     read = _read_binary if binary else _read_python
     parts = [
-        [read(f"{owner}: {root}: {name}", contents[name], layout) for name in names]
+        [read(f"{owner}: {folder}: {name}", contents[name], layout) for name in names]
         for names in (layout.train, layout.test)
     ]
     train, test = (
         ArrayDataset(
             np.multiply(np.concatenate([images for images, _ in part]), np.float32(1 / 255), dtype=np.float32),
             np.concatenate([labels for _, labels in part]),
+            classes=layout.classes,
         )
         for part in parts
     )
     return train, test
 
 
-def _find(root: Path, layout: _Layout) -> tuple[bool, dict[str, bytes]] | None:
-    """Return whether the layout is the binary one, and the files' contents by name."""
+def _find(owner: str, root: Path, layout: _Layout) -> tuple[bool, dict[str, bytes]] | None:
+    """Return whether the layout is the binary one, and the files' contents by name; None if there are no files."""
     names = layout.train + layout.test
     for binary, folder, archive in zip((True, False), layout.folders, layout.archives, strict=True):
         suffix = ".bin" if binary else ""
         for place in (root / folder, root):
             missing = [name + suffix for name in names if not (place / (name + suffix)).is_file()]
             if missing and place != root and place.is_dir():
-                raise FileNotFoundError(f"{place} does not hold {', '.join(missing)}")
+                raise FileNotFoundError(f"{owner}: {place} does not hold {', '.join(missing)}")
             if not missing:
                 return binary, {name: (place / (name + suffix)).read_bytes() for name in names}
         if (root / archive.name).is_file():
@@ -169,7 +175,7 @@ def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
                     if stream is not None:
                         found[wanted[member.name]] = stream.read()
             whole.seek(0)
-            while whole.read(2**20):  # to its end, where its checksum is
+            while whole.read(2**20):  # up to its end, where the checksum is
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
@@ -200,15 +206,14 @@ def _read_python(name: str, content: bytes, layout: _Layout) -> tuple[Array, Arr
 
 def _checked(name: str, images: Array, labels: Array, layout: _Layout) -> tuple[Array, Array]:
     labels = labels.astype(np.int64)
-    if labels.min() < 0 or labels.max() >= layout.classes:
-        raise ValueError(
-            f"{name}: expected labels from 0 to {layout.classes - 1}, got {labels.min()} to {labels.max()}"
-        )
+    last = len(layout.classes) - 1
+    if labels.min() < 0 or labels.max() > last:
+        raise ValueError(f"{name}: expected labels from 0 to {last}, got {labels.min()} to {labels.max()}")
     return images.reshape(-1, 3, 32, 32), labels
 
 
 class _RawArray:
-    """Stands for a pickled NumPy array of bytes: its state is taken, nothing of it is called."""
+    """Takes the place of a pickled NumPy array of bytes: its state is kept, nothing in it is called."""
 
     def __init__(self, *_: Any) -> None:
         self._state: Any = ()
@@ -240,7 +245,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 class _Reader(pickle.Unpickler):
-    """Reads lists, dicts, numbers, text and arrays; whatever else a pickle asks for is refused, not run."""
+    """Reads lists, dicts, numbers, text and arrays; anything else a pickle asks for is refused, not run."""
 
     _known = {  # noqa: RUF012
         ("numpy.core.multiarray", "_reconstruct"): _RawArray,
@@ -251,7 +256,7 @@ class _Reader(pickle.Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our stand-ins for the few names that CIFAR's files use."""
+        """Return our replacement for one of the few names that CIFAR's files use."""
         if (module, name) not in self._known:
             raise pickle.UnpicklingError(f"the file asks to run {module}.{name}, which is refused")
         return self._known[module, name]

@@ -1,4 +1,4 @@
-"""Datasets: samples by index, and batches of samples by many indices at once."""
+"""Datasets: one sample by its index, or a batch of samples by many."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, default_rng
+from .._core import Array, check_number, default_rng
+from .naming import named
 
 __all__ = ["ArrayDataset", "Dataset", "Subset", "random_split"]
 
 
 class Dataset:
-    """Base class: write `__len__` and `__getitem__`; `batch` too if there is a faster way than one by one."""
+    """Base class: write `__len__` and `__getitem__`; also `batch` if there is a faster way than one sample at a time.
+
+    Attributes:
+        classes: the classes' names, in the order of their labels; empty if they have none.
+    """
+
+    classes: Sequence[str] = ()
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -28,31 +35,59 @@ class Dataset:
 
         Args:
             indices: int64 array (N,).
+
+        Raises:
+            TypeError: a sample is not a tuple.
+            ValueError: the samples differ in their number of parts, or in the shape of a part.
         """
         samples = [self[int(i)] for i in indices]
-        return tuple(np.stack([np.asarray(part) for part in parts]) for parts in zip(*samples, strict=True))
+        owner = type(self).__name__
+        for sample in samples:
+            if not isinstance(sample, (tuple, list)):
+                raise TypeError(
+                    f"{owner}: __getitem__() must return a tuple such as (image, label), got {type(sample).__name__}"
+                )
+            if len(sample) != len(samples[0]):
+                raise ValueError(f"{owner}: one sample has {len(samples[0])} parts, another one {len(sample)}")
+        return tuple(_stack(owner, [np.asarray(part) for part in parts]) for parts in zip(*samples, strict=True))
+
+
+def _stack(owner: str, parts: list[Array]) -> Array:
+    for part in parts:
+        if part.shape != parts[0].shape:
+            raise ValueError(
+                f"{owner}: samples of one batch must have the same shape, got {parts[0].shape} and {part.shape}"
+            )
+    return np.stack(parts)
 
 
 class ArrayDataset(Dataset):
-    """Arrays of equal length, sample i being the i-th element of each: usually images and labels.
+    """Arrays of equal length, usually images and labels: sample i holds element i of each.
 
     Args:
         *arrays: anything that ``np.asarray`` takes, with the sample axis first; not copied.
+        classes: the classes' names, in the order of their labels.
 
     Attributes:
         arrays: the arrays, a tuple.
+        classes: the names, a list.
 
     Raises:
         ValueError: there are no arrays, or their lengths differ.
+        TypeError: a name is not a string.
     """
 
-    def __init__(self, *arrays: Any) -> None:
-        self.arrays = tuple(np.asarray(a) for a in arrays)
+    def __init__(self, *arrays: Any, classes: Sequence[str] = ()) -> None:
+        with named("ArrayDataset"):
+            self.arrays = tuple(np.asarray(a) for a in arrays)
         if not self.arrays or any(a.ndim == 0 for a in self.arrays):
             raise ValueError("ArrayDataset: expected at least one array with a sample axis")
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"ArrayDataset: the arrays must have the same length, got {lengths}")
+        if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
+            raise TypeError(f"ArrayDataset: classes must be a list of names, got {classes!r}")
+        self.classes = list(classes)
 
     def __len__(self) -> int:
         return len(self.arrays[0])
@@ -61,7 +96,7 @@ class ArrayDataset(Dataset):
         return tuple(a[index] for a in self.arrays)
 
     def batch(self, indices: Array) -> tuple[Array, ...]:
-        """Return the samples of ``indices``, by one indexing operation an array."""
+        """Return the samples with these indices, using one indexing operation per array."""
         return tuple(a[indices] for a in self.arrays)
 
     def __repr__(self) -> str:
@@ -73,8 +108,8 @@ class Subset(Dataset):
     """Some samples of another dataset.
 
     Args:
-        dataset: where they come from.
-        indices: which ones, in which order.
+        dataset: the dataset they come from.
+        indices: which samples, in which order.
 
     Raises:
         IndexError: an index is outside the dataset.
@@ -82,8 +117,10 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | Array) -> None:
-        self.dataset = dataset
-        self.indices = np.asarray(indices)
+        self.dataset = check_dataset("Subset", dataset)
+        self.classes = dataset.classes
+        with named("Subset"):
+            self.indices = np.asarray(indices)
         if self.indices.ndim != 1 or (self.indices.size and self.indices.dtype.kind not in "iu"):
             raise TypeError(
                 f"Subset: indices must be a list of integers, got {self.indices.dtype} of shape {self.indices.shape}; "
@@ -91,7 +128,10 @@ class Subset(Dataset):
             )
         self.indices = self.indices.astype(np.int64)
         if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < len(dataset)):
-            raise IndexError(f"Subset: indices must be from 0 to {len(dataset) - 1}")
+            raise IndexError(
+                f"Subset: indices must be from 0 to {len(dataset) - 1}, got {self.indices.min()} to "
+                f"{self.indices.max()}"
+            )
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -100,8 +140,18 @@ class Subset(Dataset):
         return self.dataset[int(self.indices[index])]
 
     def batch(self, indices: Array) -> tuple[Array, ...]:
-        """Return the samples of ``indices``, counted within the subset."""
+        """Return the samples with these indices, which count within the subset."""
         return self.dataset.batch(self.indices[indices])
+
+
+def check_dataset(owner: str, dataset: Any) -> Dataset:
+    """Return ``dataset`` if it is a Dataset, or raise a TypeError that tells what to do with arrays."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"{owner}: dataset must be a Dataset, got {type(dataset).__name__}; arrays go into "
+            "ArrayDataset(images, labels)"
+        )
+    return dataset
 
 
 def random_split(
@@ -111,29 +161,36 @@ def random_split(
 
     Args:
         dataset: the dataset.
-        lengths: sizes of the parts, adding up to the dataset's; or fractions adding up to 1, whose rounding
-            remainder goes to the parts in turn, as in PyTorch.
+        lengths: sizes of the parts, which add up to the dataset's; or fractions that add up to 1. What rounding the
+            fractions down leaves over goes to the parts in turn, as in PyTorch.
         rng: generator; None means minidl's own.
 
     Returns:
         One `Subset` for each length.
 
     Raises:
-        ValueError: the lengths do not add up.
+        ValueError: the lengths do not add up, or one is negative.
+        TypeError: the dataset is not a Dataset, or a length is not a number.
     """
-    lengths = list(lengths)
-    if any(n < 0 for n in lengths):
-        raise ValueError(f"random_split: lengths must not be negative, got {lengths}")
-    if lengths and abs(sum(lengths) - 1) < 1e-9 and len(dataset) != 1:
-        sizes = [int(len(dataset) * n) for n in lengths]
+    check_dataset("random_split", dataset)
+    if isinstance(lengths, str) or not np.iterable(lengths):
+        raise TypeError(f"random_split: lengths must be a list of numbers, got {lengths!r}")
+    for length in lengths:
+        check_number("random_split", "each length", length, minimum=-np.inf)
+    values = [int(n) if n == int(n) else float(str(n)) for n in lengths]  # str: np.float32(0.2) means 0.2
+    if any(n < 0 for n in values):
+        raise ValueError(f"random_split: lengths must not be negative, got {values}")
+    if values and abs(sum(values) - 1) < 1e-9 and len(dataset) != 1:
+        sizes = [int(len(dataset) * n) for n in values]
         for part in range(len(dataset) - sum(sizes)):
             sizes[part % len(sizes)] += 1
-    elif sum(lengths) == len(dataset) and all(n == int(n) for n in lengths):
-        sizes = [int(n) for n in lengths]
+    elif sum(values) == len(dataset) and all(isinstance(n, int) for n in values):
+        sizes = [int(n) for n in values]
     else:
         raise ValueError(
-            f"random_split: lengths must add up to the dataset's {len(dataset)}, or fractions to 1, got {lengths}"
+            f"random_split: lengths must add up to the dataset's {len(dataset)}, or fractions to 1, got {values}"
         )
-    order = default_rng(rng).permutation(len(dataset))
+    with named("random_split"):
+        order = default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]

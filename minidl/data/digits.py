@@ -1,4 +1,4 @@
-"""The 8x8 digits that come with the package."""
+"""The 8x8 digits that are bundled with the package."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _TEST_EVERY = 5
 
 
 def load_digits() -> tuple[ArrayDataset, ArrayDataset]:
-    """Load 1,797 handwritten digits of 8x8 pixels, shipped with the package.
+    """Load 1,797 handwritten digits of 8x8 pixels, which are bundled with the package.
 
-    The split is fixed and stratified: of each class every fifth image, in the file's order, is in the test set.
+    The split is fixed and stratified: every fifth image of each class, in the file's order, is in the test set.
 
     Returns:
         (train, test), 1,442 and 355 samples: images (N, 1, 8, 8) float32 in [0, 1], labels (N,) int64 from 0 to 9.
@@ -30,4 +30,6 @@ def load_digits() -> tuple[ArrayDataset, ArrayDataset]:
     in_test = np.zeros(len(labels), bool)
     for digit in range(10):
         in_test[np.flatnonzero(labels == digit)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
-    return ArrayDataset(images[~in_test], labels[~in_test]), ArrayDataset(images[in_test], labels[in_test])
+    classes = [str(digit) for digit in range(10)]
+    train, test = (ArrayDataset(images[part], labels[part], classes=classes) for part in (~in_test, in_test))
+    return train, test

@@ -1,4 +1,4 @@
-"""Fetching a dataset's files: from the first mirror that has them, checked before anybody reads them."""
+"""Download a dataset's files from the first mirror that has them, and check them before they are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RemoteFile", "fetch"]
 
 
 class RemoteFile(NamedTuple):
-    """A file of a dataset: its name, its SHA-256, and the addresses where it can be had."""
+    """A file of a dataset: its name, its SHA-256, and its addresses."""
 
     name: str
     sha256: str
@@ -19,19 +19,19 @@ class RemoteFile(NamedTuple):
 
 
 def fetch(owner: str, folder: Path, file: RemoteFile) -> Path:
-    """Return a file in ``folder``, downloaded through pooch (extra ``datasets``) if it is not there.
+    """Return the path of a file in ``folder``, downloaded with pooch (extra ``datasets``) if it is missing.
 
-    Each mirror is tried in turn. What arrives is checked and only then gets its name, so a broken transfer, a wrong
-    file or a web page in its place leaves nothing behind, and the next call begins anew.
+    The mirrors are tried in turn. A download gets its name only after it has been checked, so a broken transfer, a
+    wrong file or a web page in its place leaves nothing behind, and the next call starts over.
 
     Args:
-        owner: who asks, for errors.
-        folder: is made if it does not exist.
-        file: what to fetch.
+        owner: the public function that was called, for errors.
+        folder: created if it does not exist.
+        file: the file to fetch.
 
     Raises:
         ImportError: the extra is not installed.
-        OSError: no mirror gave the file; the message says what each said, and how to do without.
+        OSError: no mirror has the file; the message says what went wrong with each, and what to do without a network.
     """
     target = folder / file.name
     if target.is_file():
@@ -47,7 +47,7 @@ def fetch(owner: str, folder: Path, file: RemoteFile) -> Path:
         downloader = _NoWebPage(pooch.HTTPDownloader(progressbar=bar, timeout=30))
         try:
             pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
-        except Exception as error:  # of requests, urllib3, pooch, the operating system: the next mirror may do
+        except Exception as error:  # from requests, urllib3, pooch or the operating system: try the next mirror
             problems.append(f"{url}: {_short(error)}")
         else:
             return target
@@ -57,13 +57,13 @@ def fetch(owner: str, folder: Path, file: RemoteFile) -> Path:
 
 
 class _NoWebPage:
-    """A downloader of pooch's that refuses a web page, as servers send it with status 200 in place of a file."""
+    """A downloader for pooch that refuses web pages, which some servers send with status 200 instead of a file."""
 
     def __init__(self, downloader: Any) -> None:
         self._downloader = downloader
 
     def __call__(self, url: str, output_file: str, pooch: Any) -> None:
-        """Download, look at the beginning."""
+        """Download, then look at how the file begins."""
         self._downloader(url, output_file, pooch)
         with open(output_file, "rb") as stream:
             begin = stream.read(256).lstrip().lower()

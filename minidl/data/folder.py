@@ -1,4 +1,4 @@
-"""ImageFolder: a dataset of image files, one folder a class."""
+"""ImageFolder: a dataset of image files, with a folder for each class; and its split into training and test images."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, IntPair, check_pair
-from .dataset import Dataset
+from .dataset import Dataset, Subset
+from .images import check_channels, image_files, pillow, read_image
+from .naming import named
 
-__all__ = ["ImageFolder", "image_files", "read_image"]
+__all__ = ["ImageFolder", "load_image_folder"]
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_TEST_EVERY = 5
 
 
 class ImageFolder(Dataset):
-    """Images in folders: root/CLASS/anything.png. Classes are numbered in the sorted order of their folders' names.
+    """Images in one folder per class: root/CLASS/anything.png. Classes are numbered in the sorted order of their names.
 
-    Hidden files, and files that are no images by their suffix, are passed over. Images are read when they are asked
-    for, through pillow (extra ``images``).
+    Hidden files and files without the suffix of an image format are skipped. An image is read when its sample is
+    asked for, with pillow (extra ``images``).
 
     Args:
-        root: the folder of the classes' folders; deeper folders count to their class.
+        root: the folder that holds the classes' folders; images in subfolders belong to the class above them.
         size: (H, W), or an int for both, to which every image is resized; None: as they are, all of one size.
         channels: 3 for colour, 1 for grey.
 
     Attributes:
-        classes: the folders' names; a label is an index of it.
+        classes: the folders' names; a label is an index into it.
         files: path of each sample.
         labels: label of each sample, int64 (N,).
 
     Raises:
         FileNotFoundError: there is no such folder, no class in it, or no image in a class.
         ImportError: the extra is not installed.
-        ValueError: a file cannot be read (when it is asked for); the message names it.
+        ValueError: a file cannot be read (when its sample is asked for); the message names it.
     """
 
     def __init__(self, root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3) -> None:
-        _pillow("ImageFolder")
-        self.root = Path(root)
+        pillow("ImageFolder")
+        with named("ImageFolder"):
+            self.root = Path(root)
         self.size = None if size is None else check_pair("ImageFolder", "size", size)
-        if channels not in (1, 3):
-            raise ValueError(f"ImageFolder: channels must be 1 or 3, got {channels!r}")
-        self.channels = channels
+        self.channels = check_channels("ImageFolder", channels)
         if not self.root.is_dir():
             raise FileNotFoundError(f"ImageFolder: there is no folder {self.root}")
         self.classes = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -79,58 +80,43 @@ class ImageFolder(Dataset):
         return f"ImageFolder({str(self.root)!r}, {len(self)} images, classes {self.classes})"
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files in a folder and below, in sorted order, without hidden ones."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+def load_image_folder(
+    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3
+) -> tuple[Dataset, Dataset]:
+    """Read images from a folder, those for training and those for testing.
 
-
-def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None, channels: int = 3) -> Array:
-    """Read an image file.
+    If the folder holds train and test, or train and val, these are read. Otherwise it holds the classes' folders, and
+    every fifth image of each class, in sorted order, is for testing.
 
     Args:
-        path: the file.
-        size: (H, W) to which it is resized; None: as it is.
-        channels: 3 for colour, 1 for grey.
+        root: the folder.
+        size, channels: as for `ImageFolder`.
 
     Returns:
-        (C, H, W), float32 in [0, 1].
+        (train, test).
 
     Raises:
-        ImportError: the extra ``images`` is not installed.
-        ValueError: the file cannot be read as an image.
+        ValueError: the classes of the two parts differ, or a class has fewer than five images to split.
+        FileNotFoundError, ImportError: as for `ImageFolder`.
     """
-    image_module = _pillow("read_image")
-    from PIL import ImageOps  # noqa: PLC0415
-
-    try:
-        with image_module.open(path) as file:
-            if file.mode == "F":
-                raise ValueError("its pixels are floating-point numbers, whose range is not known")
-            if file.mode.startswith("I"):  # 16 bits
-                scaled = np.asarray(file, np.float32) / np.float32(65535 / 255)
-                image = image_module.fromarray(np.rint(scaled).astype(np.uint8)).convert(
-                    "RGB" if channels == 3 else "L"
+    with named("load_image_folder"):
+        folder = Path(root)
+    for name in ("test", "val"):
+        if (folder / "train").is_dir() and (folder / name).is_dir():
+            train, test = (ImageFolder(folder / part, size, channels) for part in ("train", name))
+            if train.classes != test.classes:
+                raise ValueError(
+                    f"load_image_folder: {folder}: train and {name} have different classes: {train.classes} and "
+                    f"{test.classes}"
                 )
-            else:
-                image = ImageOps.exif_transpose(file).convert("RGB" if channels == 3 else "L")
-            if size is not None and image.size != size[::-1]:
-                image = image.resize(size[::-1], image_module.Resampling.BILINEAR)
-            pixels = np.asarray(image, np.uint8)
-    except Exception as error:  # each format has its own ways to fail
-        raise ValueError(f"cannot read the image {path}: {error}") from error
-    planes = pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
-    return np.multiply(planes, np.float32(1 / 255), dtype=np.float32)
-
-
-def _pillow(owner: str) -> Any:
-    try:
-        from PIL import Image  # noqa: PLC0415 - an extra, imported where it is used
-    except ImportError as error:
-        raise ImportError(f"{owner} needs an extra: pip install 'minidl[images]'") from error
-    return Image
+            return train, test
+    whole = ImageFolder(folder, size, channels)
+    if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < _TEST_EVERY]:
+        raise ValueError(
+            f"load_image_folder: {folder}: every class needs five images or more, of which every fifth is for "
+            f"testing; too few in {', '.join(small)}"
+        )
+    in_test = np.zeros(len(whole), bool)
+    for label in range(len(whole.classes)):
+        in_test[np.flatnonzero(whole.labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
+    return Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test))

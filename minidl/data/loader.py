@@ -1,4 +1,4 @@
-"""DataLoader: batches of a dataset, in order or shuffled, transformed, made ahead in a thread if wanted."""
+"""DataLoader: batches of a dataset, in order or shuffled, transformed, and prefetched in a thread if wanted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_flag, check_int, default_rng
-from .dataset import Dataset
+from .dataset import Dataset, check_dataset
+from .naming import named
 from .sampling import Sampler
 from .transforms import Transform
 
@@ -20,28 +21,28 @@ Batch = tuple[Any, ...]
 
 
 class DataLoader:
-    """Batches of a dataset. It can be gone through as often as you like; shuffled anew each time.
+    """Batches of a dataset. It can be iterated as often as you like, in a new order each time if it shuffles.
 
-    Each pass draws one seed; order and transforms follow from it and from the batch's number alone. So batches are the
-    same with and without prefetching, and a pass can be taken up again where it was left.
+    Each pass draws one seed. The order follows from the seed, the random numbers of the transform from the seed and the
+    batch's number, so batches are the same with and without prefetching, and a pass can be resumed where it stopped.
 
     Args:
-        dataset: where the samples come from.
-        batch_size: samples in a batch; the last one holds what is left.
+        dataset: the dataset.
+        batch_size: number of samples in a batch; the last batch may be smaller.
         shuffle: draw a new order for each pass.
-        drop_last: leave out a last batch that is not full.
+        drop_last: leave out the last batch if it is smaller.
         rng: generator for the seeds; None means minidl's own, see `minidl.manual_seed`.
         transform: a `minidl.data.transforms.Transform`, or a function of the first array of each batch (the images)
-            that returns what takes its place.
-        sampler: decides which samples a pass visits, in place of shuffle; see `minidl.data.sampling`.
-        prefetch: how many batches a thread makes ahead, while the last one is worked on; 0 for no thread.
+            that returns its replacement.
+        sampler: decides which samples a pass visits, instead of shuffle; see `minidl.data.sampling`.
+        prefetch: number of batches that a thread prepares in advance; 0 for no thread.
 
     Yields:
         Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)).
 
     Raises:
         ValueError: the dataset is empty, batch_size is less than 1, or both shuffle and sampler are given.
-        TypeError: the dataset is not a Dataset.
+        TypeError: an argument has the wrong type.
     """
 
     def __init__(
@@ -56,12 +57,7 @@ class DataLoader:
         sampler: Sampler | None = None,
         prefetch: int = 0,
     ) -> None:
-        if not isinstance(dataset, Dataset):
-            raise TypeError(
-                f"DataLoader: dataset must be a Dataset, got {type(dataset).__name__}; arrays go into "
-                "ArrayDataset(images, labels)"
-            )
-        if len(dataset) == 0:
+        if len(check_dataset("DataLoader", dataset)) == 0:
             raise ValueError("DataLoader: the dataset is empty")
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: transform must be a function of a batch of images, got {transform!r}")
@@ -74,11 +70,12 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: give either shuffle or sampler; a sampler decides the order")
         if rng is not None:
-            default_rng(rng)
+            with named("DataLoader"):
+                default_rng(rng)
         self.rng, self.transform, self.sampler = rng, transform, sampler
         self.prefetch = check_int("DataLoader", "prefetch", prefetch, minimum=0)
-        self._position = (0, 0)  # the pass that is going on: its seed, how many of its batches have been given out
-        self._resume: tuple[int, int] | None = None  # where the next pass shall begin
+        self._position = (0, 0)  # of the current pass: its seed and the number of batches yielded
+        self._resume: tuple[int, int] | None = None  # where the next pass begins; None: at its start, with a new seed
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
@@ -94,13 +91,13 @@ class DataLoader:
         order = self._order(seed)
         numbers = range(first, len(self))
         made = (self._batch(order, seed, number) for number in numbers)
-        for number, batch in zip(numbers, _ahead(made, self.prefetch) if self.prefetch else made, strict=True):
+        for number, batch in zip(numbers, _prefetched(made, self.prefetch) if self.prefetch else made, strict=True):
             self._position = seed, number + 1
             yield batch
         self._position = 0, 0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the pass is, plain data: taken while a batch is worked on, the next one is the one after it."""
+        """Return the position of the current pass, as plain data; the next batch is the one after the last yielded."""
         seed, done = self._position if self._resume is None else self._resume
         return {
             "seed": seed,
@@ -109,13 +106,16 @@ class DataLoader:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next pass begin where `state_dict` was taken, in a loader made in the same way.
+        """Let the next pass resume where `state_dict` was taken, from a loader with the same arguments.
 
         Raises:
-            ValueError: the pass has fewer batches, or one loader has a generator of its own and the other has not.
+            ValueError: entries are missing, the pass has fewer batches, or only one of the two loaders has its own
+                generator.
         """
+        if missing := [name for name in ("seed", "batch", "rng") if name not in state]:
+            raise ValueError(f"DataLoader: cannot load state: missing {', '.join(missing)}")
         if state["batch"] > len(self) or (state["rng"] is None) != (self.rng is None):
-            raise ValueError("DataLoader: cannot load state: it is that of another loader")
+            raise ValueError("DataLoader: cannot load state: it belongs to a different loader")
         if self.rng is not None:
             self.rng.bit_generator.state = state["rng"]
         self._position = int(state["seed"]), int(state["batch"])
@@ -124,15 +124,20 @@ class DataLoader:
     def _order(self, seed: int) -> Array:
         rng = np.random.Generator(np.random.PCG64(seed))
         if self.sampler is not None:
-            order = np.asarray(self.sampler.indices(rng))
-            last = len(self.dataset) - 1
-            if order.shape != (len(self.sampler),) or (order.size and not (order.min() >= 0 and order.max() <= last)):
-                raise ValueError(
-                    f"DataLoader: the sampler must give {len(self.sampler)} indices from 0 to {last}, got shape "
-                    f"{order.shape}" + (f", {order.min()} to {order.max()}" if order.size else "")
-                )
-            return order
+            return self._checked(np.asarray(self.sampler.indices(rng)), len(self.sampler))
         return rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
+
+    def _checked(self, order: Array, count: int) -> Array:
+        """Return what a sampler gave, if these are ``count`` indices of the dataset."""
+        last = len(self.dataset) - 1
+        wanted = f"DataLoader: the sampler must give {count} indices from 0 to {last}, got"
+        if order.size and order.dtype.kind not in "iu":
+            raise TypeError(f"{wanted} an array of {order.dtype}")
+        if order.shape != (count,) or (order.size and not (order.min() >= 0 and order.max() <= last)):
+            raise ValueError(
+                f"{wanted} shape {order.shape}" + (f", {order.min()} to {order.max()}" if order.size else "")
+            )
+        return order
 
     def _batch(self, order: Array, seed: int, number: int) -> Batch:
         batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
@@ -149,8 +154,8 @@ class DataLoader:
         return transformed
 
 
-def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    """Yield what ``batches`` yields, made up to ``count`` ahead in a thread, which ends when this generator does."""
+def _prefetched(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """Yield what ``batches`` yields, up to ``count`` prepared by a thread, which ends with this generator."""
     queue: Queue[tuple[Batch | None, BaseException | None]] = Queue(count)
     ended = Event()
 
@@ -169,7 +174,7 @@ def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
                 if ended.is_set():
                     return
             put((None, None))
-        except BaseException as error:  # raised where the batches are used
+        except BaseException as error:  # raised again where the batches are used
             put((None, error))
 
     thread = Thread(target=work, name="minidl-prefetch", daemon=True)

@@ -1,58 +1,106 @@
-"""MNIST and Fashion-MNIST from their four files."""
+"""MNIST and the datasets that come in its format: Fashion-MNIST, KMNIST and EMNIST."""
 
 from __future__ import annotations
 
-import gzip
-import math
 import os
-import struct
+import string
+import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from .._core import Array
+from .._core import check_choice
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
+from .idx import parse_idx
+from .naming import named
 
-__all__ = ["load_fashion_mnist", "load_mnist", "read_idx"]
-
-_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-_UNSIGNED_BYTES = 0x08
+__all__ = ["load_emnist", "load_fashion_mnist", "load_kmnist", "load_mnist"]
 
 
-_MNIST_HASHES = {
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
-_MNIST_HOSTS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+class _Source(NamedTuple):
+    """A dataset in MNIST's format: its classes, where its files can be downloaded, and how they differ from MNIST's."""
+
+    classes: Sequence[str]
+    hosts: Sequence[str] = ()  # the gzipped files' address, without their names
+    hashes: Mapping[str, str] = {}  # their SHA-256, by the names without .gz
+    archive: RemoteFile | None = None  # a zip file that holds all of them
+    train: str = "train"  # what the names of the training files begin with
+    test: str = "t10k"
+    first_label: int = 0  # in the files; the labels returned begin at 0
+    transposed: bool = False  # whether rows and columns are swapped in the files
+
+
+_MNIST = _Source(
+    classes=string.digits,
+    hosts=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+    hashes={
+        "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    },
 )
-_FASHION_HASHES = {
-    "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-}
-_FASHION_HOSTS = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+_FASHION = _Source(
+    classes=(
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    hosts=(
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    ),
+    hashes={
+        "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    },
 )
+_KMNIST = _Source(
+    classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    hosts=("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+    hashes={
+        "train-images-idx3-ubyte": "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        "train-labels-idx1-ubyte": "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+        "t10k-images-idx3-ubyte": "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        "t10k-labels-idx1-ubyte": "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    },
+)
+
+_EMNIST_ARCHIVE = RemoteFile(
+    "gzip.zip",
+    "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+    (
+        "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
+        "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST/gzip.zip",
+    ),
+)
+# A letter whose upper and lower case look alike is one class, named by the upper case.
+_MERGED = string.digits + string.ascii_uppercase + "abdefghnqrt"
+_EMNIST_CLASSES = {
+    "balanced": _MERGED,
+    "byclass": string.digits + string.ascii_uppercase + string.ascii_lowercase,
+    "bymerge": _MERGED,
+    "digits": string.digits,
+    "letters": string.ascii_uppercase,
+    "mnist": string.digits,
+}
 
 
 def load_mnist(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
-    """Read MNIST from a folder that holds its four IDX files, gzipped (.gz) or not.
+    """Read MNIST, handwritten digits, from a folder that holds its four IDX files, gzipped (.gz) or not.
 
     Args:
         root: folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
             t10k-labels-idx1-ubyte.
-        download: fetch files that are not there (11 MB, extra ``datasets``); each is checked before it is read.
+        download: fetch missing files (11 MB, extra ``datasets``); each is checked before it is read.
 
     Returns:
         (train, test): images (N, 1, H, W) float32 in [0, 1], labels (N,) int64 from 0 to 9; for MNIST itself
@@ -65,15 +113,15 @@ def load_mnist(root: str | os.PathLike[str], *, download: bool = False) -> tuple
 
     Source: Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits".
     """
-    return _load("load_mnist", Path(root), _MNIST_HASHES if download else None, _MNIST_HOSTS)
+    return _load("load_mnist", root, _MNIST, download)
 
 
 def load_fashion_mnist(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
-    """Read Fashion-MNIST from a folder: grey images of clothes, in files of the same names and form as MNIST's.
+    """Read Fashion-MNIST, grey images of clothes, from a folder with files named as MNIST's.
 
     Args:
         root: folder with the four files, as for `load_mnist`.
-        download: fetch files that are not there (30 MB, extra ``datasets``); each is checked before it is read.
+        download: fetch missing files (30 MB, extra ``datasets``); each is checked before it is read.
 
     Returns:
         (train, test): 60,000 and 10,000 samples, images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, 0 to 9.
@@ -83,37 +131,71 @@ def load_fashion_mnist(root: str | os.PathLike[str], *, download: bool = False) 
 
     Source: Xiao, Rasul and Vollgraf 2017, arXiv:1708.07747.
     """
-    return _load("load_fashion_mnist", Path(root), _FASHION_HASHES if download else None, _FASHION_HOSTS)
+    return _load("load_fashion_mnist", root, _FASHION, download)
+
+
+def load_kmnist(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
+    """Read Kuzushiji-MNIST, ten cursive Japanese characters, from a folder with files named as MNIST's.
+
+    Args:
+        root: folder with the four files, as for `load_mnist`.
+        download: fetch missing files (21 MB, extra ``datasets``); each is checked before it is read.
+
+    Returns:
+        (train, test): 60,000 and 10,000 samples, images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64, 0 to 9.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as for `load_mnist`.
+
+    Source: Clanuwat et al. 2018, arXiv:1812.01718.
+    """
+    return _load("load_kmnist", root, _KMNIST, download)
+
+
+def load_emnist(
+    root: str | os.PathLike[str], split: str = "balanced", *, download: bool = False
+) -> tuple[ArrayDataset, ArrayDataset]:
+    """Read one split of EMNIST, handwritten characters, with the images upright (in the files they are transposed).
+
+    The attribute ``classes`` of the datasets holds the character that each label stands for.
+
+    Args:
+        root: folder with emnist-SPLIT-train-images-idx3-ubyte, emnist-SPLIT-train-labels-idx1-ubyte and the two files
+            named test in place of train, gzipped or not; or with gzip.zip, the archive of all splits.
+        split: 'balanced', 131,600 images of 47 classes: digits, upper case, and lower case where it looks different;
+            'bymerge', 814,255 images of the same classes; 'byclass', the same images in 62 classes, all of upper and
+            lower case; 'letters', 145,600 images of 26 classes, each a letter in both cases; 'digits' and 'mnist',
+            280,000 and 70,000 images of the ten digits.
+        download: fetch the archive (562 MB, extra ``datasets``) if files are missing; it is checked before it is read.
+
+    Returns:
+        (train, test): images (N, 1, 28, 28) float32 in [0, 1], labels (N,) int64 from 0.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as for `load_mnist`; ValueError also for an unknown split.
+
+    Source: Cohen, Afshar, Tapson and van Schaik 2017, arXiv:1702.05373.
+    """
+    check_choice("load_emnist", "split", split, tuple(_EMNIST_CLASSES))
+    source = _Source(
+        classes=_EMNIST_CLASSES[split],
+        archive=_EMNIST_ARCHIVE,
+        train=f"emnist-{split}-train",
+        test=f"emnist-{split}-test",
+        first_label=1 if split == "letters" else 0,
+        transposed=True,
+    )
+    return _load("load_emnist", root, source, download)
 
 
 def _load(
-    owner: str, folder: Path, hashes: dict[str, str] | None, hosts: tuple[str, ...]
+    owner: str, root: str | os.PathLike[str], source: _Source, download: bool
 ) -> tuple[ArrayDataset, ArrayDataset]:
-    if hashes is None and not folder.is_dir():
+    with named(owner):
+        folder = Path(root)
+    if not download and not folder.is_dir():
         raise FileNotFoundError(f"{owner}: there is no folder {folder}; download=True fetches the files")
-    parts = []
-    for names in _FILES.values():
-        files = []
-        for name in names:
-            file = _find(folder, name)
-            if file is None and hashes is not None:
-                gzipped = f"{name}.gz"
-                file = fetch(owner, folder, RemoteFile(gzipped, hashes[name], [host + gzipped for host in hosts]))
-            if file is None:
-                raise FileNotFoundError(
-                    f"{owner}: {folder} does not hold {name} or {name}.gz; download=True fetches them"
-                )
-            files.append(file)
-        images, labels = read_idx(files[0], axes=3), read_idx(files[1], axes=1)
-        if len(images) != len(labels):
-            raise ValueError(
-                f"{owner}: {files[0].name} holds {len(images)} images, {files[1].name} {len(labels)} labels"
-            )
-        if labels.size and labels.max() > 9:
-            raise ValueError(f"{owner}: expected labels from 0 to 9, got {labels.max()} in {files[1]}")
-        scaled = np.multiply(images[:, None], np.float32(1 / 255), dtype=np.float32)
-        parts.append(ArrayDataset(scaled, labels.astype(np.int64)))
-    train, test = parts
+    train, test = (_read_part(owner, folder, source, part, download) for part in (source.train, source.test))
     if not len(train) or not len(test) or train.arrays[0].shape[1:] != test.arrays[0].shape[1:]:
         raise ValueError(
             f"{owner}: expected images of one size for training and test, got {train.arrays[0].shape} and "
@@ -122,51 +204,58 @@ def _load(
     return train, test
 
 
-def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:
-    """Read one IDX file of unsigned bytes, gzipped if its name ends in .gz.
+def _read_part(owner: str, folder: Path, source: _Source, part: str, download: bool) -> ArrayDataset:
+    """Return the training or the test set, whose files' names begin with ``part``."""
+    names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+    contents = [_content(owner, folder, source, name, download) for name in names]
+    with named(owner):
+        images, labels = (parse_idx(*content, axes) for content, axes in zip(contents, (3, 1), strict=True))
+    if len(images) != len(labels):
+        raise ValueError(f"{owner}: {names[0]} holds {len(images)} images, {names[1]} {len(labels)} labels")
+    first, last = source.first_label, source.first_label + len(source.classes) - 1
+    for label in (labels.min(initial=first), labels.max(initial=first)):
+        if not first <= label <= last:
+            raise ValueError(f"{owner}: expected labels from {first} to {last}, got {label} in {folder / names[1]}")
+    if source.transposed:
+        images = images.transpose(0, 2, 1)
+    scaled = np.multiply(images[:, None], np.float32(1 / 255), dtype=np.float32, order="C")
+    return ArrayDataset(scaled, labels.astype(np.int64) - first, classes=list(source.classes))
 
-    The format: two zero bytes, 0x08 for unsigned bytes, the number of axes, the size of each axis as a big-endian
-    32-bit integer, then the bytes in row-major order.
 
-    Args:
-        path: the file.
-        axes: the number of axes expected, 3 for images, 1 for labels; None takes any.
-
-    Returns:
-        uint8 array.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the magic number, the sizes or the length are wrong.
-    """
-    path = Path(path)
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path}: truncated or damaged gzip file ({error})") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTES:
-        raise ValueError(
-            f"{path}: not an IDX file of unsigned bytes: expected it to start with 00 00 08, got "
-            f"{content[:4].hex(' ') or 'nothing'}"
+def _content(owner: str, folder: Path, source: _Source, name: str, download: bool) -> tuple[str, bytes]:
+    """Return a file's name for errors and its content, read from the folder or from the archive in it."""
+    file = _find(folder, name)
+    if file is None and download and name in source.hashes:
+        gzipped = f"{name}.gz"
+        file = fetch(owner, folder, RemoteFile(gzipped, source.hashes[name], [host + gzipped for host in source.hosts]))
+    if file is not None:
+        return str(file), file.read_bytes()
+    if source.archive is None:
+        raise FileNotFoundError(f"{owner}: {folder} does not hold {name} or {name}.gz; download=True fetches them")
+    archive = folder / source.archive.name
+    if download:
+        fetch(owner, folder, source.archive)
+    if not archive.is_file():
+        raise FileNotFoundError(
+            f"{owner}: {folder} does not hold {name}, {name}.gz or {archive.name}; download=True fetches {archive.name}"
         )
-    ndim = content[3]
-    if axes is not None and ndim != axes:
-        kinds = {1: "labels", 3: "images"}
-        raise ValueError(
-            f"{path}: expected {axes} axes ({kinds.get(axes, 'data')}), got {ndim} ({kinds.get(ndim, 'data')})"
-        )
-    header = 4 + 4 * ndim
-    if len(content) < header:
-        raise ValueError(f"{path}: truncated: the header needs {header} bytes, the file has {len(content)}")
-    shape = struct.unpack(f">{ndim}I", content[4:header])
-    expected = header + math.prod(shape)
-    if len(content) != expected:
-        problem = "truncated" if len(content) < expected else "too long"
-        raise ValueError(f"{path}: {problem}: sizes {shape} need {expected} bytes, the file has {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    with named(owner):
+        return f"{archive}: {name}.gz", _unzip(archive, f"{name}.gz")
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    """Return the file of a canonical name, also in the spelling 'train-images.idx3-ubyte'."""
+    """Return the file with a canonical name, also spelled as 'train-images.idx3-ubyte'."""
     spellings = (name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz")
     return next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
+
+
+def _unzip(path: Path, name: str) -> bytes:
+    """Return the content of a file in the archive, in any folder of it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if member.split("/")[-1] == name:
+                    return archive.read(member)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
+    raise ValueError(f"{path} does not hold {name}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import nn
 from .._core import check_pair
-from ..functional._window import resolve_padding
+from ..engine import correlation_geometry
 from .onnx_export import OnnxGraph, onnx_nodes
 
 __all__: list[str] = []
@@ -176,7 +176,8 @@ def _conv(graph: OnnxGraph, layer: Any, x: str) -> str:
     if isinstance(pads, str):
         count = len(layer.kernel_size)
         kernel, dilation = ((1,) * (2 - count) + sizes for sizes in (layer.kernel_size, layer.dilation))
-        pads = resolve_padding("Conv2d", pads, kernel, (1, 1), dilation)[-count:]
+        geometry, after = correlation_geometry("Conv2d", kernel, (1, 1), pads, dilation, 1)
+        pads = tuple(zip(geometry.before, after, strict=True))[-count:]
     else:
         pads = tuple((size, size) for size in pads)
     if layer.padding_mode != "zeros":

@@ -30,14 +30,15 @@ def digits_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
     )
 
 
-def lenet5(*, rng: np.random.Generator | None = None) -> Sequential:
+def lenet5(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
     """LeNet-5 with ReLU and max pooling, as it is written today; 61,706 parameters.
 
     Args:
+        num_classes: number of logits.
         rng: generator for the first weights; None means minidl's own.
 
     Returns:
-        A network from (N, 1, 28, 28) to logits (N, 10).
+        A network from (N, 1, 28, 28) to logits (N, num_classes).
 
     Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition",
     Proc. IEEE 86 (1998) 2278.
@@ -54,18 +55,19 @@ def lenet5(*, rng: np.random.Generator | None = None) -> Sequential:
         ReLU(),
         Linear(120, 84, rng=rng),
         ReLU(),
-        Linear(84, 10, rng=rng),
+        Linear(84, num_classes, rng=rng),
     )
 
 
-def mnist_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
+def mnist_cnn(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
     """The 32-64 convolutional net with dropout of PyTorch's and Keras's MNIST examples; 1,199,882 parameters.
 
     Args:
+        num_classes: number of logits.
         rng: generator for the first weights and the dropout masks; None means minidl's own.
 
     Returns:
-        A network from (N, 1, 28, 28) to logits (N, 10).
+        A network from (N, 1, 28, 28) to logits (N, num_classes).
     """
     return Sequential(
         Conv2d(1, 32, 3, rng=rng),
@@ -78,5 +80,5 @@ def mnist_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
         Linear(9216, 128, rng=rng),
         ReLU(),
         Dropout(0.5, rng=rng),
-        Linear(128, 10, rng=rng),
+        Linear(128, num_classes, rng=rng),
     )

@@ -1,21 +1,38 @@
-"""Layers, containers and losses: state on top of `minidl.functional`. Names and defaults are PyTorch's."""
+"""Layers, containers and losses; `functional` has their arithmetic. Names, arguments and defaults are PyTorch's."""
 
+from . import functional as functional
 from . import init as init
 from .activation import *
+from .adaptive_pool import *
+from .average_pool import *
+from .batch_norm import *
+from .bilinear import *
 from .container import *
 from .conv import *
+from .conv1d import *
+from .conv_transpose import *
 from .dropout import *
-from .grad_mode import is_grad_enabled as is_grad_enabled
-from .grad_mode import no_grad as no_grad
-from .linear import Identity as Identity
-from .linear import Linear as Linear
-from .loss import *
+from .elementwise_loss import *
+from .embedding import *
+from .gated import *
+from .label_loss import *
+from .layer_norm import *
+from .linear import *
+from .local_response_norm import *
+from .loss import Loss as Loss
+from .max_pool import *
+from .modes import is_grad_enabled as is_grad_enabled
+from .modes import no_grad as no_grad
 from .module import Module as Module
-from .normalization import *
+from .pad import *
 from .parameter import Parameter as Parameter
-from .pooling import *
-from .shape import *
+from .piecewise import *
+from .reshape import *
+from .resize import *
+from .softmax import *
+from .squeeze_excite import *
 from .summary import Summary as Summary
+from .unfold import *
 
 __all__ = ["init", "is_grad_enabled", "no_grad"]
 __all__ += [name for name in globals() if name[0].isupper()]

@@ -1,72 +1,142 @@
-"""Activation layers. Most are a name, two functions of `minidl.functional` and their options."""
+"""Elementwise activations: each is its value, and its slope given x and the value.
 
+A new one is a class with these two; `Activation` does the rest.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import DTypeLike
+from typing import Any
 
-from .._core import Array, check_choice, check_flag, check_int, check_number
-from ..functional import activation as f
-from ._pair import Pair
-from .module import Module
-from .parameter import filled
+import numpy as np
+
+from .._core import Array, check_choice, check_flag, check_float, check_grad, check_number
+from ..engine import empty_like, erf, in_pieces, kept_unless, select
+from .layer import Layer
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
-    "GLU",
     "SELU",
     "Activation",
-    "Hardshrink",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "LeakyReLU",
     "LogSigmoid",
-    "LogSoftmax",
     "Mish",
-    "PReLU",
     "ReLU",
-    "ReLU6",
     "SiLU",
     "Sigmoid",
-    "Softmax",
-    "Softmax2d",
-    "Softmin",
     "Softplus",
-    "Softshrink",
     "Softsign",
     "Tanh",
     "Tanhshrink",
-    "Threshold",
+    "relu_backward",
+    "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]
 
 INF = float("inf")
+Cache = tuple[Array, Array]  # input and output
 
 
-class Activation(Pair):
-    """Base of the activations: a pair of functions, and the options that they are called with.
+class Activation(Layer):
+    """Base of the elementwise activations: a subclass says the ``value`` at x, and the ``slope`` at x given y.
+
+    Both get pieces of the arrays; they may overflow to infinity on the way, and keep the dtype.
 
     Shape:
         input and output: any, the same; float32 or float64.
     """
 
-    def number(self, name: str, value: float, minimum: float = -INF) -> float:
-        """Return ``value`` as it is if it is a number of at least ``minimum``, or raise in this layer's name."""
-        check_number(type(self).__name__, name, value, minimum=minimum)
-        return value
+    def value(self, x: Array) -> Array:
+        """Return the output for inputs x."""
+        raise NotImplementedError(f"{type(self).__name__} does not define value()")
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return the derivative at inputs x, whose outputs are y."""
+        raise NotImplementedError(f"{type(self).__name__} does not define slope()")
+
+    def _compute(self, x: Array) -> tuple[Array, Cache]:
+        out = empty_like(check_float(x))
+
+        def work(piece: Array, result: Array) -> None:
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                result[...] = self.value(piece)
+
+        in_pieces(work, x, out)
+        return out, (x, out)
+
+    def _differentiate(self, grad_output: Array, cache: Cache) -> Array:
+        x, out = cache
+        check_grad(grad_output, out.shape, out.dtype)
+        dx = empty_like(grad_output)
+
+        def work(grad: Array, before: Array, after: Array, result: Array) -> None:
+            with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                np.multiply(grad, self.slope(before, after), out=result)
+
+        in_pieces(work, grad_output, x, out, dx)
+        return dx
+
+    def _number(self, name: str, value: float, minimum: float = -INF) -> float:
+        return check_number(type(self).__name__, name, value, minimum=minimum)
 
 
-class _Plain(Activation):
+class WithoutOptions(Activation):
     """An activation without options. ``inplace`` is accepted, as PyTorch has it; the output is always a new array."""
 
     def __init__(self, inplace: bool = False) -> None:
-        check_flag(type(self).__name__, "inplace", inplace)
         super().__init__()
+        check_flag(type(self).__name__, "inplace", inplace)
 
 
-class ReLU(_Plain):
+def relu_forward(x: Array) -> tuple[Array, Array]:
+    """Rectify: out = max(x, 0), elementwise.
+
+    Args:
+        x: any shape, float32 or float64; -inf gives 0, NaN stays NaN.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `relu_backward`.
+
+    Raises:
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
+    """
+    out = empty_like(check_float(x))
+    in_pieces(lambda piece, result: np.maximum(piece, 0, out=result), x, out)
+    return out, out
+
+
+def relu_backward(grad_output: Array, cache: Array) -> Array:
+    """Return the gradient of `relu_forward`: grad_output where x > 0, zero elsewhere (at x == 0 too, as in PyTorch).
+
+    Args:
+        grad_output: gradient of the output, any shape.
+        cache: from `relu_forward`.
+
+    Returns:
+        dx of grad_output's shape and dtype.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    check_grad(grad_output, cache.shape, cache.dtype)
+    dx = empty_like(grad_output)
+
+    def work(grad: Array, out: Array, result: Array) -> None:
+        dropped = np.less_equal(out, 0, out=empty_like(out, np.dtype(bool)))
+        select(grad, kept_unless(dropped), result)
+
+    in_pieces(work, grad_output, cache, dx)
+    return dx
+
+
+class ReLU(WithoutOptions):
     """Rectified linear unit: y = max(x, 0). Its gradient at x == 0 is 0.
 
     Args:
@@ -78,91 +148,162 @@ class ReLU(_Plain):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
 
-    functions = f.relu_forward, f.relu_backward
+    def _compute(self, x: Array) -> tuple[Array, Any]:
+        return relu_forward(x)
+
+    def _differentiate(self, grad_output: Array, cache: Any) -> Array:
+        return relu_backward(grad_output, cache)
 
 
-class ReLU6(_Plain):
-    """ReLU that stops at six: y = min(max(x, 0), 6). ``inplace`` is accepted and ignored."""
+def sigmoid_forward(x: Array) -> tuple[Array, Cache]:
+    """Logistic function: out = 1 / (1 + exp(-x)), elementwise.
 
-    functions = f.relu6_forward, f.relu6_backward
+    Args:
+        x: any shape, float32 or float64.
 
+    Returns:
+        out of x's shape and dtype, and the cache for `sigmoid_backward`.
 
-class SELU(_Plain):
-    """Scaled ELU: y = 1.0507 * (x where x > 0, else 1.6733 * (exp(x) - 1)). ``inplace`` is accepted and ignored.
-
-    Source: Klambauer et al., "Self-normalizing neural networks", 2017, arXiv:1706.02515.
+    Raises:
+        TypeError: the dtype is not a float.
     """
-
-    functions = f.selu_forward, f.selu_backward
-
-
-class SiLU(_Plain):
-    """Sigmoid linear unit, or swish: y = x / (1 + exp(-x)). ``inplace`` is accepted and ignored."""
-
-    functions = f.silu_forward, f.silu_backward
+    return Sigmoid()._compute(x)
 
 
-class Mish(_Plain):
-    """Mish: y = x * tanh(log(1 + exp(x))). ``inplace`` is accepted and ignored."""
+def sigmoid_backward(grad_output: Array, cache: Cache) -> Array:
+    """Return the gradient of `sigmoid_forward`: grad_output * out * (1 - out).
 
-    functions = f.mish_forward, f.mish_backward
+    Args:
+        grad_output: gradient of the output.
+        cache: from `sigmoid_forward`.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    return Sigmoid()._differentiate(grad_output, cache)
 
 
-class Hardswish(_Plain):
-    """Hard swish: y = x * min(max(x + 3, 0), 6) / 6. ``inplace`` is accepted and ignored."""
-
-    functions = f.hardswish_forward, f.hardswish_backward
-
-
-class Hardsigmoid(_Plain):
-    """Piecewise linear sigmoid: y = min(max(x + 3, 0), 6) / 6. ``inplace`` is accepted and ignored."""
-
-    functions = f.hardsigmoid_forward, f.hardsigmoid_backward
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x))  # exp may overflow to infinity; the quotient is 0 then, as it should be
 
 
 class Sigmoid(Activation):
     """Logistic function: y = 1 / (1 + exp(-x))."""
 
-    functions = f.sigmoid_forward, f.sigmoid_backward
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return _sigmoid(x)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return y * (1 - y)
 
 
-class LogSigmoid(Activation):
-    """Logarithm of the logistic function: y = -log(1 + exp(-x))."""
+def tanh_forward(x: Array) -> tuple[Array, Cache]:
+    """Hyperbolic tangent, elementwise.
 
-    functions = f.logsigmoid_forward, f.logsigmoid_backward
+    Args:
+        x: any shape, float32 or float64.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `tanh_backward`.
+
+    Raises:
+        TypeError: the dtype is not a float.
+    """
+    return Tanh()._compute(x)
+
+
+def tanh_backward(grad_output: Array, cache: Cache) -> Array:
+    """Return the gradient of `tanh_forward`: grad_output * (1 - out**2).
+
+    Args:
+        grad_output: gradient of the output.
+        cache: from `tanh_forward`.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    return Tanh()._differentiate(grad_output, cache)
 
 
 class Tanh(Activation):
     """Hyperbolic tangent."""
 
-    functions = f.tanh_forward, f.tanh_backward
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return np.tanh(x)
 
-
-class Softsign(Activation):
-    """Softsign: y = x / (1 + |x|)."""
-
-    functions = f.softsign_forward, f.softsign_backward
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return 1 - y * y
 
 
 class Tanhshrink(Activation):
     """Tanhshrink: y = x - tanh(x)."""
 
-    functions = f.tanhshrink_forward, f.tanhshrink_backward
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return x - np.tanh(x)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return np.tanh(x) ** 2
 
 
-class LeakyReLU(Activation):
-    """Leaky ReLU: y = x where x > 0, else negative_slope * x.
+class LogSigmoid(Activation):
+    """Logarithm of the logistic function: y = -log(1 + exp(-x))."""
 
-    Args:
-        negative_slope: slope below zero.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return np.minimum(x, 0) - np.log1p(np.exp(-abs(x)))
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return _sigmoid(-x)
+
+
+class Softsign(Activation):
+    """Softsign: y = x / (1 + |x|)."""
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return x / (1 + abs(x))
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return (1 + abs(x)) ** -2
+
+
+class SiLU(WithoutOptions):
+    """Sigmoid linear unit, or swish: y = x / (1 + exp(-x)). ``inplace`` is accepted and ignored."""
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return x * _sigmoid(x)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        sigmoid = _sigmoid(x)
+        return sigmoid * (1 + x * (1 - sigmoid))
+
+
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+class SELU(WithoutOptions):
+    """Scaled ELU: y = 1.0507 * (x where x > 0, else 1.6733 * (exp(x) - 1)). ``inplace`` is accepted and ignored.
+
+    Source: Klambauer et al., "Self-normalizing neural networks", 2017, arXiv:1706.02515.
     """
 
-    functions = f.leaky_relu_forward, f.leaky_relu_backward
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0)))
 
-    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        check_flag("LeakyReLU", "inplace", inplace)
-        super().__init__(negative_slope=self.number("negative_slope", negative_slope))
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return _SELU_SCALE * np.where(x > 0, 1, _SELU_ALPHA * np.exp(np.minimum(x, 0)))
 
 
 class ELU(Activation):
@@ -173,11 +314,20 @@ class ELU(Activation):
         inplace: accepted, as PyTorch has it; the output is always a new array.
     """
 
-    functions = f.elu_forward, f.elu_backward
+    shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
         check_flag("ELU", "inplace", inplace)
-        super().__init__(alpha=self.number("alpha", alpha))
+        self.alpha = self._number("alpha", alpha)
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return np.where(x > 0, 1, self.alpha * np.exp(np.minimum(x, 0)))
 
 
 class CELU(Activation):
@@ -188,13 +338,69 @@ class CELU(Activation):
         inplace: accepted, as PyTorch has it; the output is always a new array.
     """
 
-    functions = f.celu_forward, f.celu_backward
+    shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
         check_flag("CELU", "inplace", inplace)
-        if self.number("alpha", alpha) == 0:
+        self.alpha = self._number("alpha", alpha)
+        if alpha == 0:
             raise ValueError("CELU: alpha must not be 0")
-        super().__init__(alpha=alpha)
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        scaled = x / self.alpha
+        return np.where(x > 0, x, self.alpha * np.expm1(np.minimum(scaled, 0) if self.alpha > 0 else scaled))
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return np.where(x > 0, 1, np.exp(x / self.alpha))
+
+
+def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    return np.where(beta * x > threshold, x, (np.maximum(beta * x, 0) + np.log1p(np.exp(-abs(beta * x)))) / beta)
+
+
+class Softplus(Activation):
+    """Smooth ReLU: y = log(1 + exp(beta*x)) / beta, and x itself where beta*x > threshold.
+
+    Args:
+        beta: sharpness; not 0.
+        threshold: from here on linear.
+    """
+
+    shown = "beta", "threshold"
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta = self._number("beta", beta)
+        self.threshold = self._number("threshold", threshold)
+        if beta == 0:
+            raise ValueError("Softplus: beta must not be 0")
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return _softplus(x, self.beta, self.threshold)
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        return np.where(self.beta * x > self.threshold, 1, _sigmoid(self.beta * x))
+
+
+class Mish(WithoutOptions):
+    """Mish: y = x * tanh(log(1 + exp(x))). ``inplace`` is accepted and ignored."""
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return x * np.tanh(_softplus(x))
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        tanh = np.tanh(_softplus(x))
+        return tanh + x * _sigmoid(x) * (1 - tanh**2)
+
+
+_TANH_SCALE = float(np.sqrt(2 / np.pi))
 
 
 class GELU(Activation):
@@ -206,189 +412,23 @@ class GELU(Activation):
     Source: Hendrycks & Gimpel 2016, arXiv:1606.08415.
     """
 
-    functions = f.gelu_forward, f.gelu_backward
+    shown = ("approximate",)
 
     def __init__(self, approximate: str = "none") -> None:
-        super().__init__(approximate=check_choice("GELU", "approximate", approximate, ("none", "tanh")))
-
-
-class Softplus(Activation):
-    """Smooth ReLU: y = log(1 + exp(beta*x)) / beta, and x itself where beta*x > threshold.
-
-    Args:
-        beta: sharpness; not 0.
-        threshold: from here on linear.
-    """
-
-    functions = f.softplus_forward, f.softplus_backward
-
-    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
-        if self.number("beta", beta) == 0:
-            raise ValueError("Softplus: beta must not be 0")
-        super().__init__(beta=beta, threshold=self.number("threshold", threshold))
-
-
-class Hardtanh(Activation):
-    """Clip: y = min(max(x, min_val), max_val).
-
-    Args:
-        min_val: least value.
-        max_val: greatest value, above min_val.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
-    """
-
-    functions = f.hardtanh_forward, f.hardtanh_backward
-
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        check_flag("Hardtanh", "inplace", inplace)
-        self.number("min_val", min_val)
-        self.number("max_val", max_val)
-        if min_val >= max_val:
-            raise ValueError(f"Hardtanh: max_val must be above min_val, got {min_val} and {max_val}")
-        super().__init__(min_val=min_val, max_val=max_val)
-
-
-class _Shrink(Activation):
-    def __init__(self, lambd: float = 0.5) -> None:
-        super().__init__(lambd=self.number("lambd", lambd, minimum=0))
-
-    def extra_repr(self) -> str:
-        """Options in PyTorch's form."""
-        return str(self.lambd)
-
-
-class Hardshrink(_Shrink):
-    """Hard shrinkage: y = x where |x| > lambd (not negative), else 0."""
-
-    functions = f.hardshrink_forward, f.hardshrink_backward
-
-
-class Softshrink(_Shrink):
-    """Soft shrinkage: y = x moved towards 0 by lambd (not negative), and 0 where |x| <= lambd."""
-
-    functions = f.softshrink_forward, f.softshrink_backward
-
-
-class Threshold(Activation):
-    """Threshold: y = x where x > threshold, else value.
-
-    Args:
-        threshold: what x must exceed.
-        value: what takes its place.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
-    """
-
-    functions = f.threshold_forward, f.threshold_backward
-
-    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        check_flag("Threshold", "inplace", inplace)
-        super().__init__(threshold=self.number("threshold", threshold), value=self.number("value", value))
-
-
-class GLU(Activation):
-    """Gated linear unit: y = a * sigmoid(b), a and b being the halves of x along an axis.
-
-    Args:
-        dim: the axis.
-
-    Shape:
-        input: any, of even size along ``dim``; output: half as large there.
-    """
-
-    functions = f.glu_forward, f.glu_backward
-
-    def __init__(self, dim: int = -1) -> None:
-        super().__init__(dim=check_int("GLU", "dim", dim, minimum=-64))
-
-
-class Softmax(Activation):
-    """Normalised exponentials along an axis: y = exp(x) / sum exp(x).
-
-    Args:
-        dim: the axis; None means axis 1, as PyTorch chooses it (axis 0 for one or three axes).
-
-    Before CrossEntropyLoss, which takes logits, there must be none.
-    """
-
-    functions = f.softmax_forward, f.softmax_backward
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__(dim=dim if dim is None else check_int(type(self).__name__, "dim", dim, minimum=-64))
-
-    def forward(self, x: Array) -> Array:
-        """Apply the function along the axis."""
-        dim = self.dim
-        axis = dim if dim is not None else 0 if np.ndim(x) in (1, 3) else 1
-        out, cache = self.functions[0](x, axis=axis)
-        self.save_for_backward(cache)
-        return out
-
-
-class LogSoftmax(Softmax):
-    """Logarithm of the softmax along an axis: y = x - log sum exp(x). ``dim`` as for Softmax."""
-
-    functions = f.log_softmax_forward, f.log_softmax_backward
-
-
-class Softmin(Softmax):
-    """Softmax of -x along an axis. ``dim`` as for Softmax."""
-
-    def forward(self, x: Array) -> Array:
-        """Apply the function along the axis."""
-        return super().forward(np.asarray(-x) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x)
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return the gradient of the input."""
-        return -super().backward(grad_output)
-
-
-class Softmax2d(Activation):
-    """Softmax over the channels at each pixel: axis 1 of (N, C, H, W)."""
-
-    functions = f.softmax_forward, f.softmax_backward
-
-    def forward(self, x: Array) -> Array:
-        """Apply the function over the channels."""
-        if np.ndim(x) != 4:
-            raise ValueError(f"expected an input of shape (N, C, H, W), got {np.shape(x)}")
-        return super().forward(x)
-
-
-class PReLU(Module):
-    """ReLU with a slope that is learnt: y = x where x > 0, else weight * x.
-
-    Args:
-        num_parameters: 1, or the number of channels.
-        init: first value of the slopes.
-        dtype: float32 (default) or float64.
-
-    Shape:
-        input and output: (N, C, ...), the same.
-
-    Attributes:
-        weight: Parameter (num_parameters,).
-
-    Source: He et al. 2015, arXiv:1502.01852.
-    """
-
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: DTypeLike | None = None) -> None:
         super().__init__()
-        self.num_parameters = check_int("PReLU", "num_parameters", num_parameters)
-        check_number("PReLU", "init", init, minimum=-INF)
-        self.weight = filled(num_parameters, init, dtype)
+        self.approximate = check_choice("GELU", "approximate", approximate, ("none", "tanh"))
 
-    def forward(self, x: Array) -> Array:
-        """Apply the function."""
-        out, cache = f.prelu_forward(x, self.weight.data)
-        self.save_for_backward(cache)
-        return out
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        if self.approximate == "tanh":
+            return 0.5 * x * (1 + np.tanh(_TANH_SCALE * (x + 0.044715 * x**3)))
+        return 0.5 * x * (1 + erf(x * float(np.sqrt(0.5))))
 
-    def backward(self, grad_output: Array) -> Array:
-        """Add the gradient of the slopes; return that of the input."""
-        dx, dw = f.prelu_backward(grad_output, self.take_saved())
-        self.weight.add_grad(dw)
-        return dx
-
-    def extra_repr(self) -> str:
-        """Options in PyTorch's form."""
-        return f"num_parameters={self.num_parameters}"
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        if self.approximate == "tanh":
+            tanh = np.tanh(_TANH_SCALE * (x + 0.044715 * x**3))
+            inner = _TANH_SCALE * (1 + 3 * 0.044715 * x**2)
+            return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh**2) * inner
+        density = np.exp(-0.5 * x**2) * float(1 / np.sqrt(2 * np.pi))
+        return 0.5 * (1 + erf(x * float(np.sqrt(0.5)))) + x * density

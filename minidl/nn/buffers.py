@@ -9,7 +9,7 @@ __all__ = ["BufferSnapshot"]
 
 
 class BufferSnapshot:
-    """The buffers of a module and its descendants as they were when `take` was last called; `restore` puts them back.
+    """The buffers of a module and its descendants as they were when `take` was last called, for `restore`.
 
     Works for layers that change a buffer in place and for those that assign a new array.
     """
@@ -27,7 +27,7 @@ class BufferSnapshot:
         ]
 
     def restore(self) -> None:
-        """Put every buffer back."""
+        """Restore every buffer."""
         for module, name, array, value in self._taken:
             array[...] = value
             setattr(module, name, array)

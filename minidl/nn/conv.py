@@ -1,37 +1,126 @@
-"""Convolutional layers."""
+"""Two-dimensional convolution (cross-correlation, as every framework calls it), and what its relatives share."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import Array, IntPair, check_choice, check_flag, check_images, check_int, check_pair
-from ..functional._window import resolve_padding
-from ..functional.conv import (
-    conv1d_backward,
-    conv1d_forward,
-    conv2d_backward,
-    conv2d_forward,
-    conv_transpose2d_backward,
-    conv_transpose2d_forward,
+from .._core import (
+    Array,
+    IntPair,
+    check_bias,
+    check_choice,
+    check_flag,
+    check_float,
+    check_grad,
+    check_images,
+    check_int,
+    check_same_dtype,
 )
-from ..functional.padding import pad2d_backward, pad2d_forward
+from ..engine import Engine, Geometry, correlation_geometry, current_engine, output_size
 from . import init
-from .linear import fix_size, unsized, weight_and_bias
 from .module import Module
+from .pad import pad2d_backward, pad2d_forward
 from .parameter import Parameter
+from .weights import fix_size, unsized, weight_and_bias
 
-__all__ = ["Conv1d", "Conv2d", "ConvTranspose2d"]
+__all__ = ["Conv2d", "conv2d_backward", "conv2d_forward"]
 
 PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class _Conv(Module):
-    """Base of the convolutions: parameters, their gradients, repr."""
+class ConvCache(NamedTuple):
+    """What the backward pass needs: input, filters, geometry, the output's shape, and the engine that computed it."""
+
+    x: Array
+    w: Array
+    has_bias: bool
+    geometry: Geometry
+    out_shape: tuple[int, ...]
+    engine: Engine
+
+
+def conv2d_forward(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: IntPair = 1,
+    padding: IntPair | str = 0,
+    dilation: IntPair = 1,
+    groups: int = 1,
+) -> tuple[Array, ConvCache]:
+    """Convolve a batch of images with a bank of filters.
+
+    out[n, f, oh, ow] = b[f] + sum over c, i, j of w[f, c, i, j] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW],
+    OH = floor((H + 2*PH - DH*(KH-1) - 1) / SH) + 1, OW likewise. With groups, filter f sees the channels of
+    its own group only.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64.
+        w: filters (F, C/groups, KH, KW) of the same dtype.
+        b: bias (F,), or None.
+        stride, dilation: an int, or a (height, width) pair.
+        padding: zeros around the input: an int, a pair, 'valid' (none) or 'same' (output as large as the input;
+            stride 1 only; an odd total puts the extra zero at the end).
+        groups: number of independent groups; divides C and F.
+
+    Returns:
+        out (N, F, OH, OW) of x's dtype, and the cache for `conv2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: dtypes do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
+    """
+    check_float(w, "weight")
+    if w.ndim != 4:
+        raise ValueError(f"expected a weight of shape (F, C/groups, KH, KW), got {w.shape}")
+    geometry, after = correlation_geometry("conv2d", w.shape[2:], stride, padding, dilation, groups)
+    check_images(x, w.shape[1] * geometry.groups)
+    check_same_dtype(x, w)
+    if w.shape[0] % geometry.groups:
+        raise ValueError(f"expected a number of filters divisible by groups={groups}, got {w.shape[0]}")
+    check_bias(b, w.shape[0], w)
+    size = output_size(x.shape[2:], geometry, after)
+    engine = current_engine()
+    out = engine.correlate(x, w, b, geometry, size)
+    return out, ConvCache(x, w, b is not None, geometry, out.shape, engine)
+
+
+def conv2d_backward(
+    grad_output: Array, cache: ConvCache, *, needs_input_grad: bool = True
+) -> tuple[Array | None, Array, Array | None]:
+    """Return the gradients of `conv2d_forward`.
+
+    dx is the correlation of the gradient with the flipped filters; dw[f, c, i, j] = sum over n, oh, ow of
+    grad[n, f, oh, ow] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW]; db the sum of grad over n, oh, ow.
+
+    Args:
+        grad_output: gradient of the output (N, F, OH, OW).
+        cache: from `conv2d_forward`.
+        needs_input_grad: False leaves dx out; a network's first layer does not need it.
+
+    Returns:
+        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+        Input pixels that no window covers have a zero gradient.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    x, w, has_bias, geometry, out_shape, engine = cache
+    check_grad(grad_output, out_shape, x.dtype)
+    dx = engine.input_grad(grad_output, w, geometry, x.shape[2:]) if needs_input_grad else None
+    dw, db = engine.weight_grad(x, grad_output, w.shape, geometry, has_bias=has_bias)
+    return dx, dw, db
+
+
+class ConvBase(Module):
+    """Base of the convolutions: channels, parameters, their gradients, repr."""
 
     in_channels: int | None
     out_channels: int
@@ -56,10 +145,12 @@ class _Conv(Module):
     def _bias(self) -> Array | None:
         return None if self.bias is None else self.bias.data
 
-    def _add_grads(self, dw: Array, db: Array | None) -> None:
+    def _add_grads(self, dx: Array | None, dw: Array, db: Array | None) -> Array | None:
+        """Add the gradients of the parameters; return that of the input."""
         self.weight.add_grad(dw)
         if self.bias is not None and db is not None:
             self.bias.add_grad(db)
+        return dx
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """One for each output and each element of its filter."""
@@ -83,38 +174,7 @@ class _Conv(Module):
         return ""
 
 
-class _PaddedConv(_Conv):
-    """Base of the convolutions that pad in several modes: other than zeros is padded before, and cut off after."""
-
-    functions: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
-    _pads: tuple[int, int, int, int]
-
-    def _convolve(self, x: Array, *, padding: Any, **options: Any) -> Array:
-        pad_cache = None
-        if self.padding_mode != "zeros" and np.ndim(x) == 2 + len(self.kernel_size):
-            (x, pad_cache), padding = self._pad(x), 0
-        out, cache = self.functions[0](
-            x, self.weight.data, self._bias(), padding=padding, groups=self.groups, **options
-        )
-        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
-        return out  # type: ignore[no-any-return]
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Add the gradients of weight and bias; return that of the input."""
-        saved = self.take_saved()
-        cache, pad_cache = (saved, None) if self.padding_mode == "zeros" else saved
-        dx, dw, db = self.functions[1](grad_output, cache, needs_input_grad=self.needs_input_grad)
-        self._add_grads(dw, db)
-        return dx if dx is None or pad_cache is None else self._unpad(dx, pad_cache)
-
-    def _pad(self, x: Array) -> tuple[Array, Any]:
-        return pad2d_forward(x, self._pads, mode=self.padding_mode)
-
-    def _unpad(self, dx: Array, cache: Any) -> Array:
-        return pad2d_backward(dx, cache)
-
-
-class Conv2d(_PaddedConv):
+class Conv2d(ConvBase):
     """Two-dimensional convolution (cross-correlation) over a batch of images.
 
     Args:
@@ -143,7 +203,9 @@ class Conv2d(_PaddedConv):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
     """
 
-    functions = conv2d_forward, conv2d_backward
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
 
     def __init__(
         self,
@@ -162,14 +224,11 @@ class Conv2d(_PaddedConv):
     ) -> None:
         super().__init__()
         self._channels(in_channels, out_channels, groups)
-        self.kernel_size: tuple[int, int] = check_pair("Conv2d", "kernel_size", kernel_size)
-        self.stride: tuple[int, int] = check_pair("Conv2d", "stride", stride)
-        self.dilation: tuple[int, int] = check_pair("Conv2d", "dilation", dilation)
-        pads = resolve_padding("Conv2d", padding, self.kernel_size, self.stride, self.dilation)
-        self.padding = padding if isinstance(padding, str) else check_pair("Conv2d", "padding", padding, minimum=0)
+        geometry, _ = correlation_geometry("Conv2d", kernel_size, stride, padding, dilation, groups)
+        self.kernel_size, self.stride, self.dilation = geometry.kernel, geometry.stride, geometry.dilation
+        self.padding = padding if isinstance(padding, str) else geometry.before
         check_flag("Conv2d", "bias", bias)
         self.padding_mode = check_choice("Conv2d", "padding_mode", padding_mode, PADDING_MODES)
-        self._pads = (*pads[1], *pads[0])
         self._rng = rng
         if in_channels is None:
             self.weight, self.bias = unsized(bias, dtype)
@@ -184,154 +243,35 @@ class Conv2d(_PaddedConv):
         if self.in_channels is None and check_images(x).shape[1] % self.groups == 0:
             fix_size(self.weight, self.bias, self._shape(x.shape[1]), self._rng)
             self.in_channels = x.shape[1]
-        return self._convolve(x, stride=self.stride, padding=self.padding, dilation=self.dilation)
-
-
-class Conv1d(_PaddedConv):
-    """One-dimensional convolution (cross-correlation) over a batch of sequences.
-
-    Args:
-        in_channels: channels of the input, C.
-        out_channels: number of filters, F.
-        kernel_size, stride, dilation: ints.
-        padding: zeros on each side: an int, 'valid' (none) or 'same' (output as long as the input, stride 1 only).
-        groups: input channels and filters are split into this many independent groups; divides both.
-        bias: whether to add one number per filter.
-        padding_mode: 'zeros', 'reflect', 'replicate' or 'circular': what the padding holds.
-        dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
-
-    Shape:
-        input (N, C, L), output (N, F, OL), OL = floor((L + 2*P - D*(K - 1) - 1) / S) + 1.
-
-    Attributes:
-        weight: Parameter (F, C/groups, K), from U(-1/sqrt(k), 1/sqrt(k)), k = C/groups*K.
-        bias: Parameter (F,), from the same distribution; or None.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv1d.html
-    """
-
-    functions = conv1d_forward, conv1d_backward
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | str = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        *,
-        dtype: DTypeLike | None = None,
-        rng: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self._channels(in_channels, out_channels, groups)
-        sizes = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
-        kernel, step, spread = (check_int("Conv1d", name, value) for name, value in sizes.items())
-        self.kernel_size, self.stride, self.dilation = (kernel,), (step,), (spread,)
-        if not isinstance(padding, str):
-            check_int("Conv1d", "padding", padding, minimum=0)
-        pads = resolve_padding("Conv1d", padding, (1, kernel), (1, step), (1, spread))
-        self.padding = padding if isinstance(padding, str) else (padding,)
-        self._pads = (*pads[1], 0, 0)
-        check_flag("Conv1d", "bias", bias)
-        self.padding_mode = check_choice("Conv1d", "padding_mode", padding_mode, PADDING_MODES)
-        self.weight, self.bias = weight_and_bias((out_channels, in_channels // groups, kernel), bias, dtype, rng)
-
-    def forward(self, x: Array) -> Array:
-        """Apply the layer to (N, C, L)."""
-        padding: int | str = self.padding if isinstance(self.padding, str) else self.padding[0]
-        return self._convolve(x, stride=self.stride[0], padding=padding, dilation=self.dilation[0])
+        padding: Any = self.padding
+        pad_cache = None
+        if self.padding_mode != "zeros":
+            (x, pad_cache), padding = self._pad(x), 0
+        out, cache = conv2d_forward(
+            x,
+            self.weight.data,
+            self._bias(),
+            stride=self.stride,
+            padding=padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
+        return out
 
     def _pad(self, x: Array) -> tuple[Array, Any]:
-        images, cache = super()._pad(x[:, :, None])
-        return images[:, :, 0], cache
-
-    def _unpad(self, dx: Array, cache: Any) -> Array:
-        return super()._unpad(dx[:, :, None], cache)[:, :, 0]
-
-
-class ConvTranspose2d(_Conv):
-    """Transposed convolution: each pixel spreads a filter over a larger image; the gradient of a convolution.
-
-    Args:
-        in_channels: channels of the input, C.
-        out_channels: channels of the output, F.
-        kernel_size: an int, or (KH, KW).
-        stride: an int, or (SH, SW).
-        padding: what is cut off on each side: an int, or (PH, PW).
-        output_padding: rows and columns added at the end; less than the stride or the dilation.
-        groups: input and output channels are split into this many independent groups; divides both.
-        bias: whether to add one number per output channel.
-        dilation: distance between the kernel's elements: an int, or (DH, DW).
-        padding_mode: 'zeros'.
-        dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
-
-    Shape:
-        input (N, C, H, W), output (N, F, OH, OW) with
-        OH = (H - 1)*SH - 2*PH + DH*(KH - 1) + output_padding + 1 and OW likewise.
-
-    Attributes:
-        weight: Parameter (C, F/groups, KH, KW), from U(-1/sqrt(k), 1/sqrt(k)), k = F/groups*KH*KW.
-        bias: Parameter (F,), from the same distribution; or None.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: IntPair,
-        stride: IntPair = 1,
-        padding: IntPair = 0,
-        output_padding: IntPair = 0,
-        groups: int = 1,
-        bias: bool = True,
-        dilation: IntPair = 1,
-        padding_mode: str = "zeros",
-        *,
-        dtype: DTypeLike | None = None,
-        rng: np.random.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        owner = "ConvTranspose2d"
-        self._channels(in_channels, out_channels, groups)
-        self.kernel_size = check_pair(owner, "kernel_size", kernel_size)
-        self.stride = check_pair(owner, "stride", stride)
-        self.padding = check_pair(owner, "padding", padding, minimum=0)
-        self.output_padding = check_pair(owner, "output_padding", output_padding, minimum=0)
-        self.dilation = check_pair(owner, "dilation", dilation)
-        if any(e >= max(s, d) for e, s, d in zip(self.output_padding, self.stride, self.dilation, strict=True)):
-            raise ValueError(f"{owner}: output_padding must be less than stride or dilation, got {output_padding}")
-        check_flag(owner, "bias", bias)
-        self.padding_mode = check_choice(owner, "padding_mode", padding_mode, ("zeros",))
-        shape = (in_channels, out_channels // groups, *self.kernel_size)
-        self.weight, self.bias = weight_and_bias(shape, bias, dtype, rng, bias_size=out_channels)
-
-    def forward(self, x: Array) -> Array:
-        """Apply the layer to (N, C, H, W)."""
-        options: Any = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
-        out, cache = conv_transpose2d_forward(
-            x, self.weight.data, self._bias(), output_padding=self.output_padding, groups=self.groups, **options
+        """Pad with something other than zeros, before the convolution."""
+        check_images(x, self.in_channels)
+        geometry, after = correlation_geometry(
+            "Conv2d", self.kernel_size, self.stride, self.padding, self.dilation, self.groups
         )
-        self.save_for_backward(cache)
-        return out
+        (top, left), (bottom, right) = geometry.before, after
+        return pad2d_forward(x, (left, right, top, bottom), mode=self.padding_mode)
 
     def backward(self, grad_output: Array) -> Array | None:
         """Add the gradients of weight and bias; return that of the input."""
-        dx, dw, db = conv_transpose2d_backward(grad_output, self.take_saved(), needs_input_grad=self.needs_input_grad)
-        self._add_grads(dw, db)
-        return dx
-
-    def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
-        """One for each input and each element of its filter."""
-        return math.prod(input_shape) * init.fan_in(self.weight)
-
-    def _repr_output_padding(self) -> str:
-        return f", output_padding={self.output_padding}" if self.output_padding != (0, 0) else ""
+        saved = self.take_saved()
+        cache, pad_cache = (saved, None) if isinstance(saved, ConvCache) else saved
+        grads = conv2d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad)
+        dx = self._add_grads(*grads)
+        return dx if dx is None or pad_cache is None else pad2d_backward(dx, pad_cache)

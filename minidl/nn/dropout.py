@@ -1,27 +1,156 @@
-"""Dropout layers."""
+"""Dropout of elements, of whole channels, and the variant that suits SELU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from .._core import Array, default_rng
-from ..functional import dropout as f
+from .._core import Array, check_float, check_grad, check_number, default_rng
+from ..engine import dropout_mask, multiply
 from .module import Module
 
-__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d"]
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "alpha_dropout_backward",
+    "alpha_dropout_forward",
+    "dropout_backward",
+    "dropout_channels_backward",
+    "dropout_channels_forward",
+    "dropout_forward",
+]
+
+
+def _probability(owner: str, p: float) -> float:
+    return check_number(owner, "p", p, maximum=1.0, note=" (it is the probability of dropping an element)")
+
+
+def dropout_forward(
+    x: Array, p: float = 0.5, *, training: bool = True, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Zero each element with probability p and scale the others by 1/(1-p) (inverted dropout).
+
+    The expectation of out is x, so that nothing is left to do in testing: with ``training=False`` out is x.
+
+    Args:
+        x: any shape, float32 or float64.
+        p: probability of dropping an element, in [0, 1].
+        training: False makes this the identity.
+        rng: where the random numbers come from; the mask depends on its state and on x's shape and dtype.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `dropout_backward`: the scaled mask.
+
+    Raises:
+        ValueError: p is outside [0, 1].
+        TypeError: the dtype is not a float.
+
+    Source: Srivastava et al., JMLR 15 (2014) 1929; https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html
+    """
+    check_float(x)
+    p = _probability("dropout", p)
+    if not training or p == 0:
+        return x, np.broadcast_to(x.dtype.type(1), x.shape)
+    mask = dropout_mask(x.shape, x.dtype, p, rng)
+    return multiply(x, mask), mask
+
+
+def dropout_backward(grad_output: Array, cache: Array) -> Array:
+    """Return the gradient of a dropout: grad_output times the mask that the forward function drew.
+
+    Args:
+        grad_output: gradient of the output.
+        cache: from `dropout_forward`, `dropout_channels_forward` or `alpha_dropout_forward`.
+
+    Returns:
+        dx of grad_output's shape and dtype.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    check_grad(grad_output, cache.shape, cache.dtype)
+    return multiply(grad_output, cache)
+
+
+def dropout_channels_forward(
+    x: Array, p: float = 0.5, *, training: bool = True, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Zero whole channels with probability p, each of each sample by itself, and scale the others by 1/(1-p).
+
+    Args:
+        x: (N, C, ...), float32 or float64.
+        p: probability of dropping a channel, in [0, 1].
+        training: False makes this the identity.
+        rng: where the random numbers come from.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `dropout_channels_backward`: the scaled mask.
+
+    Raises:
+        ValueError: p is outside [0, 1], or x has no channels.
+        TypeError: the dtype is not a float.
+
+    Source: Tompson et al. 2015, arXiv:1411.4280.
+    """
+    check_float(x)
+    if x.ndim < 2:
+        raise ValueError(f"expected an input of shape (N, C, ...), got {x.shape}")
+    _, mask = dropout_forward(np.ones(x.shape[:2], x.dtype), p, training=training, rng=rng)
+    whole = np.broadcast_to(mask.reshape(*mask.shape, *(1,) * (x.ndim - 2)), x.shape)
+    return (multiply(x, whole) if training and p else x), whole
+
+
+# SELU's value at minus infinity: what alpha dropout replaces the dropped elements by
+_DROPPED = -1.7580993408473766
+
+
+def alpha_dropout_forward(
+    x: Array, p: float = 0.5, *, training: bool = True, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Set elements to SELU's lowest value with probability p, then rescale: mean 0 and variance 1 are preserved.
+
+    out = a * (x * mask + d * (1 - mask)) + b,  d = -1.7581, a = ((1-p) * (1 + p*d**2))**-0.5, b = -a*p*d
+
+    Args:
+        x: any shape, float32 or float64.
+        p: probability of dropping an element, in [0, 1].
+        training: False makes this the identity.
+        rng: where the random numbers come from.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `alpha_dropout_backward`: a * mask.
+
+    Raises:
+        ValueError: p is outside [0, 1].
+        TypeError: the dtype is not a float.
+
+    Source: Klambauer et al. 2017, arXiv:1706.02515.
+    """
+    check_float(x)
+    p = _probability("alpha_dropout", p)
+    if not training or p in (0, 1):
+        mask = np.broadcast_to(x.dtype.type(0 if training and p == 1 else 1), x.shape)
+        return (x if p != 1 or not training else x * 0), mask
+    kept = dropout_mask(x.shape, x.dtype, p, rng) * x.dtype.type(1 - p)
+    a = ((1 - p) * (1 + p * _DROPPED**2)) ** -0.5
+    factor = kept * x.dtype.type(a)
+    return x * factor + (1 - kept) * x.dtype.type(a * _DROPPED) - x.dtype.type(a * p * _DROPPED), factor
+
+
+dropout_channels_backward = alpha_dropout_backward = dropout_backward
 
 
 class _Dropout(Module):
-    functions: ClassVar[tuple[Callable[..., tuple[Array, Any]], Callable[..., Array]]]
+    function: ClassVar[Callable[..., tuple[Array, Array]]]
     axes: ClassVar[tuple[int, str] | None] = None
 
     def __init__(self, p: float = 0.5, *, rng: np.random.Generator | None = None) -> None:
         super().__init__()
-        f.check_probability(type(self).__name__, p)
-        self.p = p
+        self.p = _probability(type(self).__name__, p)
         if rng is not None:
             default_rng(rng)
         self.rng = rng
@@ -30,13 +159,13 @@ class _Dropout(Module):
         """Apply the layer."""
         if self.axes is not None and np.ndim(x) != self.axes[0]:
             raise ValueError(f"expected an input of shape {self.axes[1]}, got {np.shape(x)}")
-        out, cache = self.functions[0](x, self.p, training=self.training, rng=default_rng(self.rng))
-        self.save_for_backward(cache)
+        out, mask = type(self).function(x, self.p, training=self.training, rng=default_rng(self.rng))
+        self.save_for_backward(mask)
         return out
 
     def backward(self, grad_output: Array) -> Array:
         """Return grad_output through the same mask."""
-        return self.functions[1](grad_output, self.take_saved())
+        return dropout_backward(grad_output, self.take_saved())
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""
@@ -56,7 +185,7 @@ class Dropout(_Dropout):
     Source: Srivastava et al., JMLR 15 (2014) 1929.
     """
 
-    functions = f.dropout_forward, f.dropout_backward
+    function = staticmethod(dropout_forward)
 
 
 class Dropout1d(_Dropout):
@@ -70,7 +199,7 @@ class Dropout1d(_Dropout):
         input and output: (N, C, L), the same.
     """
 
-    functions = f.dropout_channels_forward, f.dropout_channels_backward
+    function = staticmethod(dropout_channels_forward)
     axes = 3, "(N, C, L)"
 
 
@@ -87,12 +216,12 @@ class Dropout2d(_Dropout):
     Source: Tompson et al. 2015, arXiv:1411.4280.
     """
 
-    functions = f.dropout_channels_forward, f.dropout_channels_backward
+    function = staticmethod(dropout_channels_forward)
     axes = 4, "(N, C, H, W)"
 
 
 class AlphaDropout(_Dropout):
-    """In training set elements to SELU's lowest value with probability p and rescale, so that mean and variance stay.
+    """In training set elements to SELU's lowest value with probability p and rescale: mean and variance are preserved.
 
     Args:
         p: the probability of DROPPING an element, in [0, 1].
@@ -104,4 +233,4 @@ class AlphaDropout(_Dropout):
     Source: Klambauer et al. 2017, arXiv:1706.02515.
     """
 
-    functions = f.alpha_dropout_forward, f.alpha_dropout_backward
+    function = staticmethod(alpha_dropout_forward)

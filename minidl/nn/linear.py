@@ -1,63 +1,87 @@
-"""Linear and Identity."""
+"""The fully connected layer, and Identity."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import Array, check_flag, check_float, check_grad, check_int
-from ..functional.linear import linear_backward, linear_forward
-from . import init
+from .._core import Array, check_bias, check_flag, check_float, check_grad, check_int, check_same_dtype
+from ..engine import product
 from .module import Module
-from .parameter import Parameter, filled
+from .weights import fix_size, unsized, weight_and_bias
 
-__all__ = ["Identity", "Linear", "fix_size", "unsized", "weight_and_bias"]
+__all__ = ["Identity", "Linear", "linear_backward", "linear_forward"]
 
 
-def weight_and_bias(
-    shape: tuple[int, ...],
-    bias: bool,
-    dtype: DTypeLike | None,
-    rng: np.random.Generator | None,
-    *,
-    bias_size: int | None = None,
-) -> tuple[Parameter, Parameter | None]:
-    """Make the parameters of a linear or convolutional layer, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+class LinearCache(NamedTuple):
+    """What `linear_backward` needs."""
+
+    x: Array
+    w: Array
+    has_bias: bool
+
+
+def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, LinearCache]:
+    """Multiply with a matrix and add a bias: out = x @ w.T + b.
 
     Args:
-        shape: the weight's shape, outputs first.
-        bias: whether there is a bias, one per output.
-        dtype: float32 (None) or float64.
-        rng: generator; None means minidl's own.
-        bias_size: how many numbers the bias has, if not as many as the weight has outputs.
+        x: input (N, ..., K), float32 or float64.
+        w: weight (M, K) of the same dtype.
+        b: bias (M,), or None.
+
+    Returns:
+        out (N, ..., M) of x's dtype, and the cache for `linear_backward`.
+
+    Raises:
+        ValueError: the shapes do not fit.
+        TypeError: the dtypes do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html
     """
-    dtype = np.float32 if dtype is None else dtype
-    weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), math.sqrt(5), rng=rng)
-    if not bias:
-        return weight, None
-    bound = 1 / math.sqrt(init.fan_in(weight))
-    return weight, init.uniform_(Parameter(np.empty(bias_size or shape[0], dtype)), -bound, bound, rng=rng)
+    check_float(x)
+    check_float(w, "weight")
+    if w.ndim != 2:
+        raise ValueError(f"expected a weight of shape (M, K), got {w.shape}")
+    out_features, in_features = w.shape
+    if x.ndim < 2:
+        raise ValueError(f"expected a batch of shape (N, {in_features}), got {x.shape}; for one sample pass x[None]")
+    if x.shape[-1] != in_features:
+        features = int(np.prod(x.shape[1:]))
+        hint = f"did you mean Linear({x.shape[-1]}, {out_features})?"
+        if x.ndim == 4:
+            hint = f"put Flatten() before it, which gives {features} features"
+        raise ValueError(f"expected {in_features} input features, got {x.shape[-1]} (input shape {x.shape}); {hint}")
+    check_same_dtype(x, w)
+    check_bias(b, out_features, w)
+    # (w @ x.T).T rather than x @ w.T: the batch stays innermost in memory, as convolutions have it, and BLAS is faster
+    out = product(w, x.reshape(-1, in_features).T, b).T
+    return out.reshape(*x.shape[:-1], out_features), LinearCache(x, w, b is not None)
 
 
-def unsized(bias: bool, dtype: DTypeLike | None) -> tuple[Parameter, Parameter | None]:
-    """Make the parameters of a layer whose input size is not known yet: of no numbers, until `fix_size`."""
-    return filled(0, 0, dtype), filled(0, 0, dtype) if bias else None
+def linear_backward(
+    grad_output: Array, cache: LinearCache, *, needs_input_grad: bool = True
+) -> tuple[Array | None, Array, Array | None]:
+    """Return the gradients of `linear_forward`: dx = grad @ w, dw = grad.T @ x, db = sum of grad over the batch.
 
+    Args:
+        grad_output: gradient of the output (N, ..., M).
+        cache: from `linear_forward`.
+        needs_input_grad: False leaves dx out; a network's first layer does not need it.
 
-def fix_size(
-    weight: Parameter,
-    bias: Parameter | None,
-    shape: tuple[int, ...],
-    rng: np.random.Generator | None,
-) -> None:
-    """Give parameters that `unsized` made their size and first values; an optimiser that has them keeps them."""
-    sized_weight, sized_bias = weight_and_bias(shape, bias is not None, weight.dtype, rng)
-    weight.data = sized_weight.data
-    if bias is not None and sized_bias is not None:
-        bias.data = sized_bias.data
+    Returns:
+        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    x, w, has_bias = cache
+    check_grad(grad_output, (*x.shape[:-1], w.shape[0]), x.dtype)
+    grad, flat = grad_output.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
+    dx = product(w.T, grad.T).T.reshape(x.shape) if needs_input_grad else None
+    return dx, product(grad.T, flat), grad.sum(axis=0) if has_bias else None
 
 
 class Linear(Module):

@@ -1,44 +1,27 @@
-"""Module: the base of every layer, container and loss. It holds state; the arithmetic is in `minidl.functional`."""
+"""Module: the base of every layer, container and loss. It keeps parameters, modes, and what backward needs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag
-from .._core.memory import release
-from ._naming import name_layer
-from .grad_mode import is_grad_enabled
+from .hooks import ForwardHook, RemovableHandle
+from .modes import is_grad_enabled
+from .naming import name_layer
 from .parameter import Parameter
+from .state import IncompatibleKeys, match_state
+from .summary import Summary, output_shape
 
-__all__ = ["ForwardHook", "IncompatibleKeys", "Module", "RemovableHandle"]
+__all__ = ["Module"]
 
 Self = TypeVar("Self", bound="Module")
-ForwardHook = Callable[["Module", tuple[Any, ...], Any], Any]
 
 _OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
-
-
-class IncompatibleKeys(NamedTuple):
-    """What `Module.load_state_dict` could not match when not strict."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class RemovableHandle:
-    """Returned by `Module.register_forward_hook`; `remove()` takes the hook off again."""
-
-    def __init__(self, hooks: dict[RemovableHandle, ForwardHook]) -> None:
-        self._hooks = hooks
-
-    def remove(self) -> None:
-        """Take the hook off; a second time does nothing."""
-        self._hooks.pop(self, None)
 
 
 class Module:
@@ -75,9 +58,6 @@ class Module:
 
     def __init__(self) -> None:
         self.__dict__.update(_saved=[], _buffers={}, _forward_hooks={}, training=True)
-
-    def __del__(self) -> None:
-        release()  # the memory that its passes recycled goes back to the system
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -143,11 +123,11 @@ class Module:
         """Have ``hook(module, inputs, output)`` called after each forward pass of this module.
 
         Args:
-            hook: gets the module, the tuple of inputs and the output; what it returns, if not None, takes the
-                output's place.
+            hook: gets the module, the tuple of inputs and the output; what it returns, if not None, replaces the
+                output.
 
         Returns:
-            A handle whose `remove()` takes the hook off again.
+            A handle whose `remove()` removes the hook.
         """
         handle = RemovableHandle(self._forward_hooks)
         self._forward_hooks[handle] = hook
@@ -202,11 +182,11 @@ class Module:
         return self.params()
 
     def register_buffer(self, name: str, value: Array | None, persistent: bool = True) -> None:
-        """Make ``self.name`` an array that is state but not trained, such as a running mean.
+        """Make ``self.name`` an array that is part of the state but not trained, such as a running mean.
 
         Args:
             name: the attribute's name.
-            value: the array, or None for a buffer that is not there.
+            value: the array, or None for an absent buffer.
             persistent: whether it is part of `state_dict`.
 
         Raises:
@@ -298,60 +278,41 @@ class Module:
             TypeError: an entry is not an array of numbers.
         """
         own = dict(self._state())
-        missing = [name for name in own if name not in state]
-        unexpected = [name for name in state if name not in own]
-        owner = type(self).__name__
-        values = {name: _as_array(owner, name, state[name]) for name in own if name in state}
-        for name, value in values.items():
-            if value.dtype.kind not in "fiu":
-                raise TypeError(f"{owner}: cannot load {name!r}: expected an array of numbers, got {value.dtype}")
-        problems = [
-            f"{name} has shape {value.shape}, expected {own[name].shape}"
-            + ("" if own[name].size else " (no input size yet: call summary(input_shape) first)")
-            for name, value in values.items()
-            if value.shape != own[name].shape
-        ]
-        if strict:
-            problems = [
-                *(f"missing {name}" for name in missing),
-                *(f"unexpected {name}" for name in unexpected),
-                *problems,
-            ]
-        if problems:
-            raise ValueError(f"{owner}: cannot load state dict: " + "; ".join(problems))
+        values, keys = match_state(type(self).__name__, own, state, strict)
         for name, value in values.items():
             own[name][...] = value
-        return IncompatibleKeys(missing, unexpected)
+        return keys
 
     # Shapes
 
-    def output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+    def output_shape(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> tuple[int, ...]:
         """Return the output's shape for an input of ``input_shape``, the batch axis included.
 
         Found by running the module on zeros, in evaluation mode and without keeping anything.
 
+        Args:
+            input_shape: shape of the input, such as (1, 1, 28, 28).
+            dtype: of the input; None means that of the parameters. A net that begins with an Embedding takes int.
+
         Raises:
-            ValueError: the module does not take this shape; the message names the layer.
+            ValueError: the module does not accept this shape; the message names the layer.
         """
-        from .summary import output_shape  # noqa: PLC0415 - summary.py needs Module itself
+        return output_shape(self, input_shape, dtype)
 
-        return output_shape(self, input_shape)
-
-    def summary(self, input_shape: tuple[int, ...]) -> Any:
+    def summary(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
         """Return a table of layers with output shapes, parameters and multiply-adds; print it to see it.
 
         Args:
             input_shape: shape of the input, the batch axis included: (1, 1, 28, 28).
+            dtype: of the input; None means that of the parameters. A net that begins with an Embedding takes int.
 
         Returns:
             A `minidl.nn.Summary`, a str whose `rows`, `total_params` and other totals are also plain data.
 
         Raises:
-            ValueError: the module does not take this shape; the message names the layer.
+            ValueError: the module does not accept this shape; the message names the layer.
         """
-        from .summary import Summary  # noqa: PLC0415
-
-        return Summary.of(self, input_shape)
+        return Summary.of(self, input_shape, dtype)
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """Return the multiply-add operations of this module itself, without its children, for `summary`."""
@@ -394,7 +355,7 @@ class Module:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy or a pickle starts without what the last forward pass kept.
+        # a copy or a pickle starts without what the last forward pass kept
         return {**self.__dict__, "_saved": []}
 
     # Walking
@@ -403,6 +364,10 @@ class Module:
         for name, value in self.__dict__.items():
             if name not in _OWN:
                 yield from _find(name, value, type(self).__name__)
+
+    def _own_sizes(self) -> list[int]:
+        """Return how many numbers each Parameter of this module itself has."""
+        return [value.data.size for _, value in self._members() if isinstance(value, Parameter)]
 
     def _walk(self, prefix: str, above: tuple[int, ...] = ()) -> Iterator[tuple[str, Module]]:
         yield prefix, self
@@ -424,7 +389,7 @@ class Module:
 
 
 def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the errors of a backward method the layer's name, and put what it took back: a refused call is no call."""
+    """Name the layer in the errors of a backward method, and let a call that fails use nothing up."""
 
     @wraps(backward)
     def guarded(self: Module, *args: Any, **kwargs: Any) -> Any:
@@ -437,14 +402,6 @@ def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return guarded
-
-
-def _as_array(owner: str, name: str, value: Any) -> Array:
-    """Return an entry of a state dict as an array; PyTorch's tensors may be part of a graph."""
-    try:
-        return np.asarray(value.detach() if hasattr(value, "detach") else value)
-    except Exception as error:  # what is on another device, or of a dtype that NumPy has not
-        raise TypeError(f"{owner}: cannot load {name!r}: {error}") from error
 
 
 def _join(path: str, name: str) -> str:

@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from .._core import Array, check_float
-from .._core.memory import empty
+from ..engine import empty_like
 
 __all__ = ["Parameter", "filled"]
 
 
 class Parameter:
-    """An array that an optimiser changes, with room for its gradient.
+    """An array that an optimiser changes, with a place for its gradient.
 
     Args:
         data: the first value; a float32 or float64 array, copied.
-        requires_grad: False freezes it: gradients are dropped and optimisers pass it by.
+        requires_grad: False freezes it: gradients are dropped and optimisers skip it.
 
     Attributes:
         data: the value, float32 or float64. Optimisers change it in place.
-        grad: gradient of data's shape and dtype; None until the first backward pass, which later ones add to.
+        grad: gradient of data's shape and dtype; None until the first backward pass, to which later ones add.
         requires_grad: whether gradients are collected.
 
     Raises:
@@ -58,7 +58,7 @@ class Parameter:
         if grad.shape != self.data.shape:
             raise ValueError(f"expected a gradient of the parameter's shape {self.data.shape}, got {grad.shape}")
         if self.grad is None:
-            self.grad = empty(self.data.shape, self.data.dtype)
+            self.grad = empty_like(self.data)
             self.grad[...] = grad
         else:
             self.grad += grad

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from .._core import Array, check_int
-from .grad_mode import no_grad
-from .module import ForwardHook, Module, RemovableHandle
+from .._core import check_int
+from .hooks import ForwardHook, RemovableHandle
+from .modes import evaluating
 
-__all__ = ["LayerSummary", "Summary", "dry_run", "evaluating", "modes_kept", "output_shape"]
+if TYPE_CHECKING:
+    from .module import Module
 
-
-@contextmanager
-def modes_kept(model: Module) -> Iterator[None]:
-    """Put each module's mode, training or evaluation, back as it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Put a model and its descendants into evaluation mode, without gradients; put each back as it was."""
-    with modes_kept(model), no_grad():
-        model.eval()
-        yield
+__all__ = ["LayerSummary", "Summary", "dry_run", "output_shape"]
 
 
 @dataclass(frozen=True)
@@ -74,19 +57,19 @@ class Summary(str):
     output_bytes: int
 
     @classmethod
-    def of(cls, model: Module, input_shape: tuple[int, ...]) -> Summary:
+    def of(cls, model: Module, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
         """Run the model on zeros of ``input_shape`` and describe each layer."""
         rows: list[LayerSummary] = []
         names = {id(module): name for name, module in model.named_modules()}
 
         def record(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-            own = [value.data.size for _, value in module._members() if not isinstance(value, Module)]
+            own = module._own_sizes()
             if own or not any(module.children()):
                 shapes = np.shape(inputs[0]), np.shape(output)
                 kind, work = type(module).__name__, module.multiply_adds(*shapes)
                 rows.append(LayerSummary(names[id(module)], kind, *shapes, sum(own), work))
 
-        dry_run(model, input_shape, record)
+        dry_run(model, input_shape, record, dtype)
         params = list(model.params())
         itemsize = _dtype(model).itemsize
         totals: dict[str, Any] = {
@@ -105,14 +88,14 @@ class Summary(str):
         return str(self)
 
 
-def output_shape(model: Module, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+def output_shape(model: Module, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> tuple[int, ...]:
     """Return the shape of the model's output for zeros of ``input_shape``; see `Module.output_shape`."""
     shape = _check_shape(model, input_shape)
-    # One sample tells as much as the batch, if the first axis stays the batch's.
-    single = np.shape(dry_run(model, (1, *shape[1:]), None))
+    # one sample tells as much as the batch, if the first axis stays the batch's
+    single = np.shape(dry_run(model, (1, *shape[1:]), None, dtype))
     if single[:1] == (1,):
         return (shape[0], *single[1:])
-    return np.shape(dry_run(model, shape, None))
+    return np.shape(dry_run(model, shape, None, dtype))
 
 
 def _check_shape(model: Module, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -127,9 +110,11 @@ def _dtype(model: Module) -> np.dtype[Any]:
     return next((p.data.dtype for p in model.params()), next(floats, np.dtype(np.float32)))
 
 
-def dry_run(model: Module, input_shape: tuple[int, ...], record: ForwardHook | None) -> Array:
-    """Run zeros through the model with ``record`` as the only hook of every module."""
-    zeros = np.zeros(_check_shape(model, input_shape), _dtype(model))
+def dry_run(
+    model: Module, input_shape: tuple[int, ...], record: ForwardHook | None, dtype: DTypeLike | None = None
+) -> Any:
+    """Run zeros through the model with ``record`` as the only hook of every module; return the output."""
+    zeros = np.zeros(_check_shape(model, input_shape), _dtype(model) if dtype is None else dtype)
     hooks = [(module, module._forward_hooks) for module in model.modules()]
     for module, _ in hooks:
         only: dict[RemovableHandle, ForwardHook] = {}
@@ -138,7 +123,7 @@ def dry_run(model: Module, input_shape: tuple[int, ...], record: ForwardHook | N
         module._forward_hooks = only
     try:
         with evaluating(model):
-            return model(zeros)  # type: ignore[no-any-return]
+            return model(zeros)
     finally:
         for module, before in hooks:
             module._forward_hooks = before

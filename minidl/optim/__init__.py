@@ -1,10 +1,11 @@
-"""Optimisers and what goes with them: schedules, clipping, averaging. Names, rules and state dicts are PyTorch's."""
+"""Optimisers, learning rate schedules, gradient clipping and weight averaging, with PyTorch's names and state dicts."""
 
 from . import lr_scheduler
 from .adagrad import Adagrad
 from .adam import Adam, AdamW
 from .clip import clip_grad_norm_, clip_grad_value_
 from .ema import EMA
+from .lion import Lion
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .sgd import SGD
@@ -15,6 +16,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Lion",
     "Optimizer",
     "RMSprop",
     "clip_grad_norm_",

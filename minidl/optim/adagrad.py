@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .._core import Array
-from ..nn.parameter import Parameter
-from .optimizer import Optimizer
+from .._core import Array, check_number
+from .optimizer import Checks, Optimizer, Params
 
 __all__ = ["Adagrad"]
 
@@ -24,20 +22,28 @@ class Adagrad(Optimizer):
     Args:
         params: Parameters, or parameter groups; see `Optimizer`.
         lr: learning rate, not negative.
-        lr_decay: see above.
+        lr_decay: how fast the learning rate shrinks, see above; not negative.
         weight_decay: L2 factor, not negative.
-        initial_accumulator_value: v at the beginning.
-        eps: added to the root.
+        initial_accumulator_value: v before the first step, not negative.
+        eps: added to the root, not negative.
 
     Raises:
-        ValueError: an option is out of range, there are no parameters, or one comes twice.
+        ValueError: an option is out of range, there are no parameters, or one appears twice.
 
     Source: Duchi et al. 2011; https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html
     """
 
+    options: ClassVar[Checks] = {
+        "lr": check_number,
+        "lr_decay": check_number,
+        "weight_decay": check_number,
+        "initial_accumulator_value": check_number,
+        "eps": check_number,
+    }
+
     def __init__(
         self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        params: Params,
         lr: float = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
@@ -49,11 +55,11 @@ class Adagrad(Optimizer):
 
     def slots(self, group: dict[str, Any]) -> dict[str, float]:
         """The sum of squares."""
-        return {"sum": float(group["initial_accumulator_value"])}
+        return {"sum": group["initial_accumulator_value"]}
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
-        lr = float(group["lr"]) / (1 + (step - 1) * float(group["lr_decay"]))
+        lr = group["lr"] / (1 + (step - 1) * group["lr_decay"])
         total = slots["sum"]
         total += grad * grad
-        data -= lr * (grad / (np.sqrt(total) + float(group["eps"])))
+        data -= lr * (grad / (np.sqrt(total) + group["eps"]))

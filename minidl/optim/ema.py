@@ -1,4 +1,4 @@
-"""EMA: an exponential moving average of a model's weights, which often predicts better than the last ones."""
+"""EMA: an exponential moving average of a model's weights, which often predicts better than the latest weights."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["EMA"]
 
 
 class EMA:
-    """Average of a model's weights: after each `update` average = decay * average + (1 - decay) * weights.
+    """A moving average of a model's weights. Each `update` computes average = decay * average + (1 - decay) * weights.
 
         ema = EMA(model, decay=0.999)
         ...                                 # in the loop, after optimizer.step()
         ema.update()
-        with ema.applied():                 # the model has the averaged weights in here
+        with ema.applied():                 # here the model has the averaged weights
             trainer.evaluate(loader)
 
     Args:
-        model: whose weights; the average begins with them as they are.
-        decay: how much of the average is kept, in [0, 1].
+        model: the model whose weights are averaged; the average starts with its current weights.
+        decay: fraction of the average that is kept, in [0, 1].
 
-    Buffers (running statistics) are averaged too where they are floats, and copied otherwise.
+    Buffers (running statistics) are averaged too if they are floats, and copied otherwise.
 
     Raises:
         ValueError: decay is outside [0, 1].
@@ -49,7 +49,7 @@ class EMA:
 
     @contextmanager
     def applied(self) -> Iterator[Module]:
-        """Give the model the averaged weights for the time of a with block; its own are put back however it ends."""
+        """Give the model the averaged weights inside a with block; its own are restored however the block ends."""
         own = self.model.state_dict()
         self.model.load_state_dict(self.average)
         try:
@@ -62,7 +62,7 @@ class EMA:
         return {name: value.copy() for name, value in self.average.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, for the same model.
+        """Restore what `state_dict` returned, for the same model.
 
         Raises:
             ValueError: names or shapes do not match; nothing has changed then.

@@ -1,7 +1,7 @@
 """Learning rate schedules, with PyTorch's names and numbers: call ``scheduler.step()`` after each epoch, or each step.
 
-Every schedule but ReduceLROnPlateau is a formula: the learning rate of each group from the number of steps so far and
-the learning rate that the group had in the beginning.
+Every schedule but ReduceLROnPlateau is a formula: it computes the learning rate of each group from the number of steps
+so far and the learning rate that the group started with.
 """
 
 from __future__ import annotations
@@ -28,24 +28,55 @@ __all__ = [
 ]
 
 
-class LRScheduler:
-    """Base class: a subclass writes `factor`, or `rate` for what is not a multiple of the first learning rate.
+def _check_optimizer(owner: str, optimizer: Any) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{owner}: optimizer must be an Optimizer, got {optimizer!r}")
+    return optimizer
 
-    Args:
-        optimizer: whose groups' "lr" is set, at once and by every `step`.
 
-    Attributes:
-        last_epoch: the number of steps so far.
-        base_lrs: the groups' learning rates in the beginning ("initial_lr" in the groups).
-        interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimiser.
-    """
+def _for_each_group(owner: str, optimizer: Any, value: Any, what: str) -> list[Any]:
+    """Return one value for each group of the optimizer, given as a list, or the same for all of them."""
+    groups = _check_optimizer(owner, optimizer).param_groups
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * len(groups)
+    if len(values) != len(groups):
+        raise ValueError(f"{owner}: expected {len(groups)} {what}, got {len(values)}")
+    return values
+
+
+def _check_positive(owner: str, argument: str, value: Any, *, maximum: float = math.inf) -> float:
+    number = check_number(owner, argument, value, maximum=maximum)
+    if number == 0:
+        raise ValueError(f"{owner}: {argument} must be greater than 0")
+    return number
+
+
+class _Schedule:
+    """What every schedule has: an optimizer, whose learning rates it sets."""
 
     interval = "epoch"
 
     def __init__(self, optimizer: Optimizer) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(self).__name__}: optimizer must be an Optimizer, got {optimizer!r}")
-        self.optimizer = optimizer
+        self.optimizer = _check_optimizer(type(self).__name__, optimizer)
+
+    def get_last_lr(self) -> list[float]:
+        """Return the current learning rates of the groups."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+
+class LRScheduler(_Schedule):
+    """Base class: a subclass writes `factor`, or `rate` if its rates are not multiples of the first learning rate.
+
+    Args:
+        optimizer: the optimizer whose groups' "lr" is set, at once and in every `step`.
+
+    Attributes:
+        last_epoch: the number of steps so far.
+        base_lrs: the learning rates that the groups started with ("initial_lr" in the groups).
+        interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimizer.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [float(group["initial_lr"]) for group in optimizer.param_groups]
@@ -53,11 +84,11 @@ class LRScheduler:
         self._set()
 
     def factor(self, epoch: int, group: int) -> float:
-        """Return by what the first learning rate of a group is multiplied after so many steps."""
+        """Return what the first learning rate of a group is multiplied by after ``epoch`` steps."""
         raise NotImplementedError(f"{type(self).__name__} does not define factor()")
 
     def rate(self, epoch: int, group: int) -> float:
-        """Return the learning rate of a group after so many steps."""
+        """Return the learning rate of a group after ``epoch`` steps."""
         return self.base_lrs[group] * self.factor(epoch, group)
 
     def step(self) -> None:
@@ -65,20 +96,16 @@ class LRScheduler:
         self.last_epoch += 1
         self._set()
 
-    def get_last_lr(self) -> list[float]:
-        """Return the groups' learning rates as they are."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
-
     def _set(self) -> None:
         for number, group in enumerate(self.optimizer.param_groups):
-            group["lr"] = self.rate(self.last_epoch, number)
+            group["lr"] = float(self.rate(self.last_epoch, number))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to go on: plain numbers."""
+        """Return what is needed to continue: plain numbers."""
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, for the same schedule, and set the learning rates.
+        """Restore what `state_dict` returned, for the same schedule, and set the learning rates.
 
         Raises:
             ValueError: the number of groups differs.
@@ -96,17 +123,14 @@ class LambdaLR(LRScheduler):
     """lr = lr0 * f(epoch).
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimizer to schedule.
         lr_lambda: f, or a list with one for each group.
     """
 
     def __init__(
         self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
     ) -> None:
-        several = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else None
-        if several is not None and len(several) != len(optimizer.param_groups):
-            raise ValueError(f"LambdaLR: expected {len(optimizer.param_groups)} functions, got {len(several)}")
-        self.lr_lambdas: list[Any] = several or [lr_lambda] * len(optimizer.param_groups)
+        self.lr_lambdas = _for_each_group("LambdaLR", optimizer, lr_lambda, "functions")
         super().__init__(optimizer)
 
     def factor(self, epoch: int, group: int) -> float:
@@ -118,9 +142,9 @@ class StepLR(LRScheduler):
     """lr = lr0 * gamma ** (epoch // step_size).
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimizer to schedule.
         step_size: epochs between two changes.
-        gamma: the factor.
+        gamma: the factor of each change.
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
@@ -137,9 +161,9 @@ class MultiStepLR(LRScheduler):
     """lr = lr0 * gamma ** (number of milestones reached).
 
     Args:
-        optimizer: whose learning rates are set.
-        milestones: epochs at which it changes.
-        gamma: the factor.
+        optimizer: the optimizer to schedule.
+        milestones: the epochs at which the rate changes.
+        gamma: the factor of each change.
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
@@ -156,8 +180,8 @@ class ExponentialLR(LRScheduler):
     """lr = lr0 * gamma ** epoch.
 
     Args:
-        optimizer: whose learning rates are set.
-        gamma: the factor.
+        optimizer: the optimizer to schedule.
+        gamma: the factor of each epoch.
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
@@ -170,21 +194,19 @@ class ExponentialLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr = lr0 * factor, the factor going in a line from start_factor to end_factor within total_iters steps.
+    """lr = lr0 * factor, where the factor moves linearly from start_factor to end_factor within total_iters steps.
 
     Args:
-        optimizer: whose learning rates are set.
-        start_factor, end_factor: the factor in the beginning and from total_iters on.
-        total_iters: number of steps in between.
+        optimizer: the optimizer to schedule.
+        start_factor, end_factor: the factor at the beginning, greater than 0, and from total_iters on; at most 1.
+        total_iters: the number of steps between them.
     """
 
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
     ) -> None:
-        self.start_factor = check_number("LinearLR", "start_factor", start_factor, maximum=1.0)
+        self.start_factor = _check_positive("LinearLR", "start_factor", start_factor, maximum=1.0)
         self.end_factor = check_number("LinearLR", "end_factor", end_factor, maximum=1.0)
-        if start_factor == 0:
-            raise ValueError("LinearLR: start_factor must be greater than 0")
         self.total_iters = check_int("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer)
 
@@ -197,7 +219,7 @@ class CosineAnnealingLR(LRScheduler):
     """lr = eta_min + (lr0 - eta_min) * (1 + cos(pi * epoch / T_max)) / 2.
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimizer to schedule.
         T_max: epochs from the largest to the smallest rate.
         eta_min: the smallest rate.
 
@@ -216,22 +238,22 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up from max_lr / div_factor to max_lr, then down to max_lr / (div_factor * final_div_factor); a step a batch.
+    """Up from max_lr / div_factor to max_lr, then down to max_lr / (div_factor * final_div_factor); one step per batch.
 
     Args:
-        optimizer: whose learning rates, and momenta or first betas, are set.
+        optimizer: the optimizer whose learning rates, and momenta or first betas, are scheduled.
         max_lr: the peak, or a list with one for each group.
-        total_steps: number of steps of the whole cycle; or give epochs and steps_per_epoch.
+        total_steps: the number of steps in the whole cycle; or give epochs and steps_per_epoch.
         epochs, steps_per_epoch: their product is the number of steps.
-        pct_start: share of the steps that go up.
+        pct_start: the fraction of the steps in which the rate goes up.
         anneal_strategy: 'cos' or 'linear'.
-        cycle_momentum: whether momentum goes the other way, from max_momentum to base_momentum and back.
+        cycle_momentum: whether the momentum moves the other way, from max_momentum to base_momentum and back.
         base_momentum, max_momentum: its limits.
-        div_factor, final_div_factor: see above.
+        div_factor, final_div_factor: see above; greater than 0.
         three_phase: down in two phases: first to where it began, then to the end.
 
     Raises:
-        ValueError: an option is out of range; when stepped: the cycle is over.
+        ValueError: an option is out of range; from `step`: the cycle is over.
 
     Source: Smith & Topin 2017, arXiv:1708.07120.
     """
@@ -260,49 +282,46 @@ class OneCycleLR(LRScheduler):
                 raise ValueError(f"{owner}: give total_steps, or both epochs and steps_per_epoch")
             total_steps = check_int(owner, "epochs", epochs) * check_int(owner, "steps_per_epoch", steps_per_epoch)
         self.total_steps = check_int(owner, "total_steps", total_steps)
-        pct_start = check_number(owner, "pct_start", pct_start, maximum=1.0)
         self.anneal_strategy = check_choice(owner, "anneal_strategy", anneal_strategy, ("cos", "linear"))
-        groups = optimizer.param_groups
-        peaks = list(max_lr) if isinstance(max_lr, (list, tuple)) else [max_lr] * len(groups)
-        if len(peaks) != len(groups):
-            raise ValueError(f"{owner}: expected {len(groups)} values of max_lr, got {len(peaks)}")
-        low, high = base_momentum, max_momentum
-        end = self.total_steps - 1
-        turn = pct_start * self.total_steps - 1
-        # (last step of the phase, rates at its two ends as multiples of the peak, momenta at its two ends)
-        first, last = 1 / div_factor, 1 / (div_factor * final_div_factor)
-        self.phases = [(turn, first, 1.0, high, low), (float(end), 1.0, last, low, high)]
-        if check_flag(owner, "three_phase", three_phase):
-            back = 2 * pct_start * self.total_steps - 2
-            self.phases[1:] = [(back, 1.0, first, low, high), (float(end), first, last, high, high)]
-        self.peaks = [check_number(owner, "max_lr", peak) for peak in peaks]
         self.cycle_momentum = check_flag(owner, "cycle_momentum", cycle_momentum)
-        if cycle_momentum and not all("momentum" in g or "betas" in g for g in groups):
+        peaks = _for_each_group(owner, optimizer, max_lr, "values of max_lr")
+        self.peaks = [check_number(owner, "max_lr", peak) for peak in peaks]
+        low = check_number(owner, "base_momentum", base_momentum)
+        high = check_number(owner, "max_momentum", max_momentum)
+        div_factor = _check_positive(owner, "div_factor", div_factor)
+        first, last = 1 / div_factor, 1 / (div_factor * _check_positive(owner, "final_div_factor", final_div_factor))
+        rise = check_number(owner, "pct_start", pct_start, maximum=1.0) * self.total_steps
+        # where the phases meet: the step, the rate there as a multiple of the peak, the momentum
+        self.points = [(0.0, first, high), (rise - 1, 1.0, low), (float(self.total_steps - 1), last, high)]
+        if check_flag(owner, "three_phase", three_phase):
+            self.points.insert(2, (2 * rise - 2, first, high))
+        if self.cycle_momentum and not all("momentum" in g or "betas" in g for g in optimizer.param_groups):
             raise ValueError(f"{owner}: the optimizer has no momentum to cycle; use cycle_momentum=False")
-        for group, peak in zip(groups, self.peaks, strict=True):
+        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
             group["initial_lr"] = peak / div_factor
         super().__init__(optimizer)
 
     def rate(self, epoch: int, group: int) -> float:
-        """Between the ends of the phase that the step is in."""
-        return self.peaks[group] * self._between(epoch, 1, 2)
+        """Interpolated between the two ends of the phase that the step is in."""
+        return self.peaks[group] * self._between(epoch, 1)
 
-    def _between(self, epoch: int, first: int, last: int) -> float:
-        if epoch > self.total_steps:  # as PyTorch: one step after the last rate is borne
+    def _between(self, epoch: int, column: int) -> float:
+        """Interpolate a column of the points."""
+        if epoch > self.total_steps:  # one step after the last rate is tolerated, as in PyTorch
             raise ValueError(f"OneCycleLR: the cycle of {self.total_steps} steps is over")
-        begin, phase = 0.0, self.phases[0]
-        for later in self.phases[1:]:
-            if epoch > phase[0]:
-                begin, phase = phase[0], later
-        share = (epoch - begin) / (phase[0] - begin) if phase[0] != begin else 1.0
+        number = 1
+        while epoch > self.points[number][0] and number < len(self.points) - 1:
+            number += 1
+        before, after = self.points[number - 1], self.points[number]
+        share = (epoch - before[0]) / (after[0] - before[0]) if after[0] != before[0] else 1.0
         if self.anneal_strategy == "linear":
-            return phase[first] + (phase[last] - phase[first]) * share
-        return phase[last] + (phase[first] - phase[last]) / 2 * (1 + math.cos(math.pi * share))
+            return before[column] + (after[column] - before[column]) * share
+        return after[column] + (before[column] - after[column]) / 2 * (1 + math.cos(math.pi * share))
 
     def _set(self) -> None:
         super()._set()
         if self.cycle_momentum:
-            momentum = self._between(self.last_epoch, 3, 4)
+            momentum = self._between(self.last_epoch, 2)
             for group in self.optimizer.param_groups:
                 if "betas" in group:
                     group["betas"] = (momentum, group["betas"][1])
@@ -314,9 +333,9 @@ class SequentialLR(LRScheduler):
     """Schedules one after another: a warm-up, then a decay.
 
     Args:
-        optimizer: whose learning rates are set.
-        schedulers: made for the same optimizer; each counts its steps from its own beginning.
-        milestones: the epochs at which the second and the later ones begin.
+        optimizer: the optimizer to schedule.
+        schedulers: schedules of the same optimizer; each counts its steps from its own beginning.
+        milestones: the epochs at which the second and later schedules begin.
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]) -> None:
@@ -327,36 +346,35 @@ class SequentialLR(LRScheduler):
             )
         if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
             raise ValueError("SequentialLR: the schedulers must be made for the same optimizer")
-        self.schedulers, self.milestones = list(schedulers), list(milestones)
+        self.schedulers = list(schedulers)
+        self.milestones = [check_int("SequentialLR", "milestones", m, minimum=0) for m in milestones]
         super().__init__(optimizer)
 
     def rate(self, epoch: int, group: int) -> float:
-        """The rate of the schedule whose turn it is."""
+        """The rate of the schedule that ``epoch`` falls into."""
         number = bisect_right(self.milestones, epoch)
         begin = self.milestones[number - 1] if number else 0
         return self.schedulers[number].rate(epoch - begin, group)
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(_Schedule):
     """Multiply the learning rates by ``factor`` when a measure has not improved for more than ``patience`` epochs.
 
     Args:
-        optimizer: whose learning rates are set.
+        optimizer: the optimizer to schedule.
         mode: 'min' if less is better, 'max' if more is.
-        factor: the factor, less than 1.
-        patience: epochs without improvement that are forgiven.
-        threshold: what counts as an improvement: by more than this share ('rel'), or amount ('abs').
+        factor: what the rates are multiplied by, less than 1.
+        patience: epochs without improvement to tolerate.
+        threshold: how much better a measure must be to count: by this fraction ('rel'), or by this amount ('abs').
         threshold_mode: 'rel' or 'abs'.
-        cooldown: epochs to wait after a reduction.
-        min_lr: below which no rate goes.
-        eps: reductions by less are not made.
+        cooldown: epochs to wait after a reduction before counting again.
+        min_lr: no rate goes below this.
+        eps: reductions by less than this are not made.
 
     Attributes:
         best: the best measure so far.
         num_bad_epochs: epochs since then.
     """
-
-    interval = "epoch"
 
     def __init__(
         self,
@@ -371,11 +389,12 @@ class ReduceLROnPlateau:
         eps: float = 1e-8,
     ) -> None:
         owner = "ReduceLROnPlateau"
-        self.optimizer = optimizer
+        super().__init__(optimizer)
         self.mode = check_choice(owner, "mode", mode, ("min", "max"))
-        if check_number(owner, "factor", factor) >= 1:
+        self.factor = check_number(owner, "factor", factor)
+        if self.factor >= 1:
             raise ValueError(f"{owner}: factor must be less than 1, got {factor}")
-        self.factor, self.patience = factor, check_int(owner, "patience", patience, minimum=0)
+        self.patience = check_int(owner, "patience", patience, minimum=0)
         self.threshold = check_number(owner, "threshold", threshold)
         self.threshold_mode = check_choice(owner, "threshold_mode", threshold_mode, ("rel", "abs"))
         self.cooldown = check_int(owner, "cooldown", cooldown, minimum=0)
@@ -384,7 +403,7 @@ class ReduceLROnPlateau:
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
     def step(self, metrics: float) -> None:
-        """Take note of an epoch's measure, and reduce the learning rates if it is time."""
+        """Record an epoch's measure, and reduce the learning rates if it is time."""
         current = float(metrics)
         self.last_epoch += 1
         if self._better(current):
@@ -407,16 +426,11 @@ class ReduceLROnPlateau:
             return sign * current < sign * self.best * (1 - sign * self.threshold)
         return sign * current < sign * self.best - self.threshold
 
-    def get_last_lr(self) -> list[float]:
-        """Return the groups' learning rates as they are."""
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
-
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to go on: plain numbers."""
+        """Return what is needed to continue: plain numbers."""
         names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
-        for name in self.state_dict():
-            setattr(self, name, state[name])
+        """Restore what `state_dict` returned."""
+        vars(self).update({name: type(value)(state[name]) for name, value in self.state_dict().items()})

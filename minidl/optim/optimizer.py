@@ -1,47 +1,73 @@
 """Optimizer: parameter groups and state, the base of every update rule.
 
-A rule is elementwise: what happens to one number of a parameter depends on that number, its gradient and what is
-remembered of it. So the base can cut large parameters into pieces that fit the cache, and share them among threads.
+A rule works entry by entry: what happens to one entry of a parameter depends only on that entry, its gradient and what
+the rule remembers about it. So the base can cut large parameters into pieces that fit a core's cache, and share them
+among threads.
 """
 
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .._core import Array, check_flag, check_number
-from .._core.threads import run
-from ..functional._layout import pieces
+from .._core import Array, check_number
+from ..engine import in_pieces
 from ..nn.parameter import Parameter
 
-__all__ = ["Optimizer"]
+__all__ = ["Checks", "Optimizer", "Params", "check_betas"]
+
+Params = Iterable[Parameter] | Iterable[dict[str, Any]]
+# The check of each option: it takes the class's name, the option's name and the value; it returns the value, or raises.
+Checks = Mapping[str, Callable[[str, str, Any], Any]]
 
 # Bytes of the parameter in a piece of work: with its gradient and slots it fits a core's second-level cache.
 _PIECE = 2**18
 
+# Keys of PyTorch's groups that say how a step is computed, or that its schedules and users keep there: whatever their
+# values, a step's result is the same.
+_WITHOUT_EFFECT = {
+    *("params", "param_names", "foreach", "fused", "capturable", "differentiable"),
+    *("max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"),
+}
+
 
 class Optimizer:
-    """Base class. A subclass gives its defaults to ``__init__`` and writes `check_group`, `slots` and `update`.
+    """Base class of the optimisers. A subclass declares its `options` and writes `update`, and `slots` if it has any:
+
+        class SignSGD(Optimizer):
+            options = {"lr": check_number}  # from minidl._core
+
+            def __init__(self, params, lr=0.01):
+                super().__init__(params, {"lr": lr})
+
+            def update(self, data, grad, slots, group, step):
+                data -= group["lr"] * np.sign(grad)
 
     Args:
         params: Parameters, as ``model.params()`` gives them; or dicts, each a group with its own options:
             ``[{"params": body.params()}, {"params": head.params(), "lr": 0.01}]``.
-        defaults: options of the groups that do not give their own.
+        defaults: options of the groups that do not give their own; one for each of `options`.
 
     Attributes:
+        options: the check of each option, by name: a function of the class's name, the option's name and the value that
+            returns the value, converted to a plain Python one, or raises. Declared by each class.
+        decoupled_weight_decay: what the option "weight_decay", where there is one, does before `update`. False: L2, it
+            adds weight_decay * p to the gradient. True: it multiplies p by 1 - lr * weight_decay.
         param_groups: a list of dicts: "params", a list, and the options. Schedules change "lr" in here.
-        state: what the rule remembers of each parameter, a dict: "step", the number of updates, and its slots.
+        state: what the rule remembers about each parameter, a dict: "step", the number of updates, and its slots.
 
     Raises:
-        ValueError: there are no parameters, one comes twice, or an option is out of range.
-        TypeError: something is not a Parameter, or an option is unknown.
+        ValueError: there are no parameters, one appears twice, or an option is out of range.
+        TypeError: something is not a Parameter, or an option is unknown or of the wrong type.
     """
 
-    def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
+    options: ClassVar[Checks] = {}
+    decoupled_weight_decay: ClassVar[bool] = False
+
+    def __init__(self, params: Params, defaults: Mapping[str, Any]) -> None:
         owner = type(self).__name__
         if isinstance(params, (Parameter, np.ndarray, Mapping)) or not isinstance(params, Iterable):
             raise TypeError(
@@ -50,7 +76,11 @@ class Optimizer:
         entries: list[Any] = list(params)
         if not entries:
             raise ValueError(f"{owner}: got no parameters (a generator such as model.params() can be used only once)")
-        self.defaults = defaults
+        if set(defaults) != set(self.options):
+            raise TypeError(
+                f"{owner}: its options are declared as {sorted(self.options)}, but its defaults are {sorted(defaults)}"
+            )
+        self.defaults = self._checked(defaults)
         self.param_groups: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
         for entry in entries if isinstance(entries[0], dict) else [{"params": entries}]:
@@ -60,14 +90,14 @@ class Optimizer:
         """Add a group of parameters: a dict with "params" and any of the options.
 
         Raises:
-            ValueError, TypeError: as for the class; the optimiser is as it was.
+            ValueError, TypeError: as for the class; the optimiser is unchanged.
         """
         owner = type(self).__name__
         if not isinstance(group, Mapping) or "params" not in group:
             raise TypeError(f"{owner}: a parameter group must be a dict with 'params', got {group!r}")
-        unknown = sorted(set(group) - {"params"} - set(self.defaults))
+        unknown = sorted(set(group) - {"params"} - set(self.options))
         if unknown:
-            raise TypeError(f"{owner}: unknown options {unknown} in a parameter group; known: {sorted(self.defaults)}")
+            raise TypeError(f"{owner}: unknown options {unknown} in a parameter group; known: {sorted(self.options)}")
         params = [group["params"]] if isinstance(group["params"], Parameter) else list(group["params"])
         if not params:
             raise ValueError(f"{owner}: a parameter group has no parameters")
@@ -76,75 +106,75 @@ class Optimizer:
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"{owner}: expected nn.Parameter, got {type(parameter).__name__} at index {index}")
             if id(parameter) in seen:
-                raise ValueError(f"{owner}: parameter {index} {parameter!r} comes twice; it would be updated twice")
+                raise ValueError(f"{owner}: parameter {index} {parameter!r} appears twice; it would be updated twice")
             seen.add(id(parameter))
-        complete = {"params": params, **self.defaults, **{k: v for k, v in group.items() if k != "params"}}
-        self.check_group(complete)
-        self.param_groups.append(complete)
+        options = {**self.defaults, **self._checked({k: v for k, v in group.items() if k != "params"})}
+        self.check_group(options)
+        self.param_groups.append({"params": params, **options})
+
+    def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return options as plain Python values; raise if one of them is wrong."""
+        return {name: self.options[name](type(self).__name__, name, value) for name, value in options.items()}
 
     def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError or TypeError if an option of a group is wrong. All that are numbers must not be negative."""
-        signature = inspect.signature(type(self)).parameters
-        for name, value in group.items():
-            default = signature[name].default if name in signature else None
-            if isinstance(default, bool):
-                check_flag(type(self).__name__, name, value)
-            elif isinstance(default, (int, float)):
-                check_number(type(self).__name__, name, value)
+        """Raise ValueError where the options of a group do not go together; each by itself has been checked before."""
 
     def slots(self, group: dict[str, Any]) -> dict[str, float]:
-        """Return the names of the arrays of the parameter's shape that the rule remembers, and their first value."""
+        """Return the names of the arrays, of the parameter's shape, that the rule remembers, and their first value."""
         return {}
 
-    def decay(self, data: Array, grad: Array, group: dict[str, Any]) -> Array:
-        """Return the gradient of some numbers with the weight decay's part in it: L2, grad + weight_decay * data."""
-        decayed: Array = grad + float(group["weight_decay"]) * data
-        return decayed
-
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
-        """Change some numbers of a parameter in place along their gradient, and their slots.
+        """Update some entries of a parameter in place, and their slots.
 
         Args:
-            data, grad: numbers of the parameter and their gradient, weight decay included; ``grad`` must be left alone.
-            slots: what is remembered of them, by name; to be changed in place.
-            group: the options.
+            data, grad: the entries and their gradient, weight decay included; ``grad`` must not be changed.
+            slots: what is remembered about them, by name; to be updated in place.
+            group: the options, as Python numbers: NumPy's float64 scalars would turn float32 arrays into float64.
             step: the number of this update, from 1.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def step(self) -> None:
-        """Update every parameter that has a gradient; frozen ones are passed by.
+        """Update every parameter that has a gradient; frozen ones are skipped.
 
         Raises:
-            ValueError: a gradient has not its parameter's shape; no parameter has changed then.
+            ValueError: a gradient does not have its parameter's shape; no parameter has changed then.
         """
+        updates: list[tuple[Parameter, Array, dict[str, float], dict[str, Any]]] = []
         for group in self.param_groups:
+            options = {name: _plain(group[name]) for name in self.options}
+            slots = self.slots(options)
             for parameter in group["params"]:
-                if parameter.grad is not None and parameter.grad.shape != parameter.shape:
+                grad = parameter.grad
+                if grad is not None and grad.shape != parameter.data.shape:
                     raise ValueError(
                         f"{type(self).__name__}: a parameter of shape {parameter.shape} has a gradient of shape "
-                        f"{parameter.grad.shape}"
+                        f"{grad.shape}"
                     )
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and parameter.requires_grad:
-                    self._update(parameter, parameter.grad, group)
+                if grad is not None and parameter.requires_grad:
+                    updates.append((parameter, grad, slots, options))
+        for update in updates:
+            self._update(*update)
 
-    def _update(self, parameter: Parameter, grad: Array, group: dict[str, Any]) -> None:
-        state, data, names = self.state.setdefault(parameter, {}), parameter.data, self.slots(group)
+    def _update(self, parameter: Parameter, grad: Array, slots: dict[str, float], group: dict[str, Any]) -> None:
+        state, data = self.state.setdefault(parameter, {}), parameter.data
         # a state of PyTorch's SGD has a momentum buffer, but no count
-        step = state["step"] = int(state.get("step", len(state) > 0)) + 1
-        for name, first in names.items():
-            slot = state.get(name)  # the model may have been converted in between
-            state[name] = np.full_like(data, first) if slot is None else slot.astype(data.dtype, copy=False)
+        step = state["step"] = state.get("step", len(state) > 0) + 1
+        for name, first in slots.items():
+            if name not in state:
+                state[name] = np.full_like(data, first)
+            elif state[name].dtype != data.dtype:  # the model has been converted since
+                state[name] = state[name].astype(data.dtype)
+        decay = group.get("weight_decay")
 
-        def work(piece: tuple[Array, ...]) -> None:
-            numbers, gradient, *arrays = piece
-            if group.get("weight_decay"):
-                gradient = self.decay(numbers, gradient, group)
-            self.update(numbers, gradient, dict(zip(names, arrays, strict=True)), group, step)
+        def work(entries: Array, gradient: Array, *arrays: Array) -> None:
+            if decay and self.decoupled_weight_decay:
+                entries *= 1 - group["lr"] * decay
+            elif decay:
+                gradient = gradient + decay * entries
+            self.update(entries, gradient, dict(zip(slots, arrays, strict=True)), group, step)
 
-        run(work, pieces(data, grad, *(state[name] for name in names), size=_PIECE))
+        in_pieces(work, data, grad, *(state[name] for name in slots), size=_PIECE)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters: `grad` becomes None."""
@@ -154,7 +184,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of state and options, in PyTorch's form: parameters are numbered in order."""
-        order = self._numbered()
+        order = {id(p): number for number, p in enumerate(self._parameters())}
         return {
             "state": {order[id(p)]: copy.deepcopy(state) for p, state in self.state.items() if state},
             "param_groups": [
@@ -167,46 +197,69 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned, for the same parameters in the same groups.
+        """Restore what `state_dict` returned, here or in PyTorch, for the same parameters in the same groups.
+
+        A group may have options that this class does not have, if their values change nothing: False, None or 0, and
+        any value of those that only say how PyTorch computes a step (foreach, fused, ...).
 
         Raises:
-            ValueError: groups, options or array shapes do not match; nothing has changed then.
+            ValueError: groups or array shapes do not match, an option is out of range, or one that this class does not
+                have would change the steps (``maximize=True``); nothing has changed then.
+            TypeError: an option is of the wrong type; nothing has changed then.
         """
-        owner = type(self).__name__
-        groups = state["param_groups"]
+        owner, groups = type(self).__name__, state["param_groups"]
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
             raise ValueError(f"{owner}: cannot load state: expected groups of {own} parameters, got {sizes}")
-        parameters = [p for g in self.param_groups for p in g["params"]]
         numbers = [n for g in groups for n in g["params"]]
-        by_number = dict(zip(numbers, parameters, strict=True))
-        loaded: dict[Parameter, dict[str, Any]] = {}
-        for number, entries in state["state"].items():
-            if number not in by_number:
+        parameters = dict(zip(numbers, self._parameters(), strict=True))
+        for number in state["state"]:
+            if number not in parameters:
                 raise ValueError(f"{owner}: cannot load state: there is no parameter {number}")
-            parameter = by_number[number]
-            for name, value in entries.items():
-                if np.ndim(value) and np.shape(value) != parameter.shape:
-                    raise ValueError(
-                        f"{owner}: cannot load state: {name} of parameter {number} has shape {np.shape(value)}, "
-                        f"expected {parameter.shape}"
-                    )
-            loaded[parameter] = {
-                name: np.asarray(value).astype(parameter.dtype) if np.ndim(value) else value
-                for name, value in entries.items()
-            }
-        restored = [
-            {**mine, **{k: v for k, v in theirs.items() if k in self.defaults}}
-            for mine, theirs in zip(self.param_groups, groups, strict=True)
-        ]
-        for group in restored:
-            self.check_group(group)
-        for mine, group in zip(self.param_groups, restored, strict=True):
-            mine.update(group)
+        loaded = {
+            parameters[number]: self._loaded_state(number, parameters[number], entries)
+            for number, entries in state["state"].items()
+        }
+        pairs = list(zip(self.param_groups, groups, strict=True))
+        restored = [self._loaded_group(number, own, given) for number, (own, given) in enumerate(pairs)]
+        for group, options in zip(self.param_groups, restored, strict=True):
+            group.update(options)
         self.state = loaded
 
-    def _numbered(self) -> dict[int, int]:
-        return {id(p): n for n, p in enumerate(p for g in self.param_groups for p in g["params"])}
+    def _loaded_state(self, number: Any, parameter: Parameter, entries: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was remembered about a parameter, as this optimiser keeps it."""
+        state: dict[str, Any] = {}
+        for name, value in entries.items():
+            if name == "step":
+                state[name] = int(value)
+            elif value is not None:  # older PyTorch: a momentum buffer that has not been used yet
+                if np.shape(value) != parameter.shape:
+                    raise ValueError(
+                        f"{type(self).__name__}: cannot load state: {name} of parameter {number} has shape "
+                        f"{np.shape(value)}, expected {parameter.shape}"
+                    )
+                state[name] = np.asarray(value).astype(parameter.dtype)
+        return state
+
+    def _loaded_group(self, number: int, own: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a group's options, its own where none is given; raise if one that we do not have changes the steps."""
+        owner = type(self).__name__
+        for name, value in given.items():
+            neutral = self.decoupled_weight_decay if name == "decoupled_weight_decay" else False
+            known = name in self.options or name in _WITHOUT_EFFECT or name == "initial_lr"
+            if not known and (np.ndim(value) or value not in (None, neutral)):
+                raise ValueError(
+                    f"{owner}: cannot load state: parameter group {number} has {name}={value!r}, an option that "
+                    f"{owner} does not have; it can load {name}={neutral}"
+                )
+        options = self._checked({name: _plain(given.get(name, own[name])) for name in self.options})
+        self.check_group(options)
+        if "initial_lr" in given:  # a schedule made after loading starts from it, as in PyTorch
+            options["initial_lr"] = check_number(owner, "initial_lr", given["initial_lr"])
+        return options
+
+    def _parameters(self) -> list[Parameter]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -214,3 +267,22 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def check_betas(owner: str, argument: str, value: Any) -> tuple[float, float]:
+    """Return a pair of numbers in [0, 1), or raise TypeError / ValueError."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{owner}: {argument} must be a pair of numbers, got {value!r}")
+    first, second = (check_number(owner, argument, beta) for beta in value)
+    if max(first, second) >= 1:
+        raise ValueError(f"{owner}: {argument} must be less than 1, got {value}")
+    return first, second
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy or PyTorch, also inside a pair, as Python's: groups may have been changed by hand."""
+    if type(value) in (float, bool):  # the usual case, quickly; NumPy's float64 is only a subclass
+        return value
+    if isinstance(value, (tuple, list)):
+        return tuple(_plain(item) for item in value)
+    return value.item() if hasattr(value, "item") else value

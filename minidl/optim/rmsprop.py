@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from .._core import Array
-from ..nn.parameter import Parameter
-from .optimizer import Optimizer
+from .._core import Array, check_flag, check_number
+from .optimizer import Checks, Optimizer, Params
 
 __all__ = ["RMSprop"]
 
@@ -26,21 +24,30 @@ class RMSprop(Optimizer):
     Args:
         params: Parameters, or parameter groups; see `Optimizer`.
         lr: learning rate, not negative.
-        alpha: how much of the means is kept.
-        eps: added to the root.
+        alpha: decay rate of the means, not negative.
+        eps: added to the root, not negative.
         weight_decay: L2 factor, not negative.
-        momentum: share of the last step that is kept.
-        centered: see above.
+        momentum: fraction of the last step that is kept, not negative.
+        centered: divide by an estimate of the standard deviation, see above.
 
     Raises:
-        ValueError: an option is out of range, there are no parameters, or one comes twice.
+        ValueError: an option is out of range, there are no parameters, or one appears twice.
 
     Source: Hinton's lecture 6e; https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html
     """
 
+    options: ClassVar[Checks] = {
+        "lr": check_number,
+        "alpha": check_number,
+        "eps": check_number,
+        "weight_decay": check_number,
+        "momentum": check_number,
+        "centered": check_flag,
+    }
+
     def __init__(
         self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        params: Params,
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -58,7 +65,7 @@ class RMSprop(Optimizer):
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
-        lr, alpha, momentum = float(group["lr"]), float(group["alpha"]), float(group["momentum"])
+        lr, alpha, momentum = group["lr"], group["alpha"], group["momentum"]
         square = slots["square_avg"]
         square *= alpha
         square += (1 - alpha) * grad * grad
@@ -66,7 +73,7 @@ class RMSprop(Optimizer):
             mean = slots["grad_avg"]
             mean += (1 - alpha) * (grad - mean)
             square = square - mean * mean
-        scaled = grad / (np.sqrt(square) + float(group["eps"]))
+        scaled = grad / (np.sqrt(square) + group["eps"])
         if momentum:
             last = slots["momentum_buffer"]
             last *= momentum

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import math
+from functools import partial
+from typing import Any, ClassVar
 
-from .._core import Array, check_number
-from ..nn.parameter import Parameter
-from .optimizer import Optimizer
+from .._core import Array, check_flag, check_number
+from .optimizer import Checks, Optimizer, Params
 
 __all__ = ["SGD"]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum and weight decay. PyTorch's rule, which books write differently:
+    """Stochastic gradient descent with momentum and weight decay. PyTorch's rule, which textbooks write differently:
 
         g = grad + weight_decay * p                     (L2: the gradient of weight_decay/2 * p**2)
-        v = g                                           at the first step
-        v = momentum * v + (1 - dampening) * g          later
+        v = g                                           in the first step
+        v = momentum * v + (1 - dampening) * g          in later steps
         p = p - lr * v                                  with nesterov: p - lr * (g + momentum * v)
 
     The learning rate multiplies the velocity v when it is used, so changing it acts at once. Without momentum v is g.
@@ -25,20 +25,28 @@ class SGD(Optimizer):
     Args:
         params: Parameters, or parameter groups; see `Optimizer`.
         lr: learning rate, not negative.
-        momentum: share of the velocity that is kept, not negative.
-        dampening: share of the gradient that is not added to the velocity.
+        momentum: fraction of the velocity that is kept, not negative.
+        dampening: fraction of the gradient that is not added to the velocity.
         weight_decay: L2 factor, not negative.
         nesterov: look ahead along the velocity; needs momentum > 0 and dampening 0.
 
     Raises:
-        ValueError: an option is out of range, there are no parameters, or one comes twice.
+        ValueError: an option is out of range, there are no parameters, or one appears twice.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html
     """
 
+    options: ClassVar[Checks] = {
+        "lr": check_number,
+        "momentum": check_number,
+        "dampening": partial(check_number, minimum=-math.inf),
+        "weight_decay": check_number,
+        "nesterov": check_flag,
+    }
+
     def __init__(
         self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        params: Params,
         lr: float = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
@@ -49,9 +57,7 @@ class SGD(Optimizer):
         super().__init__(params, {**options, "weight_decay": weight_decay, "nesterov": nesterov})
 
     def check_group(self, group: dict[str, Any]) -> None:
-        """Raise if an option of a group is wrong."""
-        super().check_group({name: value for name, value in group.items() if name != "dampening"})
-        check_number("SGD", "dampening", group["dampening"], minimum=float("-inf"))
+        """Raise ValueError for Nesterov's rule without momentum, or with dampening."""
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs momentum > 0 and dampening 0, got momentum {group['momentum']} and dampening "
@@ -64,11 +70,10 @@ class SGD(Optimizer):
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
-        # Python floats: a NumPy float64 scalar would turn float32 arrays into float64.
-        lr, momentum = float(group["lr"]), float(group["momentum"])
+        lr, momentum, dampening = group["lr"], group["momentum"], group["dampening"]
         if momentum:
             velocity = slots["momentum_buffer"]
             velocity *= momentum
-            velocity += (1 - float(group["dampening"])) * grad if group["dampening"] and step > 1 else grad
+            velocity += (1 - dampening) * grad if dampening and step > 1 else grad
             grad = grad + momentum * velocity if group["nesterov"] else velocity
         data -= lr * grad

@@ -1,4 +1,4 @@
-"""Pictures of models and training, with matplotlib (extra ``plot``). Each function returns a matplotlib Figure.
+"""Figures of models and training, with matplotlib (extra ``plot``). Each function that draws returns a Figure.
 
 figure = minidl.plotting.curves(history)
 figure.savefig("curves.png")

@@ -1,4 +1,4 @@
-"""The figures."""
+"""The functions that draw."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core import Array, check_images
 from ..nn import Conv2d, Module, Sequential
-from ..nn.summary import evaluating
+from ..nn.modes import evaluating
 from ..training import History
 from .attribution import grad_cam_map, input_gradient, split_at
 
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def _figure(width: float, height: float) -> Any:
-    """Return an empty figure, which pyplot has forgotten: a notebook shows it once, and none is left behind."""
+    """Return an empty figure that pyplot does not keep: a notebook shows it once, and it does not stay in memory."""
     try:
         from matplotlib import pyplot  # noqa: PLC0415 - an extra, imported where it is used
     except ImportError as error:
@@ -39,16 +39,16 @@ def _figure(width: float, height: float) -> Any:
 
 
 def curves(history: History | Mapping[str, Sequence[float]]) -> Any:
-    """Draw loss, accuracy and other measures of training and validation over the epochs, and the learning rate.
+    """Draw loss, accuracy and other measures of training and validation by epoch, and the learning rate.
 
     Args:
-        history: what `Trainer.fit` returned, or a dict of columns as `History.to_dict` gives it.
+        history: what `Trainer.fit` returned, or a dict of columns as `History.to_dict` returns it.
 
     Returns:
         A matplotlib Figure with a panel for each measure.
 
     Raises:
-        ValueError: there are no epochs.
+        ValueError: there are no epochs, or no measures.
         ImportError: the extra ``plot`` is not installed.
     """
     given = history.to_dict() if isinstance(history, History) else history
@@ -75,17 +75,17 @@ def curves(history: History | Mapping[str, Sequence[float]]) -> Any:
 
 
 def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any:
-    """Draw a confusion matrix: rows are labels, columns predictions, colours roots of the shares of the row.
+    """Draw a confusion matrix: labels are rows, predictions columns; colours show square roots of fractions of a row.
 
     Args:
-        matrix: counts (C, C), as `minidl.training.metrics.ConfusionMatrix` gives them.
-        classes: names; None: numbers.
+        matrix: counts (C, C), as `minidl.training.metrics.ConfusionMatrix` computes them.
+        classes: names; None for numbers.
 
     Returns:
         A matplotlib Figure.
 
     Raises:
-        ValueError: it is no square, or the names are not as many.
+        ValueError: the matrix is empty or not square, or there is not one name for each class.
         ImportError: the extra ``plot`` is not installed.
     """
     matrix = np.asarray(matrix)
@@ -99,7 +99,7 @@ def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any
     side = max(3.5, 0.5 * len(matrix) + 1)
     figure = _figure(side, side)
     axes = figure.subplots()
-    shares = np.sqrt(matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)))  # so that few mistakes are seen
+    shares = np.sqrt(matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)))  # so that rare mistakes are visible
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="prediction", ylabel="label")
     turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
@@ -112,14 +112,14 @@ def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any
 
 
 def filters(layer: Module, columns: int = 8) -> Any:
-    """Draw the filters of a convolution: in colour where they see three channels, else the first channel of each.
+    """Draw the filters of a convolution: in colour if they have three channels, otherwise the first channel of each.
 
     Args:
-        layer: a Conv2d, or a model, of which the first Conv2d is taken.
-        columns: how many stand in a row.
+        layer: a Conv2d, or a model, whose first Conv2d is drawn.
+        columns: images per row.
 
     Returns:
-        A matplotlib Figure; zero is middle grey.
+        A matplotlib Figure; zero is medium grey.
 
     Raises:
         ValueError: there is no Conv2d.
@@ -138,34 +138,36 @@ def first_conv(model: Module) -> Conv2d | None:
 
 
 def filter_images(conv: Conv2d) -> Array:
-    """Return filters as images (F, 1 or 3, KH, KW) in [0, 1], zero in the middle; not of 3 channels: the first."""
+    """Return filters as images (F, 1 or 3, KH, KW) in [0, 1], zero at 0.5; unless they have 3 channels, the first."""
     weight = conv.weight.data
     scaled: Array = weight / (2 * float(np.abs(weight).max()) or 1.0) + 0.5
     return scaled if weight.shape[1] == 3 else scaled[:, :1]
 
 
 def feature_maps(model: Sequential, image: Array, layer: int | str | None = None, columns: int = 8) -> Any:
-    """Draw what a layer makes of an image: each channel of its output.
+    """Draw the output of a layer for an image, channel by channel.
 
     Args:
         model: a Sequential.
         image: (C, H, W), or a batch of one.
-        layer: number or name of the layer; None: the last one whose output is an image.
-        columns: how many stand in a row.
+        layer: number or name of the layer; None for the last one whose output is an image.
+        columns: images per row.
 
     Returns:
-        A matplotlib Figure; each channel has its own scale.
+        A matplotlib Figure; each channel is scaled by itself.
 
     Raises:
-        TypeError, ValueError: the model cannot be split there, or the output is no image.
+        TypeError, ValueError: the model cannot be split there, or the output is not an image.
         ImportError: the extra ``plot`` is not installed.
     """
-    batch = _one(image)
-    body, _ = split_at(model, layer, batch.shape)
+    batch = check_images(image[None] if np.ndim(image) == 3 else image)
+    if len(batch) != 1:
+        raise ValueError(f"feature_maps: expected one image, got a batch of shape {batch.shape}")
+    body, _ = split_at("feature_maps", model, layer, batch.shape)
     with evaluating(model):
         maps = body(batch)
     if maps.ndim != 4:
-        raise ValueError(f"feature_maps: the output of layer {layer!r} is no image: its shape is {maps.shape}")
+        raise ValueError(f"feature_maps: the output of layer {layer!r} is not an image: its shape is {maps.shape}")
     channels = np.ascontiguousarray(maps[0])
     low, high = channels.min(axis=(1, 2), keepdims=True), channels.max(axis=(1, 2), keepdims=True)
     scaled = (channels - low) / np.where(high > low, high - low, 1)
@@ -179,23 +181,24 @@ def image_grid(
     classes: Sequence[str] | None = None,
     columns: int = 8,
 ) -> Any:
-    """Draw images with what they are and what they were taken for; mistakes in red.
+    """Draw images with their labels and predictions, mistakes in red.
 
     Args:
         images: (N, 1 or 3, H, W), values in [0, 1].
-        labels: class of each; None: nothing is written.
-        predictions: predicted class of each; None: only the label is written.
-        classes: names; None: numbers.
-        columns: how many stand in a row.
+        labels: class of each; None to write nothing.
+        predictions: predicted class of each; None to write only the label.
+        classes: names; None for numbers.
+        columns: images per row.
 
     Returns:
         A matplotlib Figure.
 
     Raises:
-        ValueError: the lengths differ.
+        ValueError: there are no images, they are of the wrong shape, the lengths differ, or a class has no name.
         ImportError: the extra ``plot`` is not installed.
     """
-    check_images(images)
+    if not len(check_images(images)) or images.shape[1] not in (1, 3):
+        raise ValueError(f"image_grid: expected images (N, 1 or 3, H, W), at least one, got shape {images.shape}")
     for name, values in (("labels", labels), ("predictions", predictions)):
         if values is not None and len(values) != len(images):
             raise ValueError(f"image_grid: {len(values)} {name} for {len(images)} images")
@@ -220,11 +223,11 @@ def gradient_flow(norms: Module | Mapping[str, float]) -> Any:
     """Draw the norm of each parameter's gradient, on a logarithmic scale: where gradients vanish or explode.
 
     Args:
-        norms: norms by name, as a row of `minidl.training.callbacks.GradientMonitor` has them; or a model that has had
-            a backward pass.
+        norms: norms by name, as in a row of `minidl.training.callbacks.GradientMonitor`; or a model after a backward
+            pass.
 
     Returns:
-        A matplotlib Figure; layers stand in the order of the forward pass.
+        A matplotlib Figure; parameters are listed in the order of the model.
 
     Raises:
         ValueError: there are no gradients.
@@ -251,20 +254,21 @@ def gradient_flow(norms: Module | Mapping[str, float]) -> Any:
 
 
 def saliency(model: Module, images: Array, target: int | None = None) -> Any:
-    """Draw how much each pixel moves a logit: the largest absolute gradient over the channels.
+    """Draw how strongly each pixel affects a logit: the largest absolute gradient over the channels.
 
     Args:
         model: from images (N, C, H, W) to logits (N, K).
         images: (N, C, H, W), values in [0, 1].
-        target: the logit's class; None: the largest of each image.
+        target: the class of the logit; None for each image's largest logit.
 
     Returns:
-        A matplotlib Figure: the images, and below each its map.
+        A matplotlib Figure: the images, with their maps below them.
 
     Raises:
         ValueError: see `input_gradient`.
         ImportError: the extra ``plot`` is not installed.
     """
+    _check_drawable("saliency", images)
     return _overlay(images, np.abs(input_gradient(model, images, target)).max(axis=1), blend=0.0)
 
 
@@ -274,34 +278,32 @@ def grad_cam(model: Sequential, images: Array, layer: int | str | None = None, t
     Args:
         model: a Sequential from images (N, C, H, W) to logits (N, K).
         images: (N, C, H, W), values in [0, 1].
-        layer: number or name of the layer; None: the last one whose output is an image.
-        target: the logit's class; None: the largest of each image.
+        layer: number or name of the layer; None for the last one whose output is an image.
+        target: the class of the logit; None for each image's largest logit.
 
     Returns:
-        A matplotlib Figure: the images, and below each the map on top of it.
+        A matplotlib Figure: the images, and below them the same images overlaid with their maps.
 
     Raises:
         TypeError, ValueError: see `grad_cam_map`.
         ImportError: the extra ``plot`` is not installed.
     """
+    _check_drawable("grad_cam", images)
     return _overlay(images, grad_cam_map(model, images, layer, target), blend=0.5)
 
 
 def _plain(name: object) -> str:
-    """Return a name as matplotlib shows it: a dollar sign would begin a formula."""
+    """Return a name that matplotlib shows as it is: a dollar sign would start a formula."""
     return str(name).replace("$", r"\$")
 
 
-def _one(image: Array) -> Array:
-    batch = image[None] if np.ndim(image) == 3 else image
-    check_images(batch)
-    if len(batch) != 1:
-        raise ValueError(f"expected one image, got a batch of shape {batch.shape}")
-    return batch
+def _check_drawable(owner: str, images: Array) -> None:
+    if check_images(images).shape[1] not in (1, 3):
+        raise ValueError(f"{owner}: expected images (N, 1 or 3, H, W), got shape {images.shape}")
 
 
 def _pixels(image: Array) -> Array:
-    """Return (1 or 3, H, W) as matplotlib wants it."""
+    """Return an image (1 or 3, H, W) in the form that matplotlib draws: (H, W) or (H, W, 3)."""
     return np.clip(image[0] if len(image) == 1 else image.transpose(1, 2, 0), 0, 1)
 
 
@@ -314,8 +316,6 @@ def _grid(
     cmap: str = "gray",
     colours: Sequence[str] | None = None,
 ) -> Any:
-    if not len(images) or images.shape[1] not in (1, 3):
-        raise ValueError(f"expected images (N, 1 or 3, H, W), at least one, got shape {images.shape}")
     columns = max(1, min(columns, len(images)))
     rows = -(-len(images) // columns)
     figure = _figure(size * columns, (size + 0.2 * max(title.count("\n") + bool(title) for title in titles)) * rows)
@@ -328,8 +328,6 @@ def _grid(
 
 
 def _overlay(images: Array, maps: Array, blend: float) -> Any:
-    if images.shape[1] not in (1, 3):
-        raise ValueError(f"expected images (N, 1 or 3, H, W), got shape {images.shape}")
     figure = _figure(1.4 * len(images), 2.9)
     upper, lower = figure.subplots(2, len(images), squeeze=False)
     for image, places, above, below in zip(images, maps, upper, lower, strict=True):

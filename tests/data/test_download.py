@@ -3,13 +3,16 @@
 import gzip
 import hashlib
 import http.server
+import io
 import struct
 import threading
+import zipfile
 
 import numpy as np
 import pytest
+from idx_files import IDX
 
-from minidl.data import load_fashion_mnist, load_mnist, mnist
+from minidl.data import load_emnist, load_fashion_mnist, load_kmnist, load_mnist, mnist
 from minidl.data.download import RemoteFile, fetch
 
 pytest.importorskip("pooch")
@@ -81,7 +84,7 @@ def test_nothing_is_left_and_the_message_says_what_to_do(kind, message, server, 
         get(server, tmp_path, kind)
     assert message in str(error.value)
     assert not list(tmp_path.iterdir())
-    assert get(server, tmp_path, "good").read_bytes() == CONTENT  # it begins anew
+    assert get(server, tmp_path, "good").read_bytes() == CONTENT  # it starts over
 
 
 def test_no_server_at_all(tmp_path):
@@ -89,7 +92,7 @@ def test_no_server_at_all(tmp_path):
         get("http://127.0.0.1:9", tmp_path, "good")
 
 
-@pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist])
+@pytest.mark.parametrize("load", [load_mnist, load_fashion_mnist, load_kmnist])
 def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     hashes = {}
@@ -100,9 +103,9 @@ def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch
             file = f"{name}-{kind}-ubyte"
             Handler.files[f"{file}.gz"] = gzip.compress(head + values.tobytes())
             hashes[file] = hashlib.sha256(Handler.files[f"{file}.gz"]).hexdigest()
-    for names in ("MNIST", "FASHION"):
-        monkeypatch.setattr(mnist, f"_{names}_HASHES", hashes)
-        monkeypatch.setattr(mnist, f"_{names}_HOSTS", (f"{server}/missing/", f"{server}/good/"))
+    hosts = (f"{server}/missing/", f"{server}/good/")
+    for name in ("_MNIST", "_FASHION", "_KMNIST"):
+        monkeypatch.setattr(mnist, name, getattr(mnist, name)._replace(hashes=hashes, hosts=hosts))
     train, test = load(tmp_path / "data", download=True)
     assert (len(train), len(test)) == (5, 3)
     Handler.asked.clear()
@@ -110,10 +113,32 @@ def test_the_four_files_are_fetched_and_read(load, server, tmp_path, monkeypatch
     assert not Handler.asked
 
 
+def test_the_archive_of_emnist_is_fetched_and_read(server, tmp_path, monkeypatch):
+    source = IDX["emnist-digits"]
+    source.write(tmp_path / "files")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in (tmp_path / "files").iterdir():
+            data = path.read_bytes()
+            archive.writestr(f"gzip/{path.stem}.gz", data if path.suffix == ".gz" else gzip.compress(data))
+    Handler.files["gzip.zip"] = content.getvalue()
+    sha256 = hashlib.sha256(content.getvalue()).hexdigest()
+    urls = [f"{server}/{kind}/gzip.zip" for kind in ("page", "good")]
+    monkeypatch.setattr(mnist, "_EMNIST_ARCHIVE", RemoteFile("gzip.zip", sha256, urls))
+    train, test = load_emnist(tmp_path / "new", "digits", download=True)
+    assert (len(train), len(test)) == (90, 30)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["gzip.zip"]
+    Handler.asked.clear()
+    load_emnist(tmp_path / "new", "digits", download=True)
+    load_emnist(tmp_path / "files", "digits", download=True)  # files that are there are enough
+    assert not Handler.asked
+
+
 def test_the_hashes_are_hashes():
     from minidl.data import cifar
 
-    hashes = [*mnist._MNIST_HASHES.values(), *mnist._FASHION_HASHES.values()]
+    sources = (mnist._MNIST, mnist._FASHION, mnist._KMNIST)
+    hashes = [mnist._EMNIST_ARCHIVE.sha256, *(value for source in sources for value in source.hashes.values())]
     hashes += [archive.sha256 for layout in (cifar._CIFAR10, cifar._CIFAR100) for archive in layout.archives]
-    assert len(set(hashes)) == 12
+    assert len(set(hashes)) == 17
     assert all(len(value) == 64 and int(value, 16) for value in hashes)

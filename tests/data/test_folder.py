@@ -1,9 +1,10 @@
-"""ImageFolder: classes in order, hidden files, damage."""
+"""ImageFolder: classes in order, hidden files, damage; the split; images from files of all kinds."""
 
 import numpy as np
 import pytest
 
-from minidl.data import DataLoader, ImageFolder, read_image
+from minidl.data import DataLoader, ImageFolder, load_image_folder, read_image
+from minidl.data.images import image_batches
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -23,7 +24,7 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_classes_are_sorted_and_what_is_hidden_is_passed_over(root):
+def test_classes_are_sorted_and_what_is_hidden_is_skipped(root):
     data = ImageFolder(root)
     assert data.classes == ["ant", "bee", "zebra"]
     np.testing.assert_array_equal(data.labels, [0, 0, 1, 1, 2, 2])
@@ -81,3 +82,54 @@ def test_empty_folders(tmp_path):
         ImageFolder(tmp_path)
     with pytest.raises(ValueError, match="channels must be 1 or 3, got 4"):
         ImageFolder(tmp_path, channels=4)
+
+
+def write(folder, names, count):
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("L", (4, 4), number).save(folder / name / f"{number:02}.png")
+
+
+def test_every_fifth_image_of_a_class_is_for_testing(tmp_path):
+    write(tmp_path, ["b", "a"], 11)
+    train, test = load_image_folder(str(tmp_path), size=np.int64(2), channels=1)
+    assert train.classes == test.classes == ["a", "b"]
+    images, labels = test.batch(np.arange(len(test)))
+    assert images.shape == (4, 1, 2, 2)
+    np.testing.assert_array_equal(images[:, 0, 0, 0] * 255, [4, 9, 4, 9])
+    np.testing.assert_array_equal(labels, [0, 0, 1, 1])
+    assert len(train) == 18
+    write(tmp_path, ["few"], 4)
+    with pytest.raises(ValueError, match="load_image_folder: .* every class needs five images or more.* in few"):
+        load_image_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["test", "val"])
+def test_a_split_that_is_there_is_used(name, tmp_path):
+    write(tmp_path / "train", ["a", "b"], 3)
+    write(tmp_path / name, ["a", "b"], 1)
+    train, test = load_image_folder(tmp_path)
+    assert (len(train), len(test)) == (6, 2)
+    write(tmp_path / name, ["c"], 1)
+    with pytest.raises(
+        ValueError, match=f"load_image_folder: .*: train and {name} have different classes: .* and .*'c'"
+    ):
+        load_image_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        load_image_folder(tmp_path / "nowhere")
+
+
+def test_images_from_files_of_all_kinds(tmp_path):
+    write(tmp_path / "some", ["a"], 2)
+    values = np.random.default_rng(0).random((300, 1, 3, 3))
+    np.save(tmp_path / "many.npy", values)
+    np.save(tmp_path / "one.npy", values[0])
+    paths = [tmp_path / name for name in ("some", "many.npy", "one.npy", "some/a/00.png")]
+    made = list(image_batches(paths, (1, 3, 3)))
+    assert [len(images) for _, images in made] == [1, 1, 256, 44, 1, 1]
+    names = [name for names, _ in made for name in names]
+    assert names[0] == names[-1] == str(tmp_path / "some" / "a" / "00.png")
+    assert names[2:302] == [f"{tmp_path / 'many.npy'}[{number}]" for number in range(300)]
+    assert all(images.dtype == np.float32 for _, images in made)
+    np.testing.assert_array_equal(np.concatenate([made[2][1], made[3][1]]), values.astype(np.float32))

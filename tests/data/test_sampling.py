@@ -128,9 +128,9 @@ def test_what_is_refused():
         loader(sampler=StratifiedSampler([0, 1]))
     with pytest.raises(TypeError, match="sampler must be a Sampler"):
         loader(sampler=[1, 2], shuffle=False)
-    with pytest.raises(ValueError, match="it is that of another loader"):
+    with pytest.raises(ValueError, match="it belongs to a different loader"):
         loader().load_state_dict({"seed": 1, "batch": 9, "rng": RNG(0).bit_generator.state})
-    with pytest.raises(ValueError, match="it is that of another loader"):
+    with pytest.raises(ValueError, match="it belongs to a different loader"):
         loader().load_state_dict({"seed": 1, "batch": 1, "rng": None})
     minidl.manual_seed(0)
     with pytest.raises(ValueError, match=r"the sampler must give 30 indices from 0 to 22, got shape \(30,\), 0 to 29"):

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -417,3 +418,73 @@ def test_needs_input_grad_leaves_parameter_gradients_alone(rng):
     assert model.backward(out) is None
     for parameter, grad in zip(model.params(), expected, strict=True):
         np.testing.assert_array_equal(parameter.grad, grad)
+
+
+def test_astype_forgets_what_a_forward_pass_kept():
+    """Its memory is of the old dtype: a backward pass on it would mix the two."""
+    layer = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    layer(np.ones((1, 3), np.float32))
+    layer.astype(np.float64)
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        layer.backward(np.ones((1, 2)))
+    with pytest.raises(RuntimeError, match="no forward pass"):
+        layer[0].backward(np.ones((1, 2)))
+
+
+def test_no_grad_is_a_state_of_its_thread():
+    inside, done, seen = threading.Event(), threading.Event(), []
+
+    def work():
+        inside.wait(10)
+        layer = nn.Linear(3, 2)
+        out = layer(np.ones((1, 3), np.float32))
+        seen.append((nn.is_grad_enabled(), layer.backward(out).shape))
+        done.set()
+
+    other = threading.Thread(target=work)
+    other.start()
+    with nn.no_grad():
+        inside.set()
+        assert done.wait(10)
+        assert not nn.is_grad_enabled()
+    other.join()
+    assert seen == [(True, (1, 3))]
+
+
+@pytest.mark.parametrize("layer", [nn.LPPool2d(np.float64(2.0), np.int64(2)), nn.LocalResponseNorm(3, np.float64(0.1))])
+def test_numpy_scalars_as_options_do_not_change_the_dtype(layer):
+    x = np.random.default_rng(0).random((2, 3, 4, 4)).astype(np.float32)
+    out = layer(x)
+    assert out.dtype == np.float32
+    assert layer.backward(out).dtype == np.float32
+    assert "np." not in repr(layer)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ELU(np.float64(2)),
+        nn.LeakyReLU(np.float64(0.1)),
+        nn.Softplus(np.float64(2), np.int64(3)),
+        nn.Hardtanh(np.float64(-2), np.float32(2)),
+        nn.Threshold(np.float64(0.1), np.float64(3)),
+        nn.MaxPool2d(np.int64(2), (np.int32(1), np.int64(2))),
+        nn.AvgPool2d(np.int64(2), divisor_override=np.int64(3)),
+        nn.Conv2d(np.int64(3), np.int32(2), np.int64(2), padding=(np.int64(1), np.int64(0))),
+        nn.BatchNorm2d(np.int64(3), eps=np.float64(1e-3), momentum=np.float64(0.2)),
+        nn.GroupNorm(np.int64(1), np.int64(3), eps=np.float64(1e-3)),
+        nn.ConstantPad2d(np.int64(1), np.float64(0.5)),
+        nn.Upsample(scale_factor=np.float64(2)),
+        nn.Dropout(np.float64(0.2)),
+        nn.Unfold(np.int64(2)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_numpy_scalars_as_options_become_numbers(layer):
+    x = np.random.default_rng(0).random((2, 3, 4, 4)).astype(np.float32)
+    out = layer(x)
+    assert out.dtype == layer.backward(out).dtype == np.float32
+    assert all(buffer.dtype != np.float64 for _, buffer in layer.named_buffers())
+    assert "np." not in repr(layer)
+    options = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    assert not [name for name, value in options.items() if isinstance(value, np.generic)]

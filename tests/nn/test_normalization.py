@@ -5,7 +5,7 @@ import pytest
 from checks import assert_close
 
 from minidl import nn
-from minidl.functional import normalization
+from minidl.engine import sums
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -70,6 +70,6 @@ def test_the_pieces_do_not_change_the_result(size, layer, order, monkeypatch):
         return [out, layer.backward(np.cos(out)), *(p.grad for p in layer.params())]
 
     whole = run()
-    monkeypatch.setattr(normalization, "_PIECE", size)
+    monkeypatch.setattr(sums, "_PIECE", size)
     for piecewise, expected in zip(run(), whole, strict=True):
         assert_close(piecewise, expected, 1e-12)

@@ -20,7 +20,7 @@ def test_as_pytorchs_averaged_model(torch):
     np.testing.assert_allclose(ema.average["weight"], averaged.module.weight.detach().numpy(), rtol=1e-12)
 
 
-def test_applied_for_a_while_and_put_back_even_after_an_error():
+def test_applied_for_a_while_and_restored_even_after_an_error():
     layer = nn.BatchNorm1d(2)
     ema = optim.EMA(layer, decay=0.5)
     layer.weight.data += 2

@@ -89,7 +89,7 @@ def test_a_plateau_as_pytorch(options, torch):
     assert again.state_dict() == schedule.state_dict()
 
 
-def test_the_state_goes_on():
+def test_the_state_continues():
     first, second = (optim.SGD([nn.Parameter(np.ones(1))], lr=0.1) for _ in range(2))
     schedule = lr_scheduler.CosineAnnealingLR(first, 10)
     for _ in range(4):
@@ -124,11 +124,90 @@ def _sgd():
         ),
         (lambda: lr_scheduler.ReduceLROnPlateau(_sgd(), factor=1), ValueError, "factor must be less than 1, got 1"),
         (lambda: lr_scheduler.OneCycleLR(_rms(), 0.1, 5), ValueError, "no momentum to cycle"),
+        (lambda: lr_scheduler.LambdaLR(None, min), TypeError, "LambdaLR: optimizer must be an Optimizer, got None"),
+        (lambda: lr_scheduler.OneCycleLR(None, 1, 5), TypeError, "OneCycleLR: optimizer must be an Optimizer"),
+        (lambda: lr_scheduler.ReduceLROnPlateau(None), TypeError, "ReduceLROnPlateau: optimizer must be an Optimizer"),
+        (lambda: _cycle(div_factor=0), ValueError, "OneCycleLR: div_factor must be greater than 0"),
+        (lambda: _cycle(final_div_factor=-1), ValueError, "OneCycleLR: final_div_factor must be at least 0"),
+        (lambda: _cycle(base_momentum="low"), TypeError, "OneCycleLR: base_momentum must be a number, got 'low'"),
+        (lambda: _cycle(max_momentum=math.nan), ValueError, "OneCycleLR: max_momentum must be at least 0.0, got nan"),
+        (lambda: _cycle(pct_start=1.5), ValueError, "OneCycleLR: pct_start must be between 0.0 and 1.0, got 1.5"),
+        (
+            lambda: lr_scheduler.SequentialLR(_sgd(), [lr_scheduler.ExponentialLR(_sgd(), 0.9)] * 2, [2.5]),
+            ValueError,
+            "SequentialLR: the schedulers must be made for the same optimizer",
+        ),
+        (lambda: _sequence([2.5]), TypeError, "SequentialLR: milestones must be an integer, got 2.5"),
     ],
 )
 def test_wrong_options_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def _cycle(**options):
+    return lr_scheduler.OneCycleLR(_sgd(), 0.1, 5, **options)
+
+
+def _sequence(milestones):
+    sgd = _sgd()
+    return lr_scheduler.SequentialLR(sgd, [lr_scheduler.ExponentialLR(sgd, 0.9)] * 2, milestones)
+
+
+def _numpy_scalars(value):
+    """The same options as NumPy's scalars, as they come out of an array."""
+    if isinstance(value, dict):
+        return {name: _numpy_scalars(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_numpy_scalars(item) for item in value]
+    return np.asarray(value)[()] if isinstance(value, (bool, int, float)) else value
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *SCHEDULES,
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 9, "base_momentum": 0.8, "max_momentum": 0.9, "div_factor": 3.0}),
+        ("ReduceLROnPlateau", {"factor": 0.5, "patience": 0, "min_lr": 0.01, "threshold": 0.5, "cooldown": 1}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+@pytest.mark.parametrize("rule", ["SGD", "Adam"])
+def test_numpys_numbers_become_pythons(name, options, rule):
+    groups = [[{"params": nn.Parameter(np.ones(1))} for _ in range(2)] for _ in range(2)]
+    optimizers = [getattr(optim, rule)(group, lr=0.1) for group in groups]
+    given = [options, _numpy_scalars(options)]
+    schedules = [getattr(lr_scheduler, name)(o, **kw) for o, kw in zip(optimizers, given, strict=True)]
+    for step in range(9):
+        for schedule in schedules:
+            schedule.step(*[np.float64(step)] * (name == "ReduceLROnPlateau"))
+    for mine, other in zip(optimizers[0].param_groups, optimizers[1].param_groups, strict=True):
+        assert {k: v for k, v in mine.items() if k != "params"} == {k: v for k, v in other.items() if k != "params"}
+        numbers = [v for k, v in other.items() if k not in ("params", "betas")] + list(other.get("betas", ()))
+        assert {type(number) for number in numbers} <= {int, float, bool}
+    numbers = [value for value in vars(schedules[1]).values() if np.ndim(value) == 0]
+    assert not any(isinstance(number, np.generic) for number in numbers)
+    assert not any(isinstance(number, np.generic) for number in schedules[1].state_dict().values())
+
+
+def test_a_custom_schedule_may_return_numpys_numbers():
+    class Noise(lr_scheduler.LRScheduler):
+        def rate(self, epoch, group):
+            return np.float64(0.5) ** epoch
+
+    sgd = _sgd()
+    Noise(sgd).step()
+    assert type(sgd.param_groups[0]["lr"]) is float
+
+
+def test_a_plateaus_state_is_loaded_whole_or_not_at_all():
+    schedule = lr_scheduler.ReduceLROnPlateau(_sgd())
+    before = schedule.state_dict()
+    with pytest.raises(KeyError):
+        schedule.load_state_dict({"best": 1.0, "num_bad_epochs": 3})
+    assert schedule.state_dict() == before
+    schedule.load_state_dict({name: np.asarray(1.0)[()] for name in before})
+    assert [type(value) for value in schedule.state_dict().values()] == [float, int, int, int]
 
 
 def _rms():

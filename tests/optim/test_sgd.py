@@ -92,8 +92,8 @@ def test_frozen_parameters_and_those_without_gradient_stay():
     ("make", "error", "message"),
     [
         (lambda p: optim.SGD([], lr=0.1), ValueError, "got no parameters"),
-        (lambda p: optim.SGD([p, p], lr=0.1), ValueError, "parameter 1 .* comes twice"),
-        (lambda p: optim.SGD([{"params": [p]}, {"params": [p]}], lr=0.1), ValueError, "comes twice"),
+        (lambda p: optim.SGD([p, p], lr=0.1), ValueError, "parameter 1 .* appears twice"),
+        (lambda p: optim.SGD([{"params": [p]}, {"params": [p]}], lr=0.1), ValueError, "appears twice"),
         (lambda p: optim.SGD([{"params": []}], lr=0.1), ValueError, "a parameter group has no parameters"),
         (lambda p: optim.SGD([{"params": [p], "rate": 1}], lr=0.1), TypeError, r"unknown options \['rate'\]"),
         (lambda p: optim.SGD([p.data], lr=0.1), TypeError, "expected nn.Parameter, got ndarray at index 0"),
@@ -154,6 +154,19 @@ def test_state_dict_has_pytorchs_form(torch):
     optim.SGD([nn.Parameter(value)], lr=1).load_state_dict(expected)
 
 
+def test_a_state_dict_does_not_change_with_later_steps():
+    p = nn.Parameter(np.ones(3))
+    sgd = optim.SGD([p], lr=0.1, momentum=0.9)
+    _steps([p], sgd, 1, seed=0)
+    state = sgd.state_dict()
+    before = state["state"][0]["momentum_buffer"].copy()
+    _steps([p], sgd, 2, seed=1)
+    sgd.load_state_dict(state)
+    _steps([p], sgd, 2, seed=1)
+    np.testing.assert_array_equal(state["state"][0]["momentum_buffer"], before)
+    assert state["state"][0]["step"] == 1
+
+
 def test_a_state_that_does_not_fit_changes_nothing():
     p = nn.Parameter(np.ones(3))
     sgd = optim.SGD([p], lr=0.1, momentum=0.9)
@@ -164,7 +177,10 @@ def test_a_state_that_does_not_fit_changes_nothing():
     bad_option = copy.deepcopy(before)
     bad_option["param_groups"][0]["lr"] = -1
     two = optim.SGD([nn.Parameter(np.ones(3)), nn.Parameter(np.ones(3))], lr=0.1).state_dict()
-    for bad in (bad_shape, bad_option, two):
+    contradiction, stranger = copy.deepcopy(before), copy.deepcopy(before)
+    contradiction["param_groups"][0].update(nesterov=True, momentum=0)
+    stranger["state"][7] = stranger["state"][0]
+    for bad in (bad_shape, bad_option, two, contradiction, stranger):
         with pytest.raises(ValueError, match="SGD: "):
             sgd.load_state_dict(bad)
     np.testing.assert_array_equal(

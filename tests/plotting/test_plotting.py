@@ -63,15 +63,20 @@ def test_filters_maps_and_images(model, tmp_path):
     assert len(plotting.image_grid(np.repeat(IMAGES, 3, axis=1)).axes) == 3
     for wrong, message in (
         (lambda: plotting.filters(nn.ReLU()), "there is no Conv2d in the ReLU"),
-        (lambda: plotting.feature_maps(model, IMAGES), "expected one image"),
-        (lambda: plotting.feature_maps(model, IMAGES[0], "last"), "there is no layer 'last'; known: 0, 1"),
-        (lambda: plotting.feature_maps(model, IMAGES[0], 5), "is no image"),
-        (lambda: plotting.feature_maps(model, IMAGES[0], 9), "there is no layer 9; the model has 8"),
+        (lambda: plotting.feature_maps(model, IMAGES), "feature_maps: expected one image"),
+        (
+            lambda: plotting.feature_maps(model, IMAGES[0], "last"),
+            "feature_maps: there is no layer 'last'; known: 0, 1",
+        ),
+        (lambda: plotting.feature_maps(model, IMAGES[0], 5), "feature_maps: the output of layer 5 is not an image"),
+        (lambda: plotting.feature_maps(model, IMAGES[0], 9), "feature_maps: there is no layer 9; the model has 8"),
         (lambda: plotting.image_grid(IMAGES, [1]), "1 labels for 3 images"),
         (lambda: plotting.image_grid(IMAGES, [0, 1, -1], classes=["a", "b"]), "there are 2 names, got class -1"),
-        (lambda: plotting.image_grid(IMAGES[:0]), "at least one, got shape"),
-        (lambda: plotting.image_grid(np.repeat(IMAGES, 2, axis=1)), r"expected images \(N, 1 or 3, H, W\)"),
-        (lambda: plotting.saliency(model, IMAGES[:0]), "there are no images"),
+        (lambda: plotting.image_grid(IMAGES[:0]), "image_grid: .* at least one, got shape"),
+        (lambda: plotting.image_grid(np.repeat(IMAGES, 2, axis=1)), r"image_grid: expected images \(N, 1 or 3, H, W\)"),
+        (lambda: plotting.saliency(model, IMAGES.repeat(2, 1)), r"saliency: expected images \(N, 1 or 3, H, W\)"),
+        (lambda: plotting.grad_cam(model, IMAGES.repeat(2, 1)), r"grad_cam: expected images \(N, 1 or 3, H, W\)"),
+        (lambda: plotting.saliency(model, IMAGES[:0]), "input_gradient: there are no images"),
         (lambda: plotting.confusion_matrix(np.zeros((0, 0))), "there are no classes"),
         (lambda: plotting.curves({"epoch": [1]}), "no columns train_..., val_... or lr"),
     ):
@@ -115,9 +120,9 @@ def test_grad_cam_finds_where_the_class_is(tmp_path):
     assert not plotting.grad_cam_map(model, images, target=1).any()
     drawn(plotting.grad_cam(model, images), tmp_path)
     drawn(plotting.saliency(model, images), tmp_path)
-    with pytest.raises(TypeError, match="expected a Sequential, which can be split, got Linear"):
+    with pytest.raises(TypeError, match="grad_cam_map: expected a Sequential, which can be split, got Linear"):
         plotting.grad_cam_map(nn.Linear(2, 2), images)
-    with pytest.raises(ValueError, match="target must be from 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="input_gradient: target must be from 0 to 1, got 2"):
         plotting.input_gradient(model, images, 2)
 
 

@@ -1,0 +1,47 @@
+"""``minidl evaluate``: measure a run's model on its test images."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .command import add_command
+from .measure import measure
+from .output import show
+from .run import Run
+
+__all__ = ["add_evaluate"]
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        evaluate,
+        text="measure a run's model on its test images",
+        description="Measure a run's model: loss, accuracy, and precision, recall and F1 of each class.",
+        example="minidl evaluate runs/digits-1",
+    )
+    parser.add_argument("folder", metavar="RUN", help="the run's folder")
+    parser.add_argument("--root", metavar="DIR", help="where the dataset's files are now")
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Run the command."""
+    run = Run.read(options.folder)
+    if options.root is not None:
+        run.recipe = run.recipe.with_values({"root": options.root})
+    images = run.recipe.load_images()
+    if images.classes != run.classes:
+        raise ValueError(f"the dataset has the classes {images.classes}, the run {run.classes}")
+    measured = measure(run.load_model(), images.test, len(run.classes), "none" if options.quiet else "auto")
+    width = max(map(len, run.classes))
+    lines = [f"{'class':<{width}}  precision  recall      F1  images"]
+    scores = measured.scores(run.classes)
+    lines += [f"{name:<{width}}  {p:9.4f}  {r:6.4f}  {f:6.4f}  {n:6,}" for name, p, r, f, n in scores]
+    lines.append(
+        f"test accuracy: {100 * measured.accuracy:.2f} % ({measured.correct:,} of {len(measured.labels):,}), "
+        f"mean loss {measured.loss:.4f}"
+    )
+    show(options, measured.as_dict(run.classes), "\n".join(lines[-1:] if options.quiet else lines))
+    return 0

@@ -1,0 +1,51 @@
+"""``minidl predict``: classify images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.images import image_batches
+from ..training.progress import Progress
+from .command import add_command
+from .measure import probabilities
+from .output import show
+from .run import Run
+
+__all__ = ["add_predict"]
+
+
+def add_predict(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        predict,
+        text="classify images",
+        description="Classify images: image files, folders of them (extra: images), or .npy arrays (N, C, H, W) "
+        "of values in [0, 1]. Image files are resized to the size that the model takes.",
+        example="minidl predict runs/digits-1 images.npy --top 2",
+    )
+    parser.add_argument("folder", metavar="RUN", help="the run's folder")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="image, folder or .npy file")
+    parser.add_argument("--top", type=int, metavar="K", help="how many classes to show (default: 3)")
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Run the command."""
+    run = Run.read(options.folder)
+    top = min(3, len(run.classes)) if options.top is None else options.top
+    if not 1 <= top <= len(run.classes):
+        raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")
+    model, results, lines = run.load_model(), [], []
+    batches = image_batches([Path(name) for name in options.files], run.shape)
+    for (names, images), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
+        for name, row in zip(names, probabilities(model, images), strict=True):
+            order = np.argsort(-row, kind="stable")[:top]
+            guesses = [(run.classes[c], float(row[c])) for c in order]
+            results.append({"image": name, "top": [{"class": c, "probability": p} for c, p in guesses]})
+            lines.append(f"{name}: " + ", ".join(f"{c} {100 * p:.1f} %" for c, p in guesses))
+    show(options, {"predictions": results}, "\n".join(lines))
+    return 0

@@ -1,0 +1,81 @@
+"""IDX, the file format of MNIST and its relatives: one array of unsigned bytes."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .._core import Array
+from .naming import named
+
+__all__ = ["parse_idx", "read_idx"]
+
+_UNSIGNED_BYTES = 0x08
+_KINDS = {1: "labels", 3: "images"}
+
+
+def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:
+    """Read one IDX file of unsigned bytes, gzipped if its name ends in .gz.
+
+    The format: two zero bytes, 0x08 for unsigned bytes, the number of axes, the size of each axis as a big-endian
+    32-bit integer, then the bytes in row-major order.
+
+    Args:
+        path: the file.
+        axes: the number of axes expected, 3 for images, 1 for labels; None accepts any.
+
+    Returns:
+        uint8 array, read-only.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, too long, damaged, or not an IDX file with this number of axes.
+    """
+    with named("read_idx"):
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"read_idx: there is no file {path}")
+        return parse_idx(str(path), path.read_bytes(), axes)
+
+
+def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
+    """Return the array that an IDX file holds.
+
+    Args:
+        name: the file's name, also for errors; ending in .gz, its content is gzipped.
+        content: what is in the file.
+        axes: as for `read_idx`.
+
+    Raises:
+        ValueError: as for `read_idx`.
+    """
+    if name.endswith(".gz"):
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise ValueError(f"{name}: truncated or damaged gzip file ({error})") from error
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTES:
+        raise ValueError(
+            f"{name}: not an IDX file of unsigned bytes: expected it to start with 00 00 08, got "
+            f"{content[:4].hex(' ') or 'nothing'}"
+        )
+    ndim = content[3]
+    if axes is not None and ndim != axes:
+        raise ValueError(
+            f"{name}: expected {axes} axes ({_KINDS.get(axes, 'data')}), got {ndim} ({_KINDS.get(ndim, 'data')})"
+        )
+    header = 4 + 4 * ndim
+    if len(content) < header:
+        raise ValueError(f"{name}: truncated: the header needs {header} bytes, the file has {len(content)}")
+    shape = struct.unpack(f">{ndim}I", content[4:header])
+    expected = header + math.prod(shape)
+    if len(content) != expected:
+        problem = "truncated" if len(content) < expected else "too long"
+        raise ValueError(f"{name}: {problem}: sizes {shape} need {expected} bytes, the file has {len(content)}")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

@@ -1,0 +1,40 @@
+"""How it is computed: the only part that knows the order of memory, threads and recycled memory.
+
+All arrays come and go in the shape (N, C, H, W). Other parts import the functions below from here and nothing else.
+"""
+
+from .choice import Engine, current_engine, get_engine, set_engine
+from .elementwise import dropout_mask, in_pieces, kept_unless, multiply, select
+from .erf import erf
+from .im2col import col2im, im2col
+from .layout import empty, empty_like, flatten
+from .pooling import adaptive_avg_pool, adaptive_avg_pool_grad
+from .product import product, resample
+from .window import Geometry, correlation_geometry, offsets, output_size, window_geometry
+
+__all__ = [
+    "Engine",
+    "Geometry",
+    "adaptive_avg_pool",
+    "adaptive_avg_pool_grad",
+    "col2im",
+    "correlation_geometry",
+    "current_engine",
+    "dropout_mask",
+    "empty",
+    "empty_like",
+    "erf",
+    "flatten",
+    "get_engine",
+    "im2col",
+    "in_pieces",
+    "kept_unless",
+    "multiply",
+    "offsets",
+    "output_size",
+    "product",
+    "resample",
+    "select",
+    "set_engine",
+    "window_geometry",
+]

@@ -1,0 +1,72 @@
+"""Which engine computes, and the functions that an engine consists of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .._core import Array, check_choice
+from . import correlation, im2col, pooling, sums
+
+__all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
+
+
+class Engine(NamedTuple):
+    """The functions that may be computed in several ways, on arrays of shape (N, C, H, W) in any order of memory.
+
+    `correlation.py`, `pooling.py` and `sums.py` say what each takes and returns. An engine replaces those that it does
+    in a way of its own and keeps the others. What a forward pass keeps for backward remembers its engine.
+    """
+
+    name: str
+    correlate: Callable[..., Array] = correlation.correlate
+    input_grad: Callable[..., Array] = correlation.input_grad
+    weight_grad: Callable[..., tuple[Array, Array | None]] = correlation.weight_grad
+    max_pool: Callable[..., Array] = pooling.max_pool
+    max_pool_grad: Callable[..., Array] = pooling.max_pool_grad
+    avg_pool: Callable[..., Array] = pooling.avg_pool
+    avg_pool_grad: Callable[..., Array] = pooling.avg_pool_grad
+    moments: Callable[..., tuple[Array, Array]] = sums.moments
+    mean_square: Callable[..., Array] = sums.mean_square
+    product_sums: Callable[..., tuple[Array, Array]] = sums.product_sums
+    standardise: Callable[..., Array] = sums.standardise
+    standardise_grad: Callable[..., Array] = sums.standardise_grad
+
+
+_ENGINES = {
+    "numpy": Engine("numpy"),
+    "im2col": Engine("im2col", im2col.correlate, im2col.input_grad, im2col.weight_grad),
+}
+_current: Engine | None = None
+
+
+def set_engine(name: str) -> None:
+    """Choose how layers compute from now on; what an earlier forward pass kept is served by the engine that made it.
+
+    Args:
+        name: 'numpy', the default; or 'im2col', convolution as the textbook has it, slower and easy to follow.
+
+    Raises:
+        ValueError: there is no such engine.
+    """
+    global _current  # noqa: PLW0603 - this module exists to hold this one variable
+    _current = _ENGINES[check_choice("set_engine", "name", name, tuple(_ENGINES))]
+
+
+def get_engine() -> str:
+    """Return the name of the engine in use: that of `set_engine`, else of the variable MINIDL_ENGINE, else 'numpy'.
+
+    Raises:
+        ValueError: MINIDL_ENGINE names no engine.
+    """
+    return current_engine().name
+
+
+def current_engine() -> Engine:
+    """Return the engine in use."""
+    if _current is not None:
+        return _current
+    name = os.environ.get("MINIDL_ENGINE", "numpy")
+    set_engine(check_choice("MINIDL_ENGINE", "engine", name, tuple(_ENGINES)))
+    return current_engine()

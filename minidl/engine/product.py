@@ -1,0 +1,45 @@
+"""Matrix products, and the resizing of images by a matrix for each axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._core import Array, memory
+from .._core.threads import cut, one_blas_thread, run
+from .layout import block, images
+
+__all__ = ["product", "resample"]
+
+# Multiply-adds that are worth a piece of their own, and the fewest rows or columns of one.
+_WORK, _NARROW = 2**24, 64
+
+
+def product(a: Array, b: Array, bias: Array | None = None) -> Array:
+    """Return a (M, K) @ b (K, N), plus a bias (M,) for each row, over recycled memory.
+
+    The longer side of the result is cut into pieces, by shape alone; narrow ones would be slow.
+    """
+    (rows, inner), columns = a.shape, b.shape[1]
+    out = memory.empty((rows, columns), a.dtype)
+    by_rows = rows >= columns
+
+    def work(part: slice) -> None:
+        left, right, target = (a[part], b, out[part]) if by_rows else (a, b[:, part], out[:, part])
+        np.matmul(left, right, out=target)
+        if bias is not None:
+            target += (bias[part] if by_rows else bias)[:, None]
+
+    length = max(rows, columns)
+    count = max(1, min(out.size * inner // _WORK, length // _NARROW))
+    with one_blas_thread:
+        run(work, cut(length, -(-length // count)))
+    return out
+
+
+def resample(x: Array, rows: Array, columns: Array) -> Array:
+    """Multiply the rows and the columns of images (N, C, H, W) with matrices (OH, H) and (OW, W)."""
+    source = block(x)
+    h, c, w, n = source.shape
+    with one_blas_thread:
+        by_rows = np.matmul(rows, source.reshape(h, c * w * n)).reshape(len(rows), c, w, n)
+        return images(np.matmul(columns, by_rows))

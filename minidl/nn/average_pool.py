@@ -1,0 +1,256 @@
+"""Average pooling, and pooling by a p-norm, which rests on it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core import Array, IntPair, check_flag, check_grad, check_images, check_int, check_number, plain
+from ..engine import Engine, Geometry, current_engine, output_size
+from .layer import Layer
+from .max_pool import pool_geometry
+
+__all__ = [
+    "AvgPool2d",
+    "LPPool2d",
+    "avg_pool2d_backward",
+    "avg_pool2d_forward",
+    "lp_pool2d_backward",
+    "lp_pool2d_forward",
+]
+
+
+class AvgPoolCache(NamedTuple):
+    """What `avg_pool2d_backward` needs: shapes, geometry, what each window was divided by (OH, OW), and the engine."""
+
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    geometry: Geometry
+    divisor: Array
+    engine: Engine
+
+
+def avg_pool2d_forward(
+    x: Array,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[Array, AvgPoolCache]:
+    """Take the mean of each window.
+
+    out[n, c, oh, ow] = sum over i, j of x_padded[n, c, oh*SH + i, ow*SW + j] / divisor; OH and OW as in max pooling.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64.
+        kernel_size, stride, padding, ceil_mode: as in `max_pool2d_forward`; padding counts as zeros.
+        count_include_pad: whether the divisor counts the padding; what ceil_mode lets hang over is never counted.
+        divisor_override: a divisor for all windows, not 0.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `avg_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    """
+    check_images(x)
+    geometry = pool_geometry("avg_pool2d", kernel_size, stride, padding)
+    check_flag("avg_pool2d", "count_include_pad", count_include_pad)
+    size = output_size(x.shape[2:], geometry, ceil_mode=check_flag("avg_pool2d", "ceil_mode", ceil_mode))
+    if divisor_override is not None:
+        divisor = np.full(size, _check_divisor("avg_pool2d", divisor_override), x.dtype)
+    else:
+        rows, columns = (_counts(x.shape[2 + axis], size[axis], geometry, axis, count_include_pad) for axis in (0, 1))
+        divisor = (rows[:, None] * columns).astype(x.dtype)
+    engine = current_engine()
+    out = engine.avg_pool(x, geometry, divisor)
+    return out, AvgPoolCache(x.shape, out.shape, geometry, divisor, engine)
+
+
+def avg_pool2d_backward(grad_output: Array, cache: AvgPoolCache) -> Array:
+    """Return the gradient of `avg_pool2d_forward`: each window's gradient, divided, goes to all of its pixels.
+
+    Args:
+        grad_output: gradient of the output (N, C, OH, OW).
+        cache: from `avg_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    in_shape, out_shape, geometry, divisor, engine = cache
+    check_grad(grad_output, out_shape, divisor.dtype)
+    return engine.avg_pool_grad(grad_output, in_shape, geometry, divisor)
+
+
+def _check_divisor(owner: str, divisor: int) -> int:
+    number = check_int(owner, "divisor_override", divisor, minimum=-(2**31))
+    if number == 0:
+        raise ValueError(f"{owner}: divisor_override must not be 0")
+    return number
+
+
+def _counts(size: int, count: int, geometry: Geometry, axis: int, count_include_pad: bool) -> Array:
+    """Return how many numbers each window along an axis has."""
+    pad = geometry.before[axis]
+    first: Array = np.arange(count) * geometry.stride[axis] - pad
+    last = np.minimum(first + geometry.kernel[axis], size + pad)
+    if not count_include_pad:
+        first, last = np.maximum(first, 0), np.minimum(last, size)
+    counts: Array = last - first
+    return counts
+
+
+class LPPoolCache(NamedTuple):
+    """What `lp_pool2d_backward` needs: input, sums of powers, p, the window's area, and the average's cache."""
+
+    x: Array
+    total: Array
+    p: float
+    area: int
+    mean: AvgPoolCache
+
+
+def lp_pool2d_forward(
+    x: Array, norm_type: float, kernel_size: IntPair, *, stride: IntPair | None = None, ceil_mode: bool = False
+) -> tuple[Array, LPPoolCache]:
+    """Take the p-norm of each window: out = (sum of x**p)**(1/p), p = norm_type.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64.
+        norm_type: p, not 0; 1 is the sum, infinity would be the maximum.
+        kernel_size, stride, ceil_mode: as in `avg_pool2d_forward`.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `lp_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
+    """
+    check_images(x)
+    p = _check_norm_type("lp_pool2d", norm_type)
+    mean, cache = avg_pool2d_forward(x**p, kernel_size, stride=stride, ceil_mode=ceil_mode)
+    area = cache.geometry.kernel[0] * cache.geometry.kernel[1]
+    total = mean * area  # a window that hangs over counts as a whole one, as in PyTorch
+    with np.errstate(invalid="ignore"):  # of a negative sum there is no root: NaN
+        out = total ** (1 / p)
+    return out, LPPoolCache(x, total, p, area, cache)
+
+
+def lp_pool2d_backward(grad_output: Array, cache: LPPoolCache) -> Array:
+    """Return the gradient of `lp_pool2d_forward`: dx = sum over windows of grad * total**(1/p - 1) * x**(p-1).
+
+    Args:
+        grad_output: gradient of the output (N, C, OH, OW).
+        cache: from `lp_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    x, total, p, area, mean = cache
+    check_grad(grad_output, total.shape, total.dtype)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        outer = grad_output * total ** (1 / p - 1) * area
+        dx: Array = avg_pool2d_backward(outer, mean) * x ** (p - 1)
+    return dx
+
+
+def _check_norm_type(owner: str, norm_type: float) -> float:
+    p = check_number(owner, "norm_type", norm_type, minimum=-float("inf"))
+    if p == 0:
+        raise ValueError(f"{owner}: norm_type must not be 0")
+    return p
+
+
+class AvgPool2d(Layer):
+    """Mean of each window of an image.
+
+    Args:
+        kernel_size: an int, or (KH, KW).
+        stride: an int, or (SH, SW); None means kernel_size.
+        padding: zeros on each side, at most half the kernel.
+        ceil_mode: round the output size up instead of down.
+        count_include_pad: whether the mean counts the padding.
+        divisor_override: what to divide the sums by instead of the windows' sizes.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW) with
+        OH = floor((H + 2*PH - KH) / SH) + 1 and OW likewise.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    """
+
+    shown = "kernel_size", "stride", "padding"
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__()
+        pool_geometry("AvgPool2d", kernel_size, stride, padding)
+        self.kernel_size: Any = plain(kernel_size)
+        self.stride: Any = self.kernel_size if stride is None else plain(stride)
+        self.padding: Any = plain(padding)
+        self.ceil_mode = check_flag("AvgPool2d", "ceil_mode", ceil_mode)
+        self.count_include_pad = check_flag("AvgPool2d", "count_include_pad", count_include_pad)
+        self.divisor_override = None if divisor_override is None else _check_divisor("AvgPool2d", divisor_override)
+
+    def _compute(self, x: Array) -> tuple[Array, AvgPoolCache]:
+        names = ("stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
+        return avg_pool2d_forward(x, self.kernel_size, **{name: getattr(self, name) for name in names})
+
+    _differentiate = staticmethod(avg_pool2d_backward)
+
+
+class LPPool2d(Layer):
+    """The p-norm of each window of an image: (sum of x**p)**(1/p).
+
+    Args:
+        norm_type: p, not 0.
+        kernel_size: an int, or (KH, KW).
+        stride: an int, or (SH, SW); None means kernel_size.
+        ceil_mode: round the output size up instead of down.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW) with
+        OH = floor((H - KH) / SH) + 1 and OW likewise.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
+    """
+
+    shown = "norm_type", "kernel_size", "stride", "ceil_mode"
+
+    def __init__(
+        self, norm_type: float, kernel_size: IntPair, stride: IntPair | None = None, ceil_mode: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm_type = _check_norm_type("LPPool2d", norm_type)
+        pool_geometry("LPPool2d", kernel_size, stride, 0)
+        self.kernel_size: Any = plain(kernel_size)
+        self.stride: Any = plain(stride)
+        self.ceil_mode = check_flag("LPPool2d", "ceil_mode", ceil_mode)
+
+    def _compute(self, x: Array) -> tuple[Array, LPPoolCache]:
+        return lp_pool2d_forward(x, self.norm_type, self.kernel_size, stride=self.stride, ceil_mode=self.ceil_mode)
+
+    _differentiate = staticmethod(lp_pool2d_backward)

@@ -1,0 +1,311 @@
+"""Normalisations that may keep running statistics of the channels: of the batch, and of each sample."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .._core import Array, check_flag, check_int, check_number
+from .norm import Norm, NormCache, check_norm, norm_backward, norm_forward
+from .parameter import filled
+
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "InstanceNorm2d",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "instance_norm_backward",
+    "instance_norm_forward",
+]
+
+
+def batch_norm_forward(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    running: tuple[Array, Array] | None = None,
+    eps: float = 1e-5,
+) -> tuple[Array, NormCache, tuple[Array, Array]]:
+    """Standardise each channel over the batch and all pixels, then scale and shift; see `norm.py`.
+
+    Args:
+        x: (N, C) or (N, C, L) or (N, C, H, W), float32 or float64.
+        weight, bias: (C,) of the same dtype, or None.
+        running: (mean, var), (C,) each, to be used in place of x's own: evaluation.
+        eps: added to the variance.
+
+    Returns:
+        out of x's shape and dtype; the cache for `batch_norm_backward`; (mean, var), (C,) each, var divided by the
+        number of values, not by one less.
+
+    Raises:
+        ValueError: the shapes do not fit, or there is only one value per channel.
+        TypeError: the dtypes do not fit.
+
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167;
+    https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
+    """
+    check_norm(x, None, weight, bias)
+    if x.ndim < 2:
+        raise ValueError(f"expected an input of shape (N, C, ...), got {x.shape}")
+    channels = x.shape[1]
+    for parameter in (weight, bias, *(running or ())):
+        if parameter is not None and parameter.shape != (channels,):
+            raise ValueError(f"expected {len(parameter)} channels, got {channels} (input shape {x.shape})")
+    if running is None and x.size == channels:
+        raise ValueError(f"expected more than one value per channel when training, got input shape {x.shape}")
+    if not x.size:  # an empty batch has no statistics
+        running = np.zeros(channels, x.dtype), np.ones(channels, x.dtype)
+    axes = (0, *range(2, x.ndim))
+    param_shape = (1, channels, *(1,) * (x.ndim - 2))
+    out, cache, (mean, var) = norm_forward(x, axes, eps, weight, bias, param_shape, x.shape, given=running)
+    assert mean is not None
+    return out, cache, (mean.reshape(channels), var.reshape(channels))
+
+
+def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
+    """Return the gradients of a normalisation; the formula is at the head of `norm.py`.
+
+    The cache says over which axes: this is also `instance_norm_backward`, `group_norm_backward` and
+    `layer_norm_backward`.
+
+    Args:
+        grad_output: gradient of the output.
+        cache: from the forward function.
+
+    Returns:
+        (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that does not exist.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    return norm_backward(grad_output, cache)
+
+
+def instance_norm_forward(
+    x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
+) -> tuple[Array, NormCache, tuple[Array, Array]]:
+    """Standardise each channel of each sample over its pixels, then scale and shift; see `norm.py`.
+
+    Args:
+        x: (N, C, L) or (N, C, H, W), float32 or float64.
+        weight, bias: (C,) of the same dtype, or None.
+        eps: added to the variance.
+
+    Returns:
+        out of x's shape and dtype; the cache for `instance_norm_backward`; (mean, var), (N, C) each, var divided by
+        the number of pixels.
+
+    Raises:
+        ValueError: the shapes do not fit, or there is only one pixel.
+        TypeError: the dtypes do not fit.
+
+    Source: Ulyanov et al. 2016, arXiv:1607.08022.
+    """
+    check_norm(x, None if weight is None else len(weight), weight, bias)
+    if x.ndim < 3:
+        raise ValueError(f"expected an input of shape (N, C, L) or (N, C, H, W), got {x.shape}")
+    if math.prod(x.shape[2:]) == 1:
+        raise ValueError(f"expected more than one pixel, got input shape {x.shape}")
+    param_shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
+    out, cache, (mean, var) = norm_forward(x, tuple(range(2, x.ndim)), eps, weight, bias, param_shape, x.shape)
+    assert mean is not None
+    return out, cache, (mean.reshape(x.shape[:2]), var.reshape(x.shape[:2]))
+
+
+instance_norm_backward = batch_norm_backward
+
+
+class _TrackedNorm(Norm):
+    """Base of the normalisations that keep running statistics of the channels."""
+
+    running_mean: Array | None
+    running_var: Array | None
+    num_batches_tracked: Array | None
+    dimensions: ClassVar[dict[int, str]]
+
+    def __init__(
+        self,
+        num_features: int | None,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        self.num_features = None if num_features is None else check_int(owner, "num_features", num_features)
+        if momentum is not None:
+            momentum = check_number(owner, "momentum", momentum, maximum=1.0)
+        self.momentum = momentum
+        self.affine = check_flag(owner, "affine", affine)
+        self.track_running_stats = check_flag(owner, "track_running_stats", track_running_stats)
+        self._make(num_features or 0, eps, affine, bias, dtype)
+        mean, var = (filled(num_features or 0, value, dtype).data for value in (0, 1))
+        self.register_buffer("running_mean", mean if track_running_stats else None)
+        self.register_buffer("running_var", var if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if track_running_stats else None)
+
+    def forward(self, x: Array) -> Array:
+        """Standardise each channel; in training mode also move the running statistics."""
+        if np.ndim(x) not in self.dimensions:
+            raise ValueError(f"expected an input of shape {' or '.join(self.dimensions.values())}, got {np.shape(x)}")
+        if self.num_features is None:
+            self._fix_size(x.shape[1])
+        if x.shape[1] != self.num_features:
+            raise ValueError(f"expected {self.num_features} channels, got {x.shape[1]} (input shape {x.shape})")
+        running = None
+        if not self.training and self.running_mean is not None and self.running_var is not None:
+            running = self.running_mean, self.running_var
+        out, cache, statistics = self._standardise(x, running)
+        if self.training and self.track_running_stats:
+            self._track(*statistics, empty=not x.size)
+        self.save_for_backward(cache)
+        return out
+
+    def _fix_size(self, channels: int) -> None:
+        for parameter, value in ((self.weight, 1), (self.bias, 0)):
+            if parameter is not None:
+                parameter.data = np.full(channels, value, parameter.dtype)
+        if self.running_mean is not None and self.running_var is not None:
+            self.running_mean = np.zeros(channels, self.running_mean.dtype)
+            self.running_var = np.ones(channels, self.running_var.dtype)
+        self.num_features = channels
+
+    def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
+        """Return the output, the cache, and mean and variance (of a sample: divided by one less) of the channels."""
+        out, cache, (mean, var) = batch_norm_forward(x, *self._parameters(), running=running, eps=self._eps(x))
+        count = x.size // max(1, x.shape[1])
+        return out, cache, (mean, var * (count / max(1, count - 1)))
+
+    def _track(self, mean: Array, var: Array, *, empty: bool) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        share = self.momentum
+        if self._counts:
+            self.num_batches_tracked += 1
+            share = 1 / int(self.num_batches_tracked) if share is None else share
+        if empty:  # it counts, but has no statistics
+            return
+        self.running_mean += (share or 0.0) * (mean - self.running_mean)
+        self.running_var += (share or 0.0) * (var - self.running_var)
+
+    _counts: ClassVar[bool] = True
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_TrackedNorm):
+    """Batch normalisation of features: y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel.
+
+    Mean and variance are those of the batch (and of L) in training, the running ones in evaluation.
+
+    Args:
+        num_features: number of channels, C; None: fixed by the first input, or by `summary`.
+        eps: added to the variance.
+        momentum: the share of the new statistics in the running ones; None makes these the mean of all batches.
+        affine: whether there are a weight and a bias.
+        track_running_stats: False means that the batch's statistics are used in evaluation too.
+        bias: whether there is a bias, if there is a weight.
+        dtype: float32 (default) or float64.
+
+    Shape:
+        input and output: (N, C) or (N, C, L), the same.
+
+    Attributes:
+        weight, bias: Parameters (C,), ones and zeros at first; or None.
+        running_mean, running_var: buffers (C,); the running variance is that of a sample, divided by one less.
+        num_batches_tracked: buffer, the number of batches seen.
+
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
+    """
+
+    dimensions = {2: "(N, C)", 3: "(N, C, L)"}  # noqa: RUF012
+
+
+class BatchNorm2d(_TrackedNorm):
+    """Batch normalisation of images: y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel.
+
+    Mean and variance are those over N, H and W of the batch in training, the running ones in evaluation.
+
+    Args:
+        num_features: number of channels, C; None: fixed by the first input, or by `summary`.
+        eps: added to the variance.
+        momentum: the share of the new statistics in the running ones; None makes these the mean of all batches.
+        affine: whether there are a weight and a bias.
+        track_running_stats: False means that the batch's statistics are used in evaluation too.
+        bias: whether there is a bias, if there is a weight.
+        dtype: float32 (default) or float64.
+
+    Shape:
+        input and output: (N, C, H, W), the same.
+
+    Attributes:
+        weight, bias: Parameters (C,), ones and zeros at first; or None.
+        running_mean, running_var: buffers (C,); the running variance is that of a sample, divided by one less.
+        num_batches_tracked: buffer, the number of batches seen.
+
+    Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
+    """
+
+    dimensions = {4: "(N, C, H, W)"}  # noqa: RUF012
+
+
+class InstanceNorm2d(_TrackedNorm):
+    """Normalise each channel of each image over its pixels: y = (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Args:
+        num_features: number of channels, C.
+        eps: added to the variance.
+        momentum: the share of the new statistics in the running ones.
+        affine: whether there are a weight and a bias.
+        track_running_stats: whether running statistics are kept, and used in evaluation.
+        bias: whether there is a bias, if there is a weight.
+        dtype: float32 (default) or float64.
+
+    Shape:
+        input and output: (N, C, H, W), the same.
+
+    Attributes:
+        weight, bias: Parameters (C,), or None.
+        running_mean, running_var, num_batches_tracked: buffers, or None; the last stays 0, as PyTorch's does.
+
+    Source: Ulyanov et al. 2016, arXiv:1607.08022.
+    """
+
+    dimensions = {4: "(N, C, H, W)"}  # noqa: RUF012
+    _counts = False
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        bias: bool = True,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
+
+    def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
+        if running is not None:
+            return super()._standardise(x, running)
+        out, cache, (mean, var) = instance_norm_forward(x, *self._parameters(), eps=self._eps(x))
+        count, samples = x.shape[2] * x.shape[3], max(1, len(x))
+        return out, cache, (mean.sum(axis=0) / samples, var.sum(axis=0) / samples * (count / (count - 1)))

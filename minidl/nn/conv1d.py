@@ -1,0 +1,164 @@
+"""One-dimensional convolution: sequences are images of one row."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .._core import Array, check_choice, check_flag, check_float, check_grad, check_int, check_sequences
+from ..engine import correlation_geometry
+from .conv import PADDING_MODES, ConvBase, ConvCache, conv2d_backward, conv2d_forward
+from .pad import pad2d_backward, pad2d_forward
+from .weights import weight_and_bias
+
+__all__ = ["Conv1d", "conv1d_backward", "conv1d_forward"]
+
+
+def conv1d_forward(
+    x: Array,
+    w: Array,
+    b: Array | None = None,
+    *,
+    stride: int = 1,
+    padding: int | str = 0,
+    dilation: int = 1,
+    groups: int = 1,
+) -> tuple[Array, ConvCache]:
+    """Convolve a batch of sequences: `conv2d_forward` on images of one row.
+
+    Args:
+        x: input (N, C, L), float32 or float64.
+        w: filters (F, C/groups, K) of the same dtype.
+        b: bias (F,), or None.
+        stride, padding, dilation, groups: as in `conv2d_forward`, along L.
+
+    Returns:
+        out (N, F, OL) of x's dtype, and the cache for `conv1d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: dtypes do not fit.
+    """
+    check_float(w, "weight")
+    if w.ndim != 3:
+        raise ValueError(f"expected a weight of shape (F, C/groups, K), got {w.shape}")
+    check_sequences(x, w.shape[1] * check_int("conv1d", "groups", groups))
+    out, cache = conv2d_forward(
+        x[:, :, None],
+        w[:, :, None],
+        b,
+        stride=(1, stride),
+        padding=padding if isinstance(padding, str) else (0, padding),
+        dilation=(1, dilation),
+        groups=groups,
+    )
+    return out[:, :, 0], cache
+
+
+def conv1d_backward(
+    grad_output: Array, cache: ConvCache, *, needs_input_grad: bool = True
+) -> tuple[Array | None, Array, Array | None]:
+    """Return the gradients of `conv1d_forward`.
+
+    Args:
+        grad_output: gradient of the output (N, F, OL).
+        cache: from `conv1d_forward`.
+        needs_input_grad: False leaves dx out; a network's first layer does not need it.
+
+    Returns:
+        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    n, f, _, length = cache.out_shape
+    check_grad(grad_output, (n, f, length), cache.x.dtype)
+    dx, dw, db = conv2d_backward(grad_output[:, :, None], cache, needs_input_grad=needs_input_grad)
+    return None if dx is None else dx[:, :, 0], dw[:, :, 0], db
+
+
+class Conv1d(ConvBase):
+    """One-dimensional convolution (cross-correlation) over a batch of sequences.
+
+    Args:
+        in_channels: channels of the input, C.
+        out_channels: number of filters, F.
+        kernel_size, stride, dilation: ints.
+        padding: zeros on each side: an int, 'valid' (none) or 'same' (output as long as the input, stride 1 only).
+        groups: input channels and filters are split into this many independent groups; divides both.
+        bias: whether to add one number per filter.
+        padding_mode: 'zeros', 'reflect', 'replicate' or 'circular': what the padding holds.
+        dtype: float32 (default) or float64.
+        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+
+    Shape:
+        input (N, C, L), output (N, F, OL), OL = floor((L + 2*P - D*(K - 1) - 1) / S) + 1.
+
+    Attributes:
+        weight: Parameter (F, C/groups, K), from U(-1/sqrt(k), 1/sqrt(k)), k = C/groups*K.
+        bias: Parameter (F,), from the same distribution; or None.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv1d.html
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | str = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        dtype: DTypeLike | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self._channels(in_channels, out_channels, groups)
+        sizes = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation}
+        kernel, step, spread = (check_int("Conv1d", name, value) for name, value in sizes.items())
+        self.kernel_size, self.stride, self.dilation = (kernel,), (step,), (spread,)
+        if not isinstance(padding, str):
+            padding = check_int("Conv1d", "padding", padding, minimum=0)
+        self.padding = padding if isinstance(padding, str) else (padding,)
+        self._sides()
+        check_flag("Conv1d", "bias", bias)
+        self.padding_mode = check_choice("Conv1d", "padding_mode", padding_mode, PADDING_MODES)
+        self.weight, self.bias = weight_and_bias((out_channels, in_channels // groups, kernel), bias, dtype, rng)
+
+    def _sides(self) -> tuple[int, int]:
+        """Return the padding on the left and on the right."""
+        padding = self.padding if isinstance(self.padding, str) else (0, *self.padding)
+        kernel, stride, dilation = (1, *self.kernel_size), (1, *self.stride), (1, *self.dilation)
+        geometry, after = correlation_geometry("Conv1d", kernel, stride, padding, dilation, self.groups)
+        return geometry.before[1], after[1]
+
+    def forward(self, x: Array) -> Array:
+        """Apply the layer to (N, C, L)."""
+        padding: int | str = self.padding if isinstance(self.padding, str) else self.padding[0]
+        pad_cache = None
+        if self.padding_mode != "zeros":
+            images = check_sequences(x, self.in_channels)[:, :, None]
+            padded, pad_cache = pad2d_forward(images, (*self._sides(), 0, 0), mode=self.padding_mode)
+            x, padding = padded[:, :, 0], 0
+        out, cache = conv1d_forward(
+            x,
+            self.weight.data,
+            self._bias(),
+            stride=self.stride[0],
+            padding=padding,
+            dilation=self.dilation[0],
+            groups=self.groups,
+        )
+        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
+        return out
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Add the gradients of weight and bias; return that of the input."""
+        saved = self.take_saved()
+        cache, pad_cache = (saved, None) if isinstance(saved, ConvCache) else saved
+        dx = self._add_grads(*conv1d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad))
+        return dx if dx is None or pad_cache is None else pad2d_backward(dx[:, :, None], pad_cache)[:, :, 0]

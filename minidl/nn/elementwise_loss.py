@@ -1,0 +1,432 @@
+"""Losses of each element: each is its value, and its slope with respect to the prediction.
+
+A new one is a class with these two; `ElementwiseLoss` does the rest.
+"""
+
+# mypy: disable-error-code="no-any-return"
+# (what NumPy computes from arrays of either dtype is Any)
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._core import Array, check_choice, check_flag, check_float, check_number
+from .loss import REDUCTIONS, Loss, check_loss_grad, factors, reduce_loss
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "ElementwiseLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "SmoothL1Loss",
+    "bce_loss_backward",
+    "bce_loss_forward",
+    "bce_with_logits_loss_backward",
+    "bce_with_logits_loss_forward",
+    "huber_loss_backward",
+    "huber_loss_forward",
+    "kl_div_loss_backward",
+    "kl_div_loss_forward",
+    "l1_loss_backward",
+    "l1_loss_forward",
+    "mse_loss_backward",
+    "mse_loss_forward",
+    "smooth_l1_loss_backward",
+    "smooth_l1_loss_forward",
+]
+
+
+class ElementwiseCache(NamedTuple):
+    """Prediction and target; the weights of the elements; how they were reduced, and the divisor of a mean, else 1."""
+
+    prediction: Array
+    target: Array
+    weight: Array | None
+    reduction: str
+    divisor: float
+
+
+class ElementwiseLoss(Loss):
+    """Base of the losses of each element: a subclass says the ``value`` at x for a target t, and its ``slope``.
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shape:
+        prediction and target: any, the same; nothing is broadcast. The loss is a float; with 'none' an array in the
+        prediction's shape.
+
+    Raises:
+        ValueError, TypeError: when called: the shapes differ, or are not numbers.
+    """
+
+    weight: Array | None = None
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        raise NotImplementedError(f"{type(self).__name__} does not define value()")
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative of the loss with respect to x."""
+        raise NotImplementedError(f"{type(self).__name__} does not define slope()")
+
+    def forward(self, prediction: Array, target: ArrayLike) -> Any:
+        """Return the loss of a prediction against a target of the same shape."""
+        return self.finish(*self._compute(prediction, target, self.weight))
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        """Return the gradient with respect to the prediction; see `Loss.backward`."""
+        return self._differentiate(grad_output, self.take_saved())
+
+    def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:
+        x, t = check_float(prediction, "prediction"), np.asarray(target)
+        if t.shape != x.shape:
+            raise ValueError(f"expected a target of the prediction's shape {x.shape}, got {t.shape}")
+        if t.dtype.kind not in "fiub":
+            raise TypeError(f"expected a target of numbers, got {t.dtype}")
+        t = t.astype(x.dtype, copy=False)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            each = self.value(x, t)
+        if weight is not None:
+            each = each * weight.astype(each.dtype, copy=False)
+        divisor = float(each.size) if self.reduction == "mean" else 1.0
+        return reduce_loss(each, self.reduction, divisor), ElementwiseCache(x, t, weight, self.reduction, divisor)
+
+    def _differentiate(self, grad_output: Any, cache: ElementwiseCache) -> Array:
+        x, t, weight, reduction, divisor = cache
+        grad = check_loss_grad(grad_output, x.shape, reduction, x.dtype)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            dx = self.slope(x, t) * (grad / max(divisor, 1.0)).astype(x.dtype)
+        return dx if weight is None else dx * weight.astype(x.dtype, copy=False)
+
+
+def mse_loss_forward(
+    prediction: Array, target: ArrayLike, *, reduction: str = "mean", weight: Array | None = None
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Squared error of each element: (x - t)**2.
+
+    Args:
+        prediction: x, any shape, float32 or float64.
+        target: t, the same shape; converted to the prediction's dtype.
+        reduction: 'mean', 'sum' or 'none'.
+        weight: a factor for each element, broadcast to it; or None.
+
+    Returns:
+        The loss: a scalar, or with 'none' an array in the prediction's shape; and the cache for `mse_loss_backward`.
+
+    Raises:
+        ValueError: the shapes differ (nothing is broadcast).
+        TypeError: the dtypes do not fit.
+    """
+    return _pure(MSELoss(reduction), prediction, target, weight)
+
+
+def mse_loss_backward(grad_output: Any, cache: tuple[ElementwiseLoss, ElementwiseCache]) -> Array:
+    """Return the gradient of an elementwise loss with respect to the prediction.
+
+    The cache says of which loss: this is also `l1_loss_backward`, `huber_loss_backward` and the others.
+
+    Args:
+        grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.
+        cache: from the forward function.
+
+    Returns:
+        The gradient, of the prediction's shape and dtype.
+
+    Raises:
+        ValueError: grad_output does not have the loss's shape.
+    """
+    loss, inner = cache
+    return loss._differentiate(grad_output, inner)
+
+
+def _pure(
+    loss: ElementwiseLoss, prediction: Array, target: ArrayLike, weight: Array | None
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    out, cache = loss._compute(prediction, target, weight)
+    return out, (loss, cache)
+
+
+class MSELoss(ElementwiseLoss):
+    """Mean squared error: the mean of (prediction - target)**2 over all elements.
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shape:
+        prediction and target: any, the same; nothing is broadcast. The loss is a float; with 'none' an array in the
+        prediction's shape.
+
+    Raises:
+        ValueError: when called: the shapes differ.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
+    """
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        return (x - t) ** 2
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        return 2 * (x - t)
+
+
+def l1_loss_forward(
+    prediction: Array, target: ArrayLike, *, reduction: str = "mean", weight: Array | None = None
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Absolute error of each element: abs(x - t); its gradient is 0 where x == t.
+
+    Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
+    """
+    return _pure(L1Loss(reduction), prediction, target, weight)
+
+
+class L1Loss(ElementwiseLoss):
+    """Mean absolute error: the mean of |prediction - target| over all elements.
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shape:
+        as for MSELoss.
+    """
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        return abs(x - t)
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        return np.sign(x - t)
+
+
+def smooth_l1_loss_forward(
+    prediction: Array, target: ArrayLike, *, beta: float = 1.0, reduction: str = "mean", weight: Array | None = None
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Smooth absolute error of each element, a parabola up to ``beta``; see `SmoothL1Loss`.
+
+    Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
+    """
+    return _pure(SmoothL1Loss(reduction, beta), prediction, target, weight)
+
+
+class SmoothL1Loss(ElementwiseLoss):
+    """d**2 / (2*beta) where d = |prediction - target| is less than beta, else d - beta/2.
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+        beta: where the parabola becomes a line; not negative.
+
+    Shape:
+        as for MSELoss.
+    """
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = check_number("SmoothL1Loss", "beta", beta)
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        d = abs(x - t)
+        return np.where(d < self.beta, 0.5 * d * d / self.beta if self.beta else d, d - 0.5 * self.beta)
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        d = x - t
+        return np.where(abs(d) < self.beta, d / self.beta if self.beta else d, np.sign(d))
+
+
+def huber_loss_forward(
+    prediction: Array, target: ArrayLike, *, delta: float = 1.0, reduction: str = "mean", weight: Array | None = None
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Huber's loss of each element, a parabola up to ``delta``; see `HuberLoss`.
+
+    Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
+    """
+    return _pure(HuberLoss(reduction, delta), prediction, target, weight)
+
+
+class HuberLoss(ElementwiseLoss):
+    """d**2 / 2 where d = |prediction - target| is less than delta, else delta * (d - delta/2).
+
+    Args:
+        reduction: 'mean', 'sum' or 'none'.
+        delta: where the parabola becomes a line; positive.
+
+    Shape:
+        as for MSELoss.
+    """
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = float(check_number("HuberLoss", "delta", delta))
+        if delta == 0:
+            raise ValueError("HuberLoss: delta must not be 0")
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        d = abs(x - t)
+        return np.where(d < self.delta, 0.5 * d * d, self.delta * (d - 0.5 * self.delta))
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        return np.clip(x - t, -self.delta, self.delta)
+
+
+def bce_loss_forward(
+    prediction: Array, target: ArrayLike, *, reduction: str = "mean", weight: Array | None = None
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Binary cross-entropy of probabilities: -(t*log(x) + (1-t)*log(1-x)), the logarithms not below -100.
+
+    Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
+    """
+    return _pure(BCELoss(None, reduction), prediction, target, weight)
+
+
+class BCELoss(ElementwiseLoss):
+    """Binary cross-entropy of probabilities: -(t*log(p) + (1-t)*log(1-p)), the logarithms not below -100.
+
+    Args:
+        weight: a factor for each element, broadcast to the shape.
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shape:
+        prediction p and target t: any, the same, both in [0, 1]. With logits use BCEWithLogitsLoss.
+
+    Raises:
+        ValueError: when called: the shapes differ, or a prediction is outside [0, 1].
+    """
+
+    def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", factors("BCELoss", "weight", weight))
+
+    def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:
+        outside = (check_float(prediction, "prediction") < 0) | (prediction > 1)
+        if outside.any():
+            raise ValueError(
+                f"expected probabilities between 0 and 1, got {prediction[outside][0]}; for logits use "
+                "BCEWithLogitsLoss"
+            )
+        return super()._compute(prediction, target, weight)
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        return -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(np.log1p(-x), -100))
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        return (x - t) / np.maximum((1 - x) * x, 1e-12)
+
+
+def bce_with_logits_loss_forward(
+    prediction: Array,
+    target: ArrayLike,
+    *,
+    pos_weight: Array | None = None,
+    reduction: str = "mean",
+    weight: Array | None = None,
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Binary cross-entropy of logits, with a factor ``pos_weight`` for the positive class; see `BCEWithLogitsLoss`.
+
+    Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
+    """
+    return _pure(BCEWithLogitsLoss(None, reduction, pos_weight), prediction, target, weight)
+
+
+class BCEWithLogitsLoss(ElementwiseLoss):
+    """Binary cross-entropy of logits: -(pos_weight*t*log(s) + (1-t)*log(1-s)), s = sigmoid(prediction).
+
+    Args:
+        weight: a factor for each element, broadcast to the shape.
+        reduction: 'mean', 'sum' or 'none'.
+        pos_weight: a factor for the positive class, broadcast to the shape.
+
+    Shape:
+        prediction and target t: any, the same.
+    """
+
+    pos_weight: Array | None
+
+    def __init__(
+        self, weight: ArrayLike | None = None, reduction: str = "mean", pos_weight: ArrayLike | None = None
+    ) -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", factors("BCEWithLogitsLoss", "weight", weight))
+        self.register_buffer("pos_weight", factors("BCEWithLogitsLoss", "pos_weight", pos_weight))
+
+    def _share(self, t: Array) -> Array | float:
+        return 1.0 if self.pos_weight is None else 1 + (self.pos_weight.astype(t.dtype, copy=False) - 1) * t
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        return (1 - t) * x + self._share(t) * (np.log1p(np.exp(-abs(x))) + np.maximum(-x, 0))
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        return (1 - t) - self._share(t) / (1 + np.exp(x))
+
+
+def kl_div_loss_forward(
+    prediction: Array,
+    target: ArrayLike,
+    *,
+    log_target: bool = False,
+    reduction: str = "mean",
+    weight: Array | None = None,
+) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
+    """Kullback-Leibler divergence from t, given as probabilities, or with ``log_target`` as their logarithms.
+
+    Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
+    """
+    return _pure(KLDivLoss(reduction, log_target), prediction, target, weight)
+
+
+class KLDivLoss(ElementwiseLoss):
+    """Kullback-Leibler divergence of log-probabilities from probabilities t: t * (log(t) - prediction), 0 where t is 0.
+
+    Args:
+        reduction: 'mean' over all elements, 'batchmean' over the samples (what mathematics means), 'sum' or 'none'.
+        log_target: whether the target is given as log-probabilities too.
+
+    Shape:
+        prediction and target: any, the same.
+    """
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+        check_choice("KLDivLoss", "reduction", reduction, (*REDUCTIONS, "batchmean"))
+        super().__init__("sum" if reduction == "batchmean" else reduction)
+        self._by_sample = reduction == "batchmean"
+        self.log_target = check_flag("KLDivLoss", "log_target", log_target)
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the loss is a mean; that over the samples is one."""
+        return self._by_sample or super().is_mean
+
+    def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:
+        loss, cache = super()._compute(prediction, target, weight)
+        if not self._by_sample:
+            return loss, cache
+        samples = float(max(1, prediction.shape[0])) if prediction.ndim else 1.0
+        return loss / samples, cache._replace(divisor=samples)
+
+    def value(self, x: Array, t: Array) -> Array:
+        """Return the loss of predictions x."""
+        if self.log_target:
+            return np.exp(t) * (t - x)
+        return np.where(t == 0, 0, t * np.log(np.where(t == 0, 1, t))) - t * x
+
+    def slope(self, x: Array, t: Array) -> Array:
+        """Return the derivative with respect to x."""
+        return -np.exp(t) if self.log_target else -t
+
+
+l1_loss_backward = smooth_l1_loss_backward = huber_loss_backward = mse_loss_backward
+bce_loss_backward = bce_with_logits_loss_backward = kl_div_loss_backward = mse_loss_backward

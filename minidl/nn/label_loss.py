@@ -1,0 +1,398 @@
+"""Losses of classes: scores, log-probabilities or margins against integer labels."""
+
+# mypy: disable-error-code="no-any-return"
+# (what NumPy computes from arrays of either dtype is Any)
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._core import Array, check_choice, check_float, check_int, check_number
+from .loss import REDUCTIONS, Loss, check_loss_grad, factors, reduce_loss
+from .softmax import log_softmax_forward
+
+__all__ = [
+    "CrossEntropyLoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "multi_margin_loss_backward",
+    "multi_margin_loss_forward",
+    "nll_loss_backward",
+    "nll_loss_forward",
+]
+
+
+def _class_axis(logits: Array) -> tuple[int, ...]:
+    return (1, logits.shape[1], *(1,) * (logits.ndim - 2))
+
+
+def _class_weights(weight: Array | None, logits: Array) -> Array:
+    if weight is None:
+        return np.ones(_class_axis(logits), logits.dtype)
+    if weight.shape != (logits.shape[1],):
+        raise ValueError(f"expected one weight for each of {logits.shape[1]} classes, got shape {weight.shape}")
+    return weight.astype(logits.dtype, copy=False).reshape(_class_axis(logits))
+
+
+def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> tuple[Array, Array]:
+    """Return the labels, with 0 in the ignored places, and where they are kept."""
+    if target.dtype.kind not in "iu":
+        raise TypeError(f"expected integer labels or float class probabilities, got {target.dtype}")
+    expected = (shape[0], *shape[2:])
+    if target.shape != expected:
+        raise ValueError(f"expected labels of shape {expected} for predictions of shape {shape}, got {target.shape}")
+    kept = target != ignore_index
+    wrong = kept & ((target < 0) | (target >= shape[1]))
+    if wrong.any():
+        where = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        at = ", ".join(str(int(i)) for i in where)
+        raise ValueError(f"expected labels from 0 to {shape[1] - 1}, got {target[where]} at index {at}")
+    return np.where(kept, target, 0), kept
+
+
+class LabelLoss(Loss):
+    """Base of the losses against integer labels, with a weight for each class."""
+
+    weight: Array | None
+
+    def __init__(self, weight: ArrayLike | None, reduction: str) -> None:
+        super().__init__(reduction)
+        owner = type(self).__name__
+        if weight is not None and (np.ndim(weight) != 1 or np.asarray(weight).dtype.kind not in "fiu"):
+            raise ValueError(f"{owner}: weight must be one number per class, got {weight!r}")
+        self.register_buffer("weight", factors(owner, "weight", weight))
+
+    def _ignore(self, ignore_index: int) -> int:
+        return check_int(type(self).__name__, "ignore_index", ignore_index, minimum=-(2**62))
+
+
+class CrossEntropyCache(NamedTuple):
+    """Log-probabilities and the coefficient of each of them in the loss; the divisor of a mean, else 1."""
+
+    log_p: Array
+    coefficients: Array
+    divisor: float
+    reduction: str
+
+
+def cross_entropy_forward(
+    logits: Array,
+    target: ArrayLike,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Any, CrossEntropyCache]:
+    """Cross-entropy between softmax(logits) and integer labels or class probabilities.
+
+    loss_i = -sum_c w[c] * ((1-e) * t_i[c] + e/C) * log p_i[c],   p_i = softmax(logits_i)
+
+    t_i being the given probabilities, or one-hot of the label y_i. 'mean' divides the sum by sum_i w[y_i] over the
+    labels that are not ignored, with probabilities by the number of samples (and positions).
+
+    Args:
+        logits: scores (N, C), or (N, C, d1, ...), float32 or float64; not softmax outputs.
+        target: labels (N,), or (N, d1, ...), integers in [0, C) or ignore_index; or probabilities in logits' shape.
+        weight: w above, one per class (C,); None means ones.
+        ignore_index: labels with this value add nothing, to the loss or the gradient.
+        label_smoothing: e above, in [0, 1].
+        reduction: 'mean', 'sum' or 'none'.
+
+    Returns:
+        The loss: a scalar, or with 'none' an array (N, d1, ...); and the cache for `cross_entropy_backward`.
+
+    Raises:
+        ValueError: shapes do not fit, or a label is out of range.
+        TypeError: dtypes do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
+    """
+    check_float(logits, "prediction")
+    check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
+    smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing, maximum=1.0)
+    if logits.ndim < 2:
+        raise ValueError(f"expected predictions of shape (N, C) or (N, C, d1, ...), got {logits.shape}")
+    classes = logits.shape[1]
+    per_class = _class_weights(weight, logits)
+    target = np.asarray(target)
+    if target.dtype.kind == "f":
+        if target.shape != logits.shape:
+            raise ValueError(
+                f"expected class probabilities of the predictions' shape {logits.shape}, got {target.shape}; "
+                "class labels must be integers"
+            )
+        probabilities: Array = target.astype(logits.dtype, copy=False)
+        kept: Any = True
+        divisor = float(logits.size // classes)
+    else:
+        labels, kept = _check_labels(target, logits.shape, ignore_index)
+        one_hot = np.arange(classes).reshape(_class_axis(logits)) == np.expand_dims(labels, 1)
+        probabilities = one_hot.astype(logits.dtype)
+        divisor = float(per_class.reshape(-1)[labels[kept]].sum())
+        kept = np.expand_dims(kept, 1)
+    coefficients = per_class * ((1 - smoothing) * probabilities + smoothing / classes) * kept
+    log_p, _ = log_softmax_forward(logits, axis=1)
+    # where a coefficient is zero the term is zero, even if the logarithm is -inf
+    terms = np.multiply(coefficients, log_p, out=np.zeros_like(log_p), where=coefficients != 0)
+    per_sample = -terms.sum(axis=1)
+    divisor = divisor if reduction == "mean" else 1.0
+    return reduce_loss(per_sample, reduction, divisor), CrossEntropyCache(log_p, coefficients, divisor, reduction)
+
+
+def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
+    """Return the gradient of `cross_entropy_forward` with respect to the logits.
+
+    dlogits = grad * (softmax(logits) * sum_c q[c] - q) / divisor, q the coefficients of the log-probabilities:
+    (p - one_hot(y)) / N for plain labels.
+
+    Args:
+        grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.
+        cache: from `cross_entropy_forward`.
+
+    Returns:
+        dlogits of the logits' shape and dtype.
+
+    Raises:
+        ValueError: grad_output does not have the loss's shape.
+    """
+    log_p, q, divisor, reduction = cache
+    grad = check_loss_grad(grad_output, (log_p.shape[0], *log_p.shape[2:]), reduction, log_p.dtype)
+    if reduction == "none":
+        grad = np.expand_dims(grad, 1)
+    if divisor == 0:  # every label ignored: the loss is NaN, the gradient zero, as in PyTorch
+        return np.zeros_like(log_p)
+    scale = (grad / divisor).astype(log_p.dtype)
+    return (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q) * scale
+
+
+class CrossEntropyLoss(LabelLoss):
+    """Cross-entropy between softmax(logits) and labels: -sum_c w[c] * t[c] * log softmax(logits)[c].
+
+    The prediction is logits: scores as the last Linear gives them, with no softmax before.
+
+    Args:
+        weight: one factor per class, (C,); the mean divides by the sum of the labels' weights.
+        ignore_index: labels with this value count for nothing.
+        reduction: 'mean', 'sum' or 'none'.
+        label_smoothing: this share of each target is spread evenly over the classes, in [0, 1].
+
+    Shape:
+        logits (N, C) or (N, C, d1, ...); target labels (N,) or (N, d1, ...), integers from 0 to C-1, or
+        probabilities in the logits' shape. The loss is a float; with 'none' an array in the labels' shape.
+
+    Raises:
+        ValueError, TypeError: when called: shapes or dtypes do not fit, or a label is out of range.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = self._ignore(ignore_index)
+        self.label_smoothing = check_number("CrossEntropyLoss", "label_smoothing", label_smoothing, maximum=1.0)
+
+    def forward(self, prediction: Array, target: ArrayLike) -> Any:
+        """Return the loss of logits (N, C, ...) against labels or probabilities."""
+        loss, cache = cross_entropy_forward(
+            prediction,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+        )
+        return self.finish(loss, cache)
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        """Return the gradient with respect to the logits; see `Loss.backward`."""
+        return cross_entropy_backward(grad_output, self.take_saved())
+
+
+class LabelCache(NamedTuple):
+    """The gradient of each sample's loss, and how they are reduced."""
+
+    slope: Array
+    divisor: float
+    reduction: str
+    shape: tuple[int, ...]
+
+
+def nll_loss_forward(
+    log_p: Array,
+    target: ArrayLike,
+    *,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> tuple[Any, LabelCache]:
+    """Negative log-likelihood: loss_i = -w[y_i] * log_p[i, y_i]; the mean divides by the sum of the w[y_i].
+
+    Args:
+        log_p: log-probabilities (N, C), or (N, C, d1, ...), float32 or float64.
+        target: labels (N,), or (N, d1, ...), integers in [0, C) or ignore_index.
+        weight: w above, one per class (C,); None means ones.
+        ignore_index: labels with this value add nothing.
+        reduction: 'mean', 'sum' or 'none'.
+
+    Returns:
+        The loss: a scalar, or with 'none' an array in the labels' shape; and the cache for `nll_loss_backward`.
+
+    Raises:
+        ValueError: shapes do not fit, or a label is out of range.
+        TypeError: dtypes do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
+    """
+    check_float(log_p, "prediction")
+    check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
+    if log_p.ndim < 2:
+        raise ValueError(f"expected predictions of shape (N, C) or (N, C, d1, ...), got {log_p.shape}")
+    labels, kept = _check_labels(np.asarray(target), log_p.shape, ignore_index)
+    factors = _class_weights(weight, log_p).reshape(-1)[labels] * kept
+    chosen = np.take_along_axis(log_p, np.expand_dims(labels, 1), axis=1)[:, 0]
+    slope = np.zeros_like(log_p)
+    np.put_along_axis(slope, np.expand_dims(labels, 1), np.expand_dims(-factors, 1), axis=1)
+    divisor = float(factors.sum()) if reduction == "mean" else 1.0
+    loss = reduce_loss(np.where(kept, -factors * chosen, 0).astype(log_p.dtype, copy=False), reduction, divisor)
+    return loss, LabelCache(slope, divisor, reduction, labels.shape)
+
+
+def nll_loss_backward(grad_output: Any, cache: LabelCache) -> Array:
+    """Return the gradient of `nll_loss_forward`: -w[y_i] at the label, divided as the loss was, and 0 elsewhere.
+
+    Args:
+        grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.
+        cache: from `nll_loss_forward`.
+
+    Returns:
+        The gradient, of the predictions' shape and dtype.
+
+    Raises:
+        ValueError: grad_output does not have the loss's shape.
+    """
+    slope, divisor, reduction, shape = cache
+    grad = check_loss_grad(grad_output, shape, reduction, slope.dtype)
+    if reduction == "none":
+        grad = np.expand_dims(grad, 1)
+    return slope * grad if divisor == 0 else slope * (grad / divisor).astype(slope.dtype)
+
+
+class NLLLoss(LabelLoss):
+    """Negative log-likelihood of log-probabilities, as LogSoftmax gives them: -weight[y] * prediction[y].
+
+    Args:
+        weight: one factor per class, (C,); the mean divides by the sum of the labels' weights.
+        ignore_index: labels with this value count for nothing.
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shape:
+        prediction (N, C) or (N, C, d1, ...); labels (N,) or (N, d1, ...).
+    """
+
+    def __init__(self, weight: ArrayLike | None = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
+        super().__init__(weight, reduction)
+        self.ignore_index = self._ignore(ignore_index)
+
+    def forward(self, prediction: Array, target: ArrayLike) -> Any:
+        """Return the loss of log-probabilities (N, C, ...) against labels."""
+        loss, cache = nll_loss_forward(
+            prediction, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
+        )
+        return self.finish(loss, cache)
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        """Return the gradient with respect to the prediction; see `Loss.backward`."""
+        return nll_loss_backward(grad_output, self.take_saved())
+
+
+def multi_margin_loss_forward(
+    scores: Array,
+    target: ArrayLike,
+    *,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Array | None = None,
+    reduction: str = "mean",
+) -> tuple[Any, LabelCache]:
+    """Hinge loss of several classes: loss_i = w[y_i]/C * sum over j != y_i of max(0, margin - x[i, y_i] + x[i, j])**p.
+
+    Args:
+        scores: x, (N, C), float32 or float64.
+        target: labels y (N,), integers in [0, C).
+        p: 1 or 2.
+        margin: by how much the label's score should exceed the others.
+        weight: w above, one per class (C,); None means ones.
+        reduction: 'mean', 'sum' or 'none'.
+
+    Returns:
+        The loss: a scalar, or with 'none' an array (N,); and the cache for `multi_margin_loss_backward`.
+
+    Raises:
+        ValueError: shapes do not fit, or a label is out of range.
+        TypeError: dtypes do not fit.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiMarginLoss.html
+    """
+    check_float(scores, "prediction")
+    check_choice("multi_margin_loss", "reduction", reduction, REDUCTIONS)
+    if scores.ndim != 2:
+        raise ValueError(f"expected predictions of shape (N, C), got {scores.shape}")
+    labels, _ = _check_labels(np.asarray(target), scores.shape, ignore_index=-(2**62))
+    own = labels[:, None]
+    excess = np.maximum(margin - np.take_along_axis(scores, own, axis=1) + scores, 0)
+    np.put_along_axis(excess, own, 0, axis=1)
+    factors = (_class_weights(weight, scores).reshape(-1)[labels] / scores.shape[1])[:, None]
+    slope = factors * p * excess ** (p - 1) * (excess > 0)
+    np.put_along_axis(slope, own, -slope.sum(axis=1, keepdims=True), axis=1)
+    divisor = float(len(scores)) if reduction == "mean" else 1.0
+    loss = reduce_loss((factors * excess**p).sum(axis=1), reduction, divisor)
+    return loss, LabelCache(slope.astype(scores.dtype, copy=False), divisor, reduction, labels.shape)
+
+
+multi_margin_loss_backward = nll_loss_backward
+
+
+class MultiMarginLoss(LabelLoss):
+    """Hinge loss of several classes: weight[y]/C * sum over j != y of max(0, margin - x[y] + x[j])**p.
+
+    Args:
+        p: 1 or 2.
+        margin: by how much the label's score should exceed the others.
+        weight: one factor per class, (C,).
+        reduction: 'mean', 'sum' or 'none'.
+
+    Shape:
+        prediction x (N, C); labels y (N,).
+    """
+
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(weight, reduction)
+        if p not in (1, 2):
+            raise ValueError(f"MultiMarginLoss: p must be 1 or 2, got {p!r}")
+        self.p = int(p)
+        self.margin = check_number("MultiMarginLoss", "margin", margin, minimum=-float("inf"))
+
+    def forward(self, prediction: Array, target: ArrayLike) -> Any:
+        """Return the loss of scores (N, C) against labels (N,)."""
+        loss, cache = multi_margin_loss_forward(
+            prediction, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
+        )
+        return self.finish(loss, cache)
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        """Return the gradient with respect to the prediction; see `Loss.backward`."""
+        return multi_margin_loss_backward(grad_output, self.take_saved())

@@ -1,0 +1,289 @@
+"""Normalisations of each sample by itself: of groups of channels, and of the last axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .._core import Array, check_flag, check_int
+from .batch_norm import batch_norm_backward
+from .norm import Norm, NormCache, check_norm, norm_backward, norm_forward
+
+__all__ = [
+    "GroupNorm",
+    "LayerNorm",
+    "RMSNorm",
+    "group_norm_backward",
+    "group_norm_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "rms_norm_backward",
+    "rms_norm_forward",
+]
+
+Axes = tuple[int, ...]
+
+
+def group_norm_forward(
+    x: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
+) -> tuple[Array, NormCache]:
+    """Standardise groups of channels of each sample, then scale and shift; see `norm.py`.
+
+    Args:
+        x: (N, C, ...), float32 or float64.
+        num_groups: divides C.
+        weight, bias: (C,) of the same dtype, or None.
+        eps: added to the variance.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `group_norm_backward`.
+
+    Raises:
+        ValueError: the shapes do not fit.
+        TypeError: the dtypes do not fit.
+
+    Source: Wu & He 2018, arXiv:1803.08494.
+    """
+    check_norm(x, None if weight is None else len(weight), weight, bias)
+    check_int("group_norm", "num_groups", num_groups)
+    if x.ndim < 2 or x.shape[1] % num_groups:
+        raise ValueError(f"expected a number of channels divisible by num_groups={num_groups}, got shape {x.shape}")
+    n, c, *pixels = x.shape
+    grouped = x.reshape(n, num_groups, c // num_groups, *pixels)
+    param_shape = (1, num_groups, c // num_groups, *(1 for _ in pixels))
+    axes = tuple(range(2, grouped.ndim))
+    out, cache, _ = norm_forward(grouped, axes, eps, weight, bias, param_shape, x.shape)
+    return out, cache
+
+
+def layer_norm_forward(
+    x: Array, ndim: int, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
+) -> tuple[Array, NormCache]:
+    """Standardise over the last axes of each sample, then scale and shift; see `norm.py`.
+
+    Args:
+        x: (N, ..., D1, ..., Dk), float32 or float64.
+        ndim: how many axes, k.
+        weight, bias: (D1, ..., Dk) of the same dtype, or None.
+        eps: added to the variance.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `layer_norm_backward`.
+
+    Raises:
+        ValueError: the shapes do not fit.
+        TypeError: the dtypes do not fit.
+
+    Source: Ba et al. 2016, arXiv:1607.06450.
+    """
+    axes, param_shape = _last(x, ndim, weight, bias)
+    out, cache, _ = norm_forward(x, axes, eps, weight, bias, param_shape, x.shape)
+    return out, cache
+
+
+group_norm_backward = layer_norm_backward = batch_norm_backward
+
+
+def rms_norm_forward(x: Array, ndim: int, weight: Array | None = None, *, eps: float) -> tuple[Array, NormCache]:
+    """Divide by the root of the mean square over the last axes, then scale: out = x / sqrt(mean(x**2) + eps) * weight.
+
+    Args:
+        x: (N, ..., D1, ..., Dk), float32 or float64.
+        ndim: how many axes, k.
+        weight: (D1, ..., Dk) of the same dtype, or None.
+        eps: added to the mean square.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `rms_norm_backward`.
+
+    Raises:
+        ValueError: the shapes do not fit.
+        TypeError: the dtypes do not fit.
+
+    Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+    """
+    axes, param_shape = _last(x, ndim, weight, None)
+    out, cache, _ = norm_forward(x, axes, eps, weight, None, param_shape, x.shape, centred=False)
+    return out, cache
+
+
+def rms_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None]:
+    """Return the gradients of `rms_norm_forward`; the formula is at the head of `norm.py`, the mean being 0.
+
+    Args:
+        grad_output: gradient of the output.
+        cache: from `rms_norm_forward`.
+
+    Returns:
+        (dx, dweight) in the shapes of x and the parameter; None for a parameter that does not exist.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    return norm_backward(grad_output, cache)[:2]
+
+
+def _last(x: Array, ndim: int, weight: Array | None, bias: Array | None) -> tuple[Axes, tuple[int, ...]]:
+    check_norm(x, None, weight, bias)
+    for parameter in (weight, bias):
+        if parameter is not None and parameter.shape != x.shape[-ndim:]:
+            raise ValueError(f"expected an input whose last axes are {parameter.shape}, got shape {x.shape}")
+    return tuple(range(x.ndim - ndim, x.ndim)), (*(1,) * (x.ndim - ndim), *x.shape[-ndim:])
+
+
+class GroupNorm(Norm):
+    """Normalise groups of channels of each sample: y = (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Args:
+        num_groups: divides num_channels.
+        num_channels: C.
+        eps: added to the variance.
+        affine: whether there are a weight and a bias.
+        bias: whether there is a bias, if there is a weight.
+        dtype: float32 (default) or float64.
+
+    Shape:
+        input and output: (N, C, ...), the same.
+
+    Attributes:
+        weight, bias: Parameters (C,), or None.
+
+    Source: Wu & He 2018, arXiv:1803.08494.
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        *,
+        bias: bool = True,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_groups = check_int("GroupNorm", "num_groups", num_groups)
+        self.num_channels = check_int("GroupNorm", "num_channels", num_channels)
+        if num_channels % num_groups:
+            raise ValueError(f"GroupNorm: num_channels must be divisible by {num_groups} groups, got {num_channels}")
+        self.affine = check_flag("GroupNorm", "affine", affine)
+        self._make(num_channels, eps, affine, bias, dtype)
+
+    def forward(self, x: Array) -> Array:
+        """Standardise each group of each sample."""
+        if np.ndim(x) < 2 or x.shape[1] != self.num_channels:
+            raise ValueError(f"expected an input of shape (N, {self.num_channels}, ...), got {np.shape(x)}")
+        out, cache = group_norm_forward(x, self.num_groups, *self._parameters(), eps=self._eps(x))
+        self.save_for_backward(cache)
+        return out
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class LayerNorm(Norm):
+    """Normalise the last axes of each sample: y = (x - mean) / sqrt(var + eps) * weight + bias.
+
+    Args:
+        normalized_shape: the last axes (D1, ..., Dk), or an int for one.
+        eps: added to the variance.
+        elementwise_affine: whether there are a weight and a bias.
+        bias: whether there is a bias, if there is a weight.
+        dtype: float32 (default) or float64.
+
+    Shape:
+        input and output: (N, ..., D1, ..., Dk), the same.
+
+    Attributes:
+        weight, bias: Parameters (D1, ..., Dk), or None.
+
+    Source: Ba et al. 2016, arXiv:1607.06450.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape("LayerNorm", normalized_shape)
+        self.elementwise_affine = check_flag("LayerNorm", "elementwise_affine", elementwise_affine)
+        self._make(self.normalized_shape, eps, elementwise_affine, bias, dtype)
+
+    def forward(self, x: Array) -> Array:
+        """Standardise the last axes of each sample."""
+        _check_last(x, self.normalized_shape)
+        out, cache = layer_norm_forward(x, len(self.normalized_shape), *self._parameters(), eps=self._eps(x))
+        self.save_for_backward(cache)
+        return out
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class RMSNorm(Norm):
+    """Divide the last axes of each sample by their root mean square: y = x / sqrt(mean(x**2) + eps) * weight.
+
+    Args:
+        normalized_shape: the last axes (D1, ..., Dk), or an int for one.
+        eps: added to the mean square; None means the dtype's machine epsilon.
+        elementwise_affine: whether there is a weight.
+        dtype: float32 (default) or float64.
+
+    Shape:
+        input and output: (N, ..., D1, ..., Dk), the same.
+
+    Attributes:
+        weight: Parameter (D1, ..., Dk), or None.
+
+    Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape("RMSNorm", normalized_shape)
+        self.elementwise_affine = check_flag("RMSNorm", "elementwise_affine", elementwise_affine)
+        self._make(self.normalized_shape, eps, elementwise_affine, False, dtype)
+
+    def forward(self, x: Array) -> Array:
+        """Divide the last axes of each sample by their root mean square."""
+        _check_last(x, self.normalized_shape)
+        out, cache = rms_norm_forward(x, len(self.normalized_shape), self._parameters()[0], eps=self._eps(x))
+        self.save_for_backward(cache)
+        return out
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+def _shape(owner: str, shape: int | Sequence[int]) -> tuple[int, ...]:
+    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+    return tuple(check_int(owner, "normalized_shape", size) for size in sizes)
+
+
+def _check_last(x: Any, shape: tuple[int, ...]) -> None:
+    if np.shape(x)[-len(shape) :] != shape or np.ndim(x) <= len(shape):
+        raise ValueError(f"expected a batch whose last axes are {shape}, got shape {np.shape(x)}")

@@ -1,0 +1,105 @@
+"""Local response normalisation: each channel divided by its neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._core import Array, check_float, check_grad, check_int, check_number
+from .layer import Layer
+
+__all__ = ["LocalResponseNorm", "local_response_norm_backward", "local_response_norm_forward"]
+
+
+def _number(owner: str, name: str, value: float) -> float:
+    return check_number(owner, name, value, minimum=-float("inf"))
+
+
+def local_response_norm_forward(
+    x: Array, size: int, *, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> tuple[Array, Any]:
+    """Divide each channel by its neighbours: out[c] = x[c] / (k + alpha/size * sum of x[c']**2)**beta.
+
+    The sum is over the channels c' from c - size//2 to c + (size-1)//2 that there are.
+
+    Args:
+        x: (N, C, ...), float32 or float64.
+        size: number of channels in a neighbourhood.
+        alpha, beta, k: as in the formula.
+
+    Returns:
+        out of x's shape and dtype, and the cache for `local_response_norm_backward`.
+
+    Raises:
+        ValueError: x has no channels, or size is less than 1.
+        TypeError: the dtype is not a float.
+
+    Source: Krizhevsky et al. 2012; https://docs.pytorch.org/docs/stable/generated/torch.nn.LocalResponseNorm.html
+    """
+    check_float(x)
+    size = check_int("local_response_norm", "size", size)
+    options = (("alpha", alpha), ("beta", beta), ("k", k))
+    alpha, beta, k = (_number("local_response_norm", *option) for option in options)
+    if x.ndim < 3:
+        raise ValueError(f"expected an input of shape (N, C, ...) with at least 3 axes, got {x.shape}")
+    divisor = k + alpha / size * _over_channels(x * x, size // 2, (size - 1) // 2)
+    return x * divisor**-beta, (x, divisor, size, alpha, beta)
+
+
+def local_response_norm_backward(grad_output: Array, cache: Any) -> Array:
+    """Return the gradient of `local_response_norm_forward`.
+
+    dx = grad * d**-beta - 2*alpha*beta/size * x * sum of grad[c'] * x[c'] * d[c']**(-beta-1), d the quantity in
+    parentheses and the sum over the channels c' in whose neighbourhood c is.
+
+    Args:
+        grad_output: gradient of the output.
+        cache: from `local_response_norm_forward`.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    x, divisor, size, alpha, beta = cache
+    check_grad(grad_output, x.shape, x.dtype)
+    spread = _over_channels(grad_output * x * divisor ** (-beta - 1), (size - 1) // 2, size // 2)
+    dx: Array = grad_output * divisor**-beta - 2 * alpha * beta / size * x * spread
+    return dx
+
+
+def _over_channels(x: Array, before: int, after: int) -> Array:
+    """Sum each channel with ``before`` channels before and ``after`` channels after it."""
+    total, channels = np.zeros_like(x), x.shape[1]
+    for offset in range(-min(before, channels - 1), min(after, channels - 1) + 1):
+        into = slice(max(0, -offset), channels - max(0, offset))
+        total[:, into] += x[:, into.start + offset : into.stop + offset]
+    return total
+
+
+class LocalResponseNorm(Layer):
+    """Divide each channel by its neighbours: y[c] = x[c] / (k + alpha/size * sum of x[c']**2)**beta.
+
+    Args:
+        size: number of neighbouring channels c', c among them.
+        alpha, beta, k: as in the formula.
+
+    Shape:
+        input and output: (N, C, ...), the same.
+
+    Source: Krizhevsky et al. 2012.
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = check_int("LocalResponseNorm", "size", size)
+        options = (("alpha", alpha), ("beta", beta), ("k", k))
+        self.alpha, self.beta, self.k = (_number("LocalResponseNorm", *option) for option in options)
+
+    def _compute(self, x: Array) -> tuple[Array, Any]:
+        return local_response_norm_forward(x, self.size, alpha=self.alpha, beta=self.beta, k=self.k)
+
+    _differentiate = staticmethod(local_response_norm_backward)
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -1,0 +1,267 @@
+"""Maximum pooling of images and sequences.
+
+Padding is never read (it counts as minus infinity), the first maximum in row-major order wins a tie, and where windows
+overlap their gradients add up.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._core import Array, IntPair, check_flag, check_grad, check_images, check_int, check_sequences, plain, remembered
+from ..engine import Engine, Geometry, current_engine, offsets, output_size, window_geometry
+from .layer import Layer
+
+__all__ = [
+    "MaxPool1d",
+    "MaxPool2d",
+    "max_pool1d_backward",
+    "max_pool1d_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
+    "max_pool2d_indices",
+    "pool_geometry",
+]
+
+
+@remembered
+def pool_geometry(
+    owner: str, kernel_size: IntPair, stride: IntPair | None, padding: IntPair, dilation: IntPair = 1
+) -> Geometry:
+    """Check the options of a pooling: those of windows, and padding of at most half the kernel."""
+    geometry = window_geometry(owner, kernel_size, stride, padding, dilation)
+    if any(pad > size // 2 for pad, size in zip(geometry.before, geometry.kernel, strict=True)):
+        raise ValueError(
+            f"{owner}: padding must be at most half of kernel_size {geometry.kernel}, got {padding!r}; "
+            "a window of nothing but padding has no maximum"
+        )
+    return geometry
+
+
+class MaxPoolCache(NamedTuple):
+    """What `max_pool2d_backward` needs: input, output, geometry, and the engine that computed it."""
+
+    x: Array
+    out: Array
+    geometry: Geometry
+    engine: Engine
+
+
+def max_pool2d_forward(
+    x: Array,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+    ceil_mode: bool = False,
+) -> tuple[Array, MaxPoolCache]:
+    """Take the maximum of each window.
+
+    out[n, c, oh, ow] = max over i, j of x[n, c, oh*SH + i*DH - PH, ow*SW + j*DW - PW];
+    OH = floor((H + 2*PH - DH*(KH-1) - 1) / SH) + 1, rounded up with ceil_mode; C is unchanged.
+
+    Args:
+        x: input (N, C, H, W), float32 or float64. A NaN in a window makes its output NaN.
+        kernel_size, padding, dilation: an int, or a (height, width) pair; padding at most half the kernel.
+        stride: likewise; None means kernel_size.
+        ceil_mode: round the output size up, letting a last window hang over the end.
+
+    Returns:
+        out (N, C, OH, OW) of x's dtype, and the cache for `max_pool2d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    """
+    check_images(x)
+    geometry = pool_geometry("max_pool2d", kernel_size, stride, padding, dilation)
+    size = output_size(x.shape[2:], geometry, ceil_mode=check_flag("max_pool2d", "ceil_mode", ceil_mode))
+    engine = current_engine()
+    out = engine.max_pool(x, geometry, size)
+    return out, MaxPoolCache(x, out, geometry, engine)
+
+
+def max_pool2d_backward(grad_output: Array, cache: MaxPoolCache) -> Array:
+    """Return the gradient of `max_pool2d_forward`: each window's gradient goes to its first maximum.
+
+    Args:
+        grad_output: gradient of the output (N, C, OH, OW).
+        cache: from `max_pool2d_forward`.
+
+    Returns:
+        dx (N, C, H, W). Its sum is that of grad_output, except for windows that dilation keeps in the padding alone:
+        their output is -inf, as in PyTorch, and their gradient is dropped.
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    x, out, geometry, engine = cache
+    check_grad(grad_output, out.shape, x.dtype)
+    return engine.max_pool_grad(grad_output, x, out, geometry)
+
+
+def max_pool2d_indices(cache: MaxPoolCache) -> Array:
+    """Return the position of each window's maximum, as PyTorch's ``return_indices`` does.
+
+    Args:
+        cache: from `max_pool2d_forward` or `max_pool1d_forward`.
+
+    Returns:
+        integers (N, C, OH, OW), from 0 to H*W - 1: the number of the pixel, row by row; the first of equal ones.
+    """
+    x, out, geometry, _ = cache
+    h, w = x.shape[2:]
+    indices = np.zeros(out.shape, np.int64)
+    pixels = np.arange(h * w).reshape(h, w)
+    for _, _, rows, cols, in_rows, in_cols in reversed(list(offsets((h, w), geometry, out.shape[2:]))):
+        here = ~(x[:, :, in_rows, in_cols] < out[:, :, rows, cols])  # also where both are NaN
+        np.copyto(indices[:, :, rows, cols], pixels[in_rows, in_cols], where=here)
+    return indices
+
+
+def max_pool1d_forward(
+    x: Array,
+    kernel_size: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+) -> tuple[Array, MaxPoolCache]:
+    """Take the maximum of each window of a sequence: `max_pool2d_forward` on images of one row.
+
+    Args:
+        x: input (N, C, L), float32 or float64.
+        kernel_size, stride, padding, dilation, ceil_mode: as for `max_pool2d_forward`, along L.
+
+    Returns:
+        out (N, C, OL) of x's dtype, and the cache for `max_pool1d_backward`.
+
+    Raises:
+        ValueError: shapes or options do not fit.
+        TypeError: the dtype is not a float.
+    """
+    check_sequences(x)
+    out, cache = max_pool2d_forward(
+        x[:, :, None],
+        (1, kernel_size),
+        stride=(1, kernel_size if stride is None else stride),
+        padding=(0, padding),
+        dilation=(1, dilation),
+        ceil_mode=ceil_mode,
+    )
+    return out[:, :, 0], cache
+
+
+def max_pool1d_backward(grad_output: Array, cache: MaxPoolCache) -> Array:
+    """Return the gradient of `max_pool1d_forward`: each window's gradient goes to its first maximum.
+
+    Args:
+        grad_output: gradient of the output (N, C, OL).
+        cache: from `max_pool1d_forward`.
+
+    Returns:
+        dx (N, C, L).
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    check_grad(grad_output, (*cache.out.shape[:2], cache.out.shape[3]), cache.out.dtype)
+    return max_pool2d_backward(grad_output[:, :, None], cache)[:, :, 0]
+
+
+class _MaxPool(Layer):
+    shown = "kernel_size", "stride", "padding", "dilation", "ceil_mode"
+
+    def __init__(
+        self,
+        kernel_size: IntPair,
+        stride: IntPair | None = None,
+        padding: IntPair = 0,
+        dilation: IntPair = 1,
+        ceil_mode: bool = False,
+        *,
+        return_indices: bool = False,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        pool_geometry(owner, kernel_size, stride, padding, dilation)
+        self.kernel_size: Any = plain(kernel_size)
+        self.stride: Any = self.kernel_size if stride is None else plain(stride)
+        self.padding: Any = plain(padding)
+        self.dilation: Any = plain(dilation)
+        self.ceil_mode = check_flag(owner, "ceil_mode", ceil_mode)
+        self.return_indices = check_flag(owner, "return_indices", return_indices)
+
+    def _result(self, out: Array, cache: MaxPoolCache) -> tuple[Any, MaxPoolCache]:
+        """Return what forward gives: the maxima, with their positions where these are wanted; and the cache."""
+        return (out, max_pool2d_indices(cache).reshape(out.shape)) if self.return_indices else out, cache
+
+    def _options(self) -> dict[str, Any]:
+        options = ("stride", "padding", "dilation", "ceil_mode")
+        return {name: getattr(self, name) for name in options}
+
+
+class MaxPool2d(_MaxPool):
+    """Maximum of each window of an image.
+
+    Args:
+        kernel_size: an int, or (KH, KW).
+        stride: an int, or (SH, SW); None means kernel_size.
+        padding: on each side, at most half the kernel; padding never wins.
+        dilation: distance between the window's elements.
+        ceil_mode: round the output size up instead of down.
+        return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
+
+    Shape:
+        input (N, C, H, W), output (N, C, OH, OW) with
+        OH = floor((H + 2*PH - DH*(KH - 1) - 1) / SH) + 1 and OW likewise. There are no parameters.
+
+    A tie goes to the first maximum in row-major order; where windows overlap gradients add up.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    """
+
+    def _compute(self, x: Array) -> tuple[Any, MaxPoolCache]:
+        return self._result(*max_pool2d_forward(x, self.kernel_size, **self._options()))
+
+    _differentiate = staticmethod(max_pool2d_backward)
+
+
+class MaxPool1d(_MaxPool):
+    """Maximum of each window of a sequence.
+
+    Args:
+        kernel_size: an int.
+        stride: an int; None means kernel_size.
+        padding: on each side, at most half the kernel; padding never wins.
+        dilation: distance between the window's elements.
+        ceil_mode: round the output size up instead of down.
+        return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
+
+    Shape:
+        input (N, C, L), output (N, C, OL), OL as OW of MaxPool2d.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int,
+        stride: int | None = None,
+        padding: int = 0,
+        dilation: int = 1,
+        ceil_mode: bool = False,
+        *,
+        return_indices: bool = False,
+    ) -> None:
+        check_int("MaxPool1d", "kernel_size", kernel_size)
+        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices)
+
+    def _compute(self, x: Array) -> tuple[Any, MaxPoolCache]:
+        return self._result(*max_pool1d_forward(x, self.kernel_size, **self._options()))
+
+    _differentiate = staticmethod(max_pool1d_backward)

@@ -1,0 +1,64 @@
+"""Modes: no_grad, in which nothing is kept for a backward pass, and training or evaluation, restored afterwards."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ContextDecorator, contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .module import Module
+
+__all__ = ["evaluating", "is_grad_enabled", "modes_kept", "no_grad"]
+
+
+class _Mode(threading.local):
+    enabled = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Return False inside `no_grad`, True elsewhere. Each thread has its own state."""
+    return _mode.enabled
+
+
+class no_grad(ContextDecorator):
+    """Context manager, and decorator, inside which layers keep nothing for a backward pass.
+
+    It saves memory when predicting. backward() after a forward pass in here is a RuntimeError.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(_mode.enabled)
+        _mode.enabled = False
+
+    def __exit__(self, *error: object) -> None:
+        _mode.enabled = self._before.pop()
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()  # a decorated function may run in several threads, each with its own state
+
+
+@contextmanager
+def modes_kept(model: Module) -> Iterator[None]:
+    """Restore each module's mode, training or evaluation, on leaving."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Put a model and its descendants into evaluation mode, without gradients; restore each one's mode on leaving."""
+    with modes_kept(model), no_grad():
+        model.eval()
+        yield

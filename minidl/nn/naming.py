@@ -1,0 +1,33 @@
+"""Errors that say where: the layer's class and its path, in front of the message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .module import Module
+
+__all__ = ["name_layer"]
+
+
+def name_layer(error: BaseException, module: Module) -> None:
+    """Put ``module``, through which ``error`` is passing, into the error's message.
+
+    Called with the innermost layer first: its class is put in front (``Linear: expected ...``). Each container on
+    the way out adds a step to the path (``Linear "head.2": expected ...``). Only plain errors with a plain message
+    are touched; others pass unchanged.
+    """
+    if type(error) not in (ValueError, TypeError, RuntimeError) or len(error.args) != 1:
+        return
+    where = getattr(error, "minidl_where", None)
+    if where is None:
+        origin, path, message = type(module).__name__, "", str(error.args[0])
+    else:
+        origin, path, message, inner = where
+        if inner is module:
+            return
+        step = next((name for name, child in module.named_children() if child is inner), "")
+        path = ".".join(part for part in (step, path) if part)
+    quoted = f' "{path}"' if path else ""
+    error.args = (f"{origin}{quoted}: {message}",)
+    error.minidl_where = (origin, path, message, module)  # type: ignore[attr-defined]

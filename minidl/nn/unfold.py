@@ -1,0 +1,241 @@
+"""Windows of images as columns of a matrix, and columns added back into images.
+
+The two are each other's adjoint, so each is the other's backward pass: the gradient of `im2col` with respect
+to x is ``col2im(grad_cols, (H, W), ...)``, and the gradient of `col2im` is ``im2col(grad_x, ...)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import engine
+from .._core import Array, IntPair, check_float, check_grad, check_images, check_pair, plain
+from ..engine import output_size as count_windows
+from ..engine import window_geometry
+from .layer import Layer
+
+__all__ = [
+    "Fold",
+    "Unfold",
+    "col2im",
+    "fold_backward",
+    "fold_forward",
+    "im2col",
+    "unfold_backward",
+    "unfold_forward",
+]
+
+
+def im2col(
+    x: Array, kernel_size: IntPair, *, stride: IntPair = 1, padding: IntPair = 0, dilation: IntPair = 1
+) -> Array:
+    """Lay every window out as a column, in the orientation of ``torch.nn.functional.unfold``.
+
+    cols[n, (c*KH + i)*KW + j, oh*OW + ow] = x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW]
+
+    Args:
+        x: images (N, C, H, W), float32 or float64, zero outside.
+        kernel_size, stride, padding, dilation: an int, or a (height, width) pair.
+
+    Returns:
+        Columns (N, C*KH*KW, L) of x's dtype, L = OH*OW windows in row-major order.
+
+    Raises:
+        ValueError: not one window fits, or the shape is wrong.
+        TypeError: the dtype is not a float.
+    """
+    check_images(x)
+    geometry = window_geometry("im2col", kernel_size, stride, padding, dilation)
+    return engine.im2col(x, geometry, count_windows(x.shape[2:], geometry))
+
+
+def col2im(
+    cols: Array,
+    image_size: IntPair,
+    kernel_size: IntPair,
+    *,
+    stride: IntPair = 1,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
+) -> Array:
+    """Add columns back into images, as ``torch.nn.functional.fold``: where windows overlap, values add up.
+
+    Args:
+        cols: columns (N, C*KH*KW, L), as `im2col` makes them.
+        image_size: (H, W) of the images; pixels that no window covers are zero.
+        kernel_size, stride, padding, dilation: as given to `im2col`.
+
+    Returns:
+        Images (N, C, H, W) of cols' dtype.
+
+    Raises:
+        ValueError: the number of rows is not a multiple of KH*KW, or L is not the number of windows.
+        TypeError: the dtype is not a float.
+    """
+    check_float(cols, "matrix of columns")
+    geometry = window_geometry("col2im", kernel_size, stride, padding, dilation)
+    size = check_pair("col2im", "image_size", image_size)
+    count = count_windows(size, geometry)
+    area = geometry.kernel[0] * geometry.kernel[1]
+    if cols.ndim != 3 or cols.shape[1] % area or cols.shape[2] != count[0] * count[1]:
+        raise ValueError(
+            f"col2im: expected columns of shape (N, C*{area}, {count[0] * count[1]}) for image size {size} and kernel "
+            f"{geometry.kernel}, got {cols.shape}"
+        )
+    return engine.col2im(cols, size, geometry, count)
+
+
+class WindowCache(NamedTuple):
+    """What the way back needs: the images' size, the output's shape and dtype, and the windows' options."""
+
+    image_size: tuple[int, int]
+    out_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    kernel_size: IntPair
+    options: dict[str, IntPair]
+
+
+def unfold_forward(
+    x: Array, kernel_size: IntPair, *, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1
+) -> tuple[Array, WindowCache]:
+    """Lay every window out as a column: `im2col` as half of a pair.
+
+    Args:
+        x: images (N, C, H, W), float32 or float64.
+        kernel_size, dilation, padding, stride: as for `im2col`.
+
+    Returns:
+        Columns (N, C*KH*KW, L), and the cache for `unfold_backward`.
+
+    Raises:
+        ValueError, TypeError: as `im2col`.
+    """
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    cols = im2col(x, kernel_size, **options)
+    return cols, WindowCache(x.shape[2:], cols.shape, x.dtype, kernel_size, options)
+
+
+def unfold_backward(grad_output: Array, cache: WindowCache) -> Array:
+    """Return the gradient of `unfold_forward`: the columns added back into images.
+
+    Args:
+        grad_output: gradient of the columns (N, C*KH*KW, L).
+        cache: from `unfold_forward`.
+
+    Returns:
+        dx (N, C, H, W).
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    check_grad(grad_output, cache.out_shape, cache.dtype)
+    return col2im(grad_output, cache.image_size, cache.kernel_size, **cache.options)
+
+
+def fold_forward(
+    x: Array,
+    output_size: IntPair,
+    kernel_size: IntPair,
+    *,
+    dilation: IntPair = 1,
+    padding: IntPair = 0,
+    stride: IntPair = 1,
+) -> tuple[Array, WindowCache]:
+    """Add columns back into images: `col2im` as half of a pair.
+
+    Args:
+        x: columns (N, C*KH*KW, L), float32 or float64.
+        output_size: (H, W) of the images.
+        kernel_size, dilation, padding, stride: as for `col2im`.
+
+    Returns:
+        Images (N, C, H, W), and the cache for `fold_backward`.
+
+    Raises:
+        ValueError, TypeError: as `col2im`.
+    """
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    out = col2im(x, output_size, kernel_size, **options)
+    return out, WindowCache(out.shape[2:], out.shape, out.dtype, kernel_size, options)
+
+
+def fold_backward(grad_output: Array, cache: WindowCache) -> Array:
+    """Return the gradient of `fold_forward`: the gradient's windows as columns.
+
+    Args:
+        grad_output: gradient of the images (N, C, H, W).
+        cache: from `fold_forward`.
+
+    Returns:
+        dx (N, C*KH*KW, L).
+
+    Raises:
+        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    """
+    return im2col(check_grad(grad_output, cache.out_shape, cache.dtype), cache.kernel_size, **cache.options)
+
+
+class Unfold(Layer):
+    """Lay every window of images out as a column.
+
+    Args:
+        kernel_size, dilation, padding, stride: an int, or a (height, width) pair.
+
+    Shape:
+        input (N, C, H, W), output (N, C*KH*KW, L), L = OH*OW windows in row-major order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Unfold.html
+    """
+
+    shown = "kernel_size", "dilation", "padding", "stride"
+
+    def __init__(self, kernel_size: IntPair, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1) -> None:
+        super().__init__()
+        window_geometry("Unfold", kernel_size, stride, padding, dilation)
+        self.kernel_size, self.dilation = plain(kernel_size), plain(dilation)
+        self.padding, self.stride = plain(padding), plain(stride)
+
+    def _compute(self, x: Array) -> tuple[Array, WindowCache]:
+        options = {"dilation": self.dilation, "padding": self.padding, "stride": self.stride}
+        return unfold_forward(x, self.kernel_size, **options)
+
+    _differentiate = staticmethod(unfold_backward)
+
+
+class Fold(Layer):
+    """Add columns, as Unfold makes them, back into images: where windows overlap, values add up.
+
+    Args:
+        output_size: (H, W) of the images.
+        kernel_size, dilation, padding, stride: an int, or a (height, width) pair.
+
+    Shape:
+        input (N, C*KH*KW, L), output (N, C, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Fold.html
+    """
+
+    shown = "output_size", "kernel_size", "dilation", "padding", "stride"
+
+    def __init__(
+        self,
+        output_size: IntPair,
+        kernel_size: IntPair,
+        dilation: IntPair = 1,
+        padding: IntPair = 0,
+        stride: IntPair = 1,
+    ) -> None:
+        super().__init__()
+        check_pair("Fold", "output_size", output_size)
+        window_geometry("Fold", kernel_size, stride, padding, dilation)
+        self.output_size = plain(output_size)
+        self.kernel_size, self.dilation = plain(kernel_size), plain(dilation)
+        self.padding, self.stride = plain(padding), plain(stride)
+
+    def _compute(self, x: Array) -> tuple[Array, WindowCache]:
+        options = {"dilation": self.dilation, "padding": self.padding, "stride": self.stride}
+        return fold_forward(x, self.output_size, self.kernel_size, **options)
+
+    _differentiate = staticmethod(fold_backward)
