@@ -43,7 +43,7 @@ class NonFiniteLossError(RuntimeError):
 
 
 def first_non_finite(model: Module, x: Array) -> str:
-    """Describe where the first NaN or infinity of a forward pass appears: in the input, a parameter, a layer or the loss.
+    """Describe where the first NaN or infinity of a forward pass appears: input, parameter, layer or loss.
 
     Runs the model once more on the batch, keeping nothing. Random layers draw new numbers, buffers may change.
 

@@ -1,4 +1,4 @@
-"""The callbacks that come along, their order and exceptions."""
+"""The bundled callbacks, their order and exceptions."""
 
 import csv
 import time
@@ -19,6 +19,7 @@ from minidl.training.callbacks import (
     TensorBoardLogger,
     TimeLimit,
 )
+from minidl.training.checkpoint import read_checkpoint
 
 
 class Script(Callback):
@@ -99,9 +100,24 @@ def test_every_fit_end_is_called_and_the_first_exception_raised():
     assert called == ["first", "second"]
 
 
-def test_checkpoints_are_called_last(tmp_path):
-    checkpoint, script = ModelCheckpoint(tmp_path), Script([1])
-    assert make(callbacks=[checkpoint, script]).callbacks == [script, checkpoint]
+def test_a_checkpoint_is_written_after_all_callbacks_wherever_it_stands(tmp_path):
+    class Count(Callback):
+        def __init__(self):
+            self.epochs = 0
+
+        def on_epoch_end(self, trainer):
+            self.epochs += 1
+
+        def state_dict(self):
+            return {"epochs": self.epochs}
+
+    first, last = Count(), Count()
+    callbacks = [first, ModelCheckpoint(tmp_path), last]
+    trainer = make(callbacks=callbacks)
+    assert trainer.callbacks == callbacks
+    trainer.fit(DataLoader(problem(), 10), epochs=2)
+    state = read_checkpoint(tmp_path / "last.ckpt")
+    assert [own.get("epochs") for own in state["callbacks"]] == [2, None, 2]
 
 
 def test_learning_rates_gradients_csv(tmp_path):
@@ -162,7 +178,7 @@ def test_a_time_limit_ends_in_good_order(capsys):
     trainer.fit(DataLoader(problem(), 10), epochs=10**6)
     assert time.monotonic() - start < 10
     assert not trainer.history.interrupted
-    assert "the time limit of 0.2 s is over" in capsys.readouterr().out
+    assert "the time limit of 0.2 s has been reached" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -18,7 +18,7 @@ from minidl import nn, optim
 from minidl.data import DataLoader, StratifiedSampler
 from minidl.training import Callback, ModelCheckpoint, StopTraining, Trainer
 from minidl.training.callbacks import EarlyStopping, EMAWeights, GradientMonitor, LearningRateMonitor
-from minidl.training.checkpoint import latest_checkpoint, read_checkpoint, write_checkpoint
+from minidl.training.checkpoint import latest_checkpoint, read_checkpoint, set_damaged_aside, write_checkpoint
 from minidl.training.metrics import TopK
 
 
@@ -130,7 +130,7 @@ def test_another_fits_checkpoints_are_not_overwritten(tmp_path):
     model = nn.Linear(4, 3)
     optimizer = optim.SGD(model.params(), lr=0.1)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=[ModelCheckpoint(tmp_path)], progress="none")
-    with pytest.raises(ValueError, match="holds the checkpoints of another fit; go on with it by fit"):
+    with pytest.raises(ValueError, match="holds the checkpoints of another fit; continue it with fit"):
         trainer.fit(DataLoader(problem(), 10))
     assert (tmp_path / "last.ckpt").read_bytes() == before
 
@@ -142,7 +142,7 @@ def test_the_best_weights_are_saved_for_load(tmp_path):
     other = Trainer(model, nn.CrossEntropyLoss(), progress="none")
     assert other.evaluate(DataLoader(problem(50), 25))["loss"] == min(history["val_loss"])
     assert not list(tmp_path.glob(".*"))
-    assert trainer.callbacks[-1].best == min(history["val_loss"])
+    assert next(c for c in trainer.callbacks if isinstance(c, ModelCheckpoint)).best == min(history["val_loss"])
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(tmp_path, capsys):
@@ -155,6 +155,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(tmp_path, ca
         assert (state["epoch"], state["batch"]) == (before["epoch"], before["batch"])
         assert "last.ckpt is not a whole checkpoint" in notes[0]
         assert "the checkpoint before it is used" in notes[0]
+        assert (tmp_path / "last.ckpt").read_bytes() == bytes(damage), "reading changes nothing"
+        set_damaged_aside(tmp_path)
+        assert not (tmp_path / "last.ckpt").exists()
         assert (tmp_path / "last.ckpt.damaged").read_bytes() == bytes(damage)
     for name in ("last.ckpt", "previous.ckpt"):
         (tmp_path / name).write_bytes(b"")

@@ -184,3 +184,21 @@ def test_metrics_leave_out_what_the_loss_ignores():
         ConfusionMatrix(3).update(np.zeros((2, 10)), np.zeros(2, int))
     with pytest.raises(ValueError, match="expected labels from 0 to 2, got -1 to 2"):
         Accuracy().update(np.zeros((2, 3)), np.array([-1, 2]))
+
+
+def test_a_skipped_step_rolls_buffers_and_gradients_back():
+    """The forward pass of a batch that is not finite has already moved the running statistics."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    trainer = Trainer(
+        model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), on_nonfinite="skip", progress="none"
+    )
+    x, labels = problem(20).arrays
+    trainer.fit([(x, labels)])
+    before = {name: value.copy() for name, value in model.named_buffers()}
+    broken = x.copy()
+    broken[0, 0] = np.inf
+    history = trainer.fit([(broken, labels), (x, labels)])
+    assert history["skipped"] == [1]
+    tracked = dict(model.named_buffers())["1.num_batches_tracked"]
+    assert tracked == before["1.num_batches_tracked"] + 1
+    assert all(np.isfinite(value).all() for _, value in model.named_buffers())
