@@ -1,14 +1,23 @@
-"""The networks of the benchmark, written once for both sides: ``nn`` is minidl.nn or torch.nn."""
+"""The networks of the benchmarks, written once for all sides: ``nn`` is minidl.nn or torch.nn."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from random_nets import draw, is_random
+
 SHAPES = {"lenet5": (1, 28, 28), "mnist_cnn": (1, 28, 28), "small_vgg": (3, 32, 32), "vgg_bn": (3, 32, 32)}
+
+
+def shape(name: str) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of the samples of a network."""
+    return draw(name).shape if is_random(name) else SHAPES[name]
 
 
 def build(name: str, nn: Any) -> Any:
     """Return the network ``name`` made of ``nn``'s layers."""
+    if is_random(name):
+        return nn.Sequential(*(getattr(nn, kind)(*args, **options) for kind, args, options in draw(name).layers))
     return nn.Sequential(*globals()[f"_{name}"](nn))
 
 

@@ -1,4 +1,4 @@
-"""Milliseconds per layer of one training step of minidl, beside the arithmetic at this machine's GEMM speed.
+"""Milliseconds per layer of a training step of minidl, beside what the arithmetic would take at full GEMM speed.
 
 python benchmarks/profile_layers.py NET BATCH
 """
@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from nets import SHAPES, build
+from nets import build, shape
 
 import minidl
 from minidl import nn, optim
 
 
 def best(function: Callable[[], object], rounds: int) -> float:
-    """Return the shortest of some runs, in seconds."""
+    """Return the duration of the fastest of some runs, in seconds."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -27,20 +27,20 @@ def best(function: Callable[[], object], rounds: int) -> float:
 
 
 def gemm_speed() -> float:
-    """Return multiply-adds per second of a float32 product of the size that convolutions give."""
+    """Return the multiply-adds per second of a float32 matrix product of a size typical of convolutions."""
     a, b = np.ones((64, 288), np.float32), np.ones((288, 4096), np.float32)
     out = np.empty((64, 4096), np.float32)
     return a.shape[0] * b.size / best(lambda: np.matmul(a, b, out=out), 50)
 
 
 def profile(name: str, batch: int, rounds: int = 20) -> None:
-    """Print a row for each layer of a network: forward, backward, and what the products alone would take."""
+    """Print a row per layer: forward and backward pass, and the time that their matrix products alone would take."""
     minidl.manual_seed(0)
     model, loss_fn = build(name, nn), nn.CrossEntropyLoss()
     model.needs_input_grad = False
     optimizer = optim.SGD(model.params(), lr=0.01, momentum=0.9)
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((batch, *SHAPES[name]), dtype=np.float32)
+    x = rng.standard_normal((batch, *shape(name)), dtype=np.float32)
     labels = rng.integers(0, 10, batch)
     layers = list(model)
     forward = np.full((rounds, len(layers)), np.inf)

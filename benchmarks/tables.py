@@ -1,6 +1,6 @@
-"""What else costs time or room: importing, installing, loading data; how steps grow; the direct loops.
+"""Other costs: importing, installing and loading data; how a step grows with its size; the direct loops.
 
-python benchmarks/tables.py [--mnist DIR]      DIR has MNIST's four files; without it that row is left out
+python benchmarks/tables.py [--mnist DIR]      DIR contains MNIST's four files; without it that row is omitted
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from minidl.training import Trainer
 
 
 def seconds(function: Callable[[], object], rounds: int) -> list[float]:
-    """Return the durations of some runs, after one that does not count."""
+    """Return the durations of some runs, after a first one that is not counted."""
     function()
     times = []
     for _ in range(rounds):
@@ -36,7 +36,7 @@ def seconds(function: Callable[[], object], rounds: int) -> list[float]:
 
 
 def import_time() -> None:
-    """Import in fresh processes, NumPy alone and minidl on top of it."""
+    """Time the import of NumPy, and of minidl after it, in fresh processes."""
     code = "import time; a = time.perf_counter(); import numpy; b = time.perf_counter(); import minidl; "
     code += "print(1e3 * (b - a), 1e3 * (time.perf_counter() - b))"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(9)]
@@ -47,21 +47,21 @@ def import_time() -> None:
 
 
 def installed_size() -> None:
-    """Add up the package's files, without what Python compiles from them."""
+    """Add up the sizes of the package's files, without those that Python compiles."""
     files = [p for p in Path(minidl.__file__).parent.rglob("*") if p.is_file() and p.suffix != ".pyc"]
     print(f"installed size: {sum(p.stat().st_size for p in files) / 1e3:.0f} kB in {len(files)} files\n")
 
 
 def growth() -> None:
-    """Time a training step of small_vgg over batch sizes and lenet5's first layers over image sizes."""
-    print("| small_vgg, batch | ms a step | ms an image | peak MB |\n|---|---|---|---|")
+    """Time a training step of small_vgg for several batch sizes, and two convolutions for several image sizes."""
+    print("| small_vgg, batch | ms per step | ms per image | peak MB |\n|---|---|---|---|")
     rng = np.random.default_rng(0)
     for batch in (8, 16, 32, 64, 128, 256):
         x, labels = rng.standard_normal((batch, 3, 32, 32), dtype=np.float32), rng.integers(0, 10, batch)
         best = min(seconds(worker.minidl_step("small_vgg", "train", x, labels), 5))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         print(f"| {batch} | {1e3 * best:.1f} | {1e3 * best / batch:.2f} | {peak:.0f} |", flush=True)
-    print("\n| image, batch 32 | ms a step | ns a pixel | \n|---|---|---|")
+    print("\n| image, batch 32 | ms per step | ns per pixel |\n|---|---|---|")
     for size in (16, 32, 64, 128, 256):
         model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3))
         model.needs_input_grad = False
@@ -72,7 +72,7 @@ def growth() -> None:
 
 
 def beside_the_loops() -> None:
-    """Time mnist_cnn's convolutions, forward and backward, beside the direct loops, both at batch 1."""
+    """Time mnist_cnn's convolutions, forward and backward, against the direct loops, at batch size 1."""
     rng, totals = np.random.default_rng(0), {}
     for name, module in (("engine", minidl.functional), ("loops", reference)):
         total, rounds = 0.0, 1 if module is reference else 10
@@ -84,11 +84,12 @@ def beside_the_loops() -> None:
                 module.conv2d_backward(out, cache)
             total += (time.perf_counter() - start) / rounds
         totals[name] = total
-    print(f"mnist_cnn's convolutions, batch 1: {totals['loops'] / totals['engine']:.0f} times as fast as direct loops")
+    speedup = totals["loops"] / totals["engine"]
+    print(f"mnist_cnn's convolutions, batch 1: {speedup:.0f} times as fast as the direct loops")
 
 
 def epoch(root: str) -> None:
-    """Time an epoch of lenet5 on MNIST through the Trainer, plain and with crop and flip, and as many bare steps."""
+    """Time an epoch of lenet5 on MNIST with the Trainer, with and without crop and flip, and the same steps bare."""
     train, _ = load_mnist(root)
     minidl.manual_seed(0)
     x, labels = train.arrays[0][:128], train.arrays[1][:128]

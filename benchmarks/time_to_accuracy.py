@@ -1,26 +1,28 @@
-"""Seconds from a cold start to 99 % on MNIST's test images: minidl beside PyTorch, the same recipe, in turns.
+"""Seconds from a cold start to 99 % on MNIST's test images: minidl and PyTorch with the same recipe, in turns.
 
     python benchmarks/time_to_accuracy.py --mnist DIR [--seeds 3] [--threads 2]
 
 The recipe: lenet5, batch 32, SGD with Nesterov momentum 0.9 and weight decay 5e-4, OneCycleLR to 0.03 over 4 epochs, no
-augmentation; the test images are looked at after each epoch. Each run is a process of its own; the clock starts before
-it does, so importing and reading the files count. PyTorch's batches are cut from one tensor, without its DataLoader.
+augmentation; the test images are evaluated after each epoch. Each run is a process of its own, and the clock starts
+before the process, so importing and reading the files count. PyTorch slices its batches from one tensor, without its
+DataLoader.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import time
 
+from turns import environment
+
 EPOCHS, BATCH, RATE, TARGET = 4, 32, 0.03, 0.99
 
 
 def with_minidl(root: str, seed: int) -> float:
-    """Train until the accuracy is reached; return it."""
+    """Train until the target is reached; return the accuracy."""
     import minidl
     from minidl import models, nn, optim
     from minidl.data import DataLoader, load_mnist
@@ -76,7 +78,7 @@ def with_torch(root: str, seed: int) -> float:
 
 
 def main() -> None:
-    """Run both sides in turns and print the times."""
+    """Run both sides in turns and print their times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", metavar="DIR", required=True, help="folder with MNIST's four files")
     parser.add_argument("--seeds", type=int, default=3)
@@ -86,14 +88,12 @@ def main() -> None:
     if options.side:
         print({"minidl": with_minidl, "torch": with_torch}[options.side](options.mnist, options.seeds))
         return
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(names, str(options.threads))}
     times: dict[str, list[float]] = {"minidl": [], "torch": []}
     for seed in range(options.seeds):
         for side, own in times.items():
             command = [sys.executable, __file__, "--mnist", options.mnist, "--side", side, "--seeds", str(seed)]
             start = time.perf_counter()
-            run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+            run = subprocess.run(command, env=environment(options.threads), capture_output=True, text=True, check=True)
             own.append(time.perf_counter() - start)
             print(f"seed {seed}: {side} {own[-1]:.1f} s, accuracy {float(run.stdout):.4f}", flush=True)
     for side, own in times.items():

@@ -1,9 +1,10 @@
-"""One side of one case, in a process of its own. Reads numbers of steps from standard input, answers with seconds.
+"""One side of one case, in a process of its own.
 
     python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch, TASK train|infer
 
-For each line ``N`` it runs N steps and prints their durations as a JSON list; at the end of input it prints the peak
-memory of the process in bytes. Threads are limited by the environment, before anything is imported.
+It reads numbers from standard input. For each line ``N`` it runs N steps and prints their durations in seconds, as a
+JSON list; at the end of the input it prints the peak memory of the process in bytes. The environment limits the number
+of threads before anything is imported.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import nets
 
 
 def minidl_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
-    """Return a function that does one step with minidl."""
+    """Return a function that runs one step with minidl."""
     import minidl
     from minidl import nn, optim
 
@@ -50,7 +51,7 @@ def minidl_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Calla
 
 
 def torch_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
-    """Return a function that does one step with PyTorch."""
+    """Return a function that runs one step with PyTorch."""
     import torch
 
     torch.manual_seed(0)
@@ -77,10 +78,10 @@ def torch_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callab
 
 
 def main() -> None:
-    """Serve steps until the input ends."""
+    """Run steps on request until the input ends."""
     side, net, task, batch = sys.argv[1:5]
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((int(batch), *nets.SHAPES[net]), dtype=np.float32)
+    x = rng.standard_normal((int(batch), *nets.shape(net)), dtype=np.float32)
     labels = rng.integers(0, 10, int(batch))
     step = {"minidl": minidl_step, "torch": torch_step}[side](net, task, x, labels)
     for line in sys.stdin:

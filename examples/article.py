@@ -1,8 +1,8 @@
-"""The six worked examples of the article behind minidl, step by step.
+"""The six worked examples of the article that minidl is based on, step by step.
 
     python examples/article.py
 
-Symbols: N batch, C input channels, F filters, H/W input size, H'/W' output size, HH/WW kernel size, S stride,
+Symbols: N batch size, C input channels, F filters, H/W input size, H'/W' output size, HH/WW kernel size, S stride,
 P padding.
 """
 
@@ -33,7 +33,7 @@ def first() -> None:
 
 
 def second() -> None:
-    title(2, "4x4x3, one 2x2 filter: the computational graph and its reverse")
+    title(2, "4x4x3, one 2x2 filter: the computational graph, forward and in reverse")
     rng = np.random.default_rng(0)
     x, w, b = rng.integers(-2, 3, (1, 3, 4, 4)) * 1.0, rng.integers(-2, 3, (1, 3, 2, 2)) * 1.0, np.array([1.0])
     cols = f.im2col(x, 2)
@@ -91,7 +91,7 @@ def fifth() -> None:
 
 
 def sixth() -> None:
-    title(6, "H' = 1 + (H + 2P - K)/S, rounded down; what no window covers has a zero gradient")
+    title(6, "H' = 1 + (H + 2P - K)/S, rounded down; pixels that no window covers have a zero gradient")
     x = np.arange(36.0).reshape(1, 1, 6, 6)
     out, cache = f.conv2d_forward(x, np.ones((1, 1, 3, 3)), stride=2)
     dx, _, _ = f.conv2d_backward(np.ones_like(out), cache)

@@ -1,8 +1,8 @@
-"""Write a layer of your own: subclass Module, check it, train with it.
+"""Write your own layer: subclass Module, check it, train with it.
 
     python examples/custom_layer.py
 
-The layer is Swish with a learnable slope for each channel, y = x * sigmoid(beta * x) (Ramachandran et al., 2017).
+The layer is Swish with a learned slope for each channel, y = x * sigmoid(beta * x) (Ramachandran et al., 2017).
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Swish(nn.Module):
 
 
 class ForgetsBeta(Swish):
-    """The same with a fault: beta's gradient lacks a factor."""
+    """Swish with a mistake: a factor of beta's gradient is missing."""
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         x, sigmoid = self.take_saved()
@@ -52,11 +52,11 @@ def main() -> None:
 
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 4))
     print("Swish passes gradcheck:", minidl.gradcheck(Swish(3), x))
-    print("Swish keeps the whole contract:", check_module(Swish(3), x))
+    print("Swish passes all checks of a layer:", check_module(Swish(3), x))
     try:
         minidl.gradcheck(ForgetsBeta(3), x)
     except AssertionError as error:
-        print("and the faulty one is found out:", error)
+        print("the mistake in the other one is found:", error)
 
     minidl.manual_seed(0)
     train, test = load_digits()
@@ -64,7 +64,7 @@ def main() -> None:
     optimizer = optim.SGD(model.params(), lr=0.1, momentum=0.9)
     trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer)
     trainer.fit(DataLoader(train, 32, shuffle=True), DataLoader(test, 256), epochs=options.epochs)
-    print("learnt slopes:", model[1].beta.data.ravel().round(2))
+    print("learned slopes:", model[1].beta.data.ravel().round(2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train a small CNN on the 8x8 digits that come with minidl, and look at what it gets wrong.
+"""Train a small CNN on the 8x8 digits that are bundled with minidl, and look at its mistakes.
 
 python examples/train_digits.py --epochs 20
 """
@@ -40,7 +40,7 @@ def main() -> None:
     wrong = (predicted != labels).nonzero()[0]
     print(f"test accuracy: {100 * (predicted == labels).mean():.2f} %")
     for index in wrong[:3]:
-        print(f"test image {index}: a {labels[index]}, taken for a {predicted[index]}")
+        print(f"test image {index}: label {labels[index]}, predicted {predicted[index]}")
         for row in images[index, 0]:
             print("   " + "".join(" .:-=+*#%"[int(8 * pixel)] * 2 for pixel in row))
 

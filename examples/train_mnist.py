@@ -1,9 +1,9 @@
-"""Train LeNet-5 or the 32-64 convolutional net with dropout on MNIST.
+"""Train LeNet-5, or a larger convolutional network with dropout, on MNIST.
 
     python examples/train_mnist.py --root DIR --model lenet5
     python examples/train_mnist.py --root DIR --model mnist_cnn
 
-DIR is the folder with MNIST's four files, gzipped or not.
+DIR is a folder with MNIST's four files, gzipped or not.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=int, help="use only this many images, for a quick try")
+    parser.add_argument("--limit", type=int, help="use only the first images, for a quick try")
     options = parser.parse_args()
 
     minidl.manual_seed(options.seed)
@@ -34,7 +34,7 @@ def main() -> None:
     model = getattr(models, options.model)()
     print(model.summary((1, 1, 28, 28)))
 
-    # turned, moved, scaled and sheared a little, each image anew in each epoch
+    # rotate, shift, scale and shear every image a little, differently in each epoch
     augment = transforms.RandomAffine(10, (0.08, 0.08), (0.9, 1.1), 5)
     batches = DataLoader(train, batch_size=128, shuffle=True, transform=augment)
     test_batches = DataLoader(test, batch_size=256)

@@ -1,4 +1,4 @@
-"""Weights and models in files, also those of other frameworks."""
+"""Weights and models in files, including those of other frameworks."""
 
 from .files import load, save
 from .onnx_export import OnnxGraph, export_onnx, onnx_nodes

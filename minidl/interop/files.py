@@ -1,4 +1,4 @@
-"""save and load: a module's state in a file, the format chosen by the file's suffix."""
+"""save and load: the state of a module in a file whose suffix chooses the format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUFFIXES = (".npz", ".safetensors")
 
 
 def check_suffix(path: str | os.PathLike[str]) -> Path:
-    """Return ``path`` as a Path if its suffix is a format that `save` and `load` know.
+    """Return ``path`` as a Path if its suffix is that of a format that `save` and `load` know.
 
     Raises:
         ValueError: the suffix is unknown.
@@ -38,8 +38,8 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
     Args:
         model: the module.
-        path: file name. Ending in .npz: a NumPy archive with one array for each name of ``state_dict()``. Ending in
-            .safetensors: the format of Hugging Face and others, which PyTorch reads (extra ``safetensors``).
+        path: file name. The suffix .npz means a NumPy archive with one array for each name of ``state_dict()``;
+            .safetensors means the format of Hugging Face, which PyTorch also reads (extra ``safetensors``).
 
     Raises:
         ValueError: the suffix is unknown.
@@ -52,12 +52,12 @@ def save(model: Module, path: str | os.PathLike[str]) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name, then rename it: ``path`` is the old file or the whole new one.
+    """Write a file under another name and then rename it: ``path`` is the old file or the complete new one.
 
     Raises:
         OSError: the file cannot be written.
     """
-    # A name of our own, so that two processes that save at once do not write into one file.
+    # The name contains the process id, so that two processes saving at the same time do not write to one file.
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -68,22 +68,22 @@ def write_atomically(path: Path, content: bytes) -> None:
             os.fsync(stream.fileno())
         partial.replace(path)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # it may not have been made
+        with contextlib.suppress(OSError):  # it may not exist yet
             partial.unlink()
-        if isinstance(error, OSError) and error.filename == str(partial):  # the name that the caller knows
+        if isinstance(error, OSError) and error.filename == str(partial):  # report the name that the caller knows
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 
 
 def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> None:
-    """Read parameters and buffers that `save`, or PyTorch through safetensors, wrote into a module of that structure.
+    """Load parameters and buffers, written by `save` or by PyTorch with safetensors, into a module that has them.
 
-    Nothing in the file is executed (no pickle). When this raises, the module is as it was.
+    Nothing in the file is executed (no pickle). If this raises, the module is unchanged.
 
     Args:
         model: the module.
         path: file name ending in .npz or .safetensors.
-        strict: whether a missing or unexpected name is an error.
+        strict: whether missing or unexpected names are an error.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -97,14 +97,14 @@ def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> No
         state = read(content)
     except ImportError:
         raise
-    except Exception as error:  # a damaged file can fail in zipfile, zlib, struct, NumPy or safetensors in many ways
+    except Exception as error:  # a damaged file fails in many ways: in zipfile, zlib, struct, NumPy
         raise ValueError(f"{path} is not a file that minidl.save wrote, or it is damaged: {error}") from error
     model.load_state_dict(state, strict=strict)
 
 
 def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
-    """Return an .npz archive of arrays by name, and of texts by file name before them; no pickle."""
-    import zipfile  # noqa: PLC0415 - `import minidl` stays quick
+    """Return an .npz archive, without pickles: texts by file name, then arrays by name."""
+    import zipfile  # noqa: PLC0415 - keeps `import minidl` fast
 
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:

@@ -1,11 +1,11 @@
-"""export_onnx: a module as an ONNX file, for evaluation. Which nodes a layer becomes is told in `onnx_nodes`."""
+"""export_onnx: a module as an ONNX file, for evaluation. `onnx_layers` says which nodes each layer becomes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,48 +14,45 @@ from .._version import __version__
 from ..nn import Module
 from ..nn.summary import dry_run
 from .files import write_atomically
+from .onnx_layers import EXPORTERS, Exporter
+from .onnx_package import require_onnx
 
-__all__ = ["OPSET", "OnnxGraph", "export_onnx", "onnx_nodes", "require_onnx"]
+__all__ = ["OPSET", "OnnxGraph", "export_onnx", "onnx_nodes"]
 
-# The operators' version, of 2023: the first with every operator that is needed here.
+# The version of the operators, from 2023: the first that has every operator needed here.
 OPSET = 20
-
-AnyModule = TypeVar("AnyModule", bound=Module)
-Exporter = Callable[[Any, Any, str], str]
-
-_EXPORTERS: dict[type[Module], Exporter] = {}
 
 
 def onnx_nodes(*kinds: type[Module]) -> Callable[[Exporter], Exporter]:
-    """Say what nodes a module becomes: a decorator for functions (graph, layer, x) -> name of the output.
+    """Register which nodes a module becomes: a decorator for functions (graph, layer, x) -> name of the output.
 
         @onnx_nodes(MyLayer)
         def _(graph, layer, x):
             return graph.node("Mul", x, graph.parameter("scale", layer.scale.data))
 
-    A subclass uses its base's function if it does not change `forward`.
+    A subclass uses the function of its base class unless it changes `forward`.
 
     Args:
         *kinds: classes of modules.
     """
 
     def register(function: Exporter) -> Exporter:
-        _EXPORTERS.update(dict.fromkeys(kinds, function))
+        EXPORTERS.update(dict.fromkeys(kinds, function))
         return function
 
     return register
 
 
 class OnnxGraph:
-    """An ONNX graph that grows: values are known by name, and arrays given as inputs become constants.
+    """An ONNX graph under construction: values are known by name, and arrays given as inputs become constants.
 
     Args:
         model: the module that becomes the graph.
-        input_shape: shape of its input, the batch axis included.
+        input_shape: shape of its input, including the batch axis.
 
     Attributes:
-        dtype: of the model's parameters and values.
-        nodes, initializers: what there is so far, of the types of the package onnx.
+        dtype: dtype of the model's parameters and values.
+        nodes, initializers: those added so far, as objects of the package onnx.
     """
 
     def __init__(self, model: Module, input_shape: tuple[int, ...]) -> None:
@@ -67,7 +64,9 @@ class OnnxGraph:
 
         for path, module in model.named_modules():
             if getattr(module, "return_indices", False):
-                raise ValueError(f'{type(module).__name__} "{path}" with return_indices has two outputs; ONNX gets one')
+                raise ValueError(
+                    f"{_place(module, path)} with return_indices has two outputs; only one can be exported"
+                )
         output = dry_run(model, input_shape, record)
         self.dtype = output.dtype
         self.nodes: list[Any] = []
@@ -77,14 +76,14 @@ class OnnxGraph:
         self.output_dims = ["N" if same else "M", *output.shape[1:]]
         self._at = ""
         self.output = self.layer(model, self.input)
-        if self.output == self.input:  # a model that does nothing in evaluation
+        if self.output == self.input:  # a model that does nothing in evaluation mode
             self.output = self.node("Identity", self.input)
 
     def layer(self, layer: Module, x: str) -> str:
-        """Add the nodes of a layer that gets the value ``x``; return its output's name.
+        """Add the nodes of a layer whose input is the value ``x``; return the name of its output.
 
         Raises:
-            ValueError: nobody said what nodes this class becomes.
+            ValueError: no exporter is registered for this class; see `onnx_nodes`.
         """
         before, self._at = self._at, self._paths.get(id(layer), self._at)
         try:
@@ -93,12 +92,12 @@ class OnnxGraph:
             self._at = before
 
     def node(self, operator: str, *inputs: str | Array, **attributes: Any) -> str:
-        """Add a node; return its output's name.
+        """Add a node; return the name of its output.
 
         Args:
             operator: its name in ONNX.
-            *inputs: names of values ("" for an optional input left out), or arrays, which become constants.
-            **attributes: the node's attributes; those that are None are left out.
+            *inputs: names of values ("" for an optional input that is omitted), or arrays, which become constants.
+            **attributes: the node's attributes; those that are None are omitted.
         """
         onnx = require_onnx("export_onnx")
         names = [given if isinstance(given, str) else self._constant(given) for given in inputs]
@@ -113,22 +112,22 @@ class OnnxGraph:
         return name
 
     def parameter(self, name: str, value: Array) -> str:
-        """Add an array that training changes, as an initializer called as in ``state_dict()``; return its name."""
+        """Add an array that training changes as an initializer, named as in ``state_dict()``; return its name."""
         path = f"{self._at}.{name}" if self._at else name
         if all(path != known.name for known in self.initializers):
             self.initializers.append(require_onnx("export_onnx").numpy_helper.from_array(_plain(value), path))
         return path
 
     def number(self, value: float) -> Array:
-        """Return a number as an array of the model's dtype, to give to `node`."""
+        """Return a number as an array of the model's dtype, as an input for `node`."""
         return np.asarray(value, self.dtype)
 
     def input_shape(self, layer: Module) -> tuple[int, ...]:
-        """Return the shape of what the layer got in a dry run, the batch axis included."""
+        """Return the shape of the layer's input in a dry run, including the batch axis."""
         return self._shapes[id(layer)][0]
 
     def output_shape(self, layer: Module) -> tuple[int, ...]:
-        """Return the shape of what the layer gave in a dry run, the batch axis included."""
+        """Return the shape of the layer's output in a dry run, including the batch axis."""
         return self._shapes[id(layer)][1]
 
     def _constant(self, value: Array) -> str:
@@ -163,25 +162,24 @@ class OnnxGraph:
 
 
 def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
-    """Write a model as it is in evaluation mode to an ONNX file, which ONNX Runtime and many others run.
+    """Write a model, as it behaves in evaluation mode, to an ONNX file for ONNX Runtime and other runtimes.
 
     The batch size stays free; the other axes are those of ``input_shape``. Weights keep their ``state_dict()`` names.
-    The model is not changed, except that layers without an input size get theirs.
+    The model is not changed, except that layers without an input size are given one.
 
     Args:
-        model: a module of minidl's layers and containers; for layers of your own see `minidl.interop.onnx_nodes`.
+        model: a module built from minidl's layers and containers; for your own layers see
+            `minidl.interop.onnx_nodes`.
         path: file name, ending in .onnx.
-        input_shape: shape of the input, the batch axis included: (1, 1, 28, 28).
+        input_shape: shape of the input, including the batch axis: (1, 1, 28, 28).
 
     Raises:
-        ValueError: the suffix is not .onnx, the model does not take this shape, or a layer has no ONNX form.
+        ValueError: the suffix is not .onnx, the model does not accept this shape, or a layer has no ONNX form.
         ImportError: the extra ``onnx`` is not installed.
         OSError: the file cannot be written.
 
     Source: https://onnx.ai/onnx/operators/
     """
-    from . import _onnx_layers  # noqa: F401, PLC0415 - fills the table
-
     onnx = require_onnx("export_onnx")
     path = Path(path)
     if path.suffix != ".onnx":
@@ -189,27 +187,9 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[
     exported = OnnxGraph(model, input_shape).model()
     try:
         onnx.checker.check_model(exported, full_check=True)
-    except Exception as error:  # onnx's own have no common base
+    except Exception as error:  # onnx's errors have no common base class
         raise ValueError(f"the model has no valid ONNX form: {error}") from error
     write_atomically(path, exported.SerializeToString())
-
-
-def require_onnx(what: str) -> Any:
-    """Return the package onnx, an extra.
-
-    Raises:
-        ImportError: it is not installed; the message says how to install it.
-    """
-    try:
-        import onnx  # noqa: PLC0415 - an extra, imported where it is used
-        import onnx.checker  # noqa: PLC0415
-        import onnx.defs  # noqa: PLC0415
-        import onnx.helper  # noqa: PLC0415
-        import onnx.numpy_helper  # noqa: PLC0415
-        import onnx.shape_inference  # noqa: PLC0415
-    except ImportError as error:
-        raise ImportError(f"{what} needs an extra: pip install 'minidl[onnx]'") from error
-    return onnx
 
 
 def _plain(value: Array) -> Array:
@@ -219,8 +199,13 @@ def _plain(value: Array) -> Array:
 def _exporter(layer: Module, path: str) -> Exporter:
     kind = type(layer)
     for base in kind.__mro__:
-        # A subclass with a forward of its own computes something else than its base.
-        if base in _EXPORTERS and kind.forward is base.forward:
-            return _EXPORTERS[base]
-    place = f'{kind.__name__} "{path}"' if path else kind.__name__
-    raise ValueError(f"{place} has no ONNX form; give it one with @minidl.interop.onnx_nodes({kind.__name__})")
+        # A subclass with its own forward computes something other than its base.
+        if base in EXPORTERS and kind.forward is base.forward:
+            return EXPORTERS[base]
+    owner = _place(layer, path)
+    raise ValueError(f"{owner} has no ONNX form; give it one with @minidl.interop.onnx_nodes({kind.__name__})")
+
+
+def _place(module: Module, path: str) -> str:
+    kind = type(module).__name__
+    return f'{kind} "{path}"' if path else kind

@@ -1,11 +1,11 @@
-"""Networks ready to be trained, by name."""
+"""Ready-made networks, with fresh weights."""
 
 from .cifar import all_cnn_c, resnet20, resnet32, resnet56, small_vgg
 from .imagenet import mobilenet_v2, resnet18
 from .lecun import lecun1989
 from .small import digits_cnn, lenet5, mnist_cnn
 
-# Shape of a sample, (C, H, W), that each network was made for.
+# Shape (C, H, W) of the samples that each network is made for.
 INPUT_SHAPES = {
     **dict.fromkeys(("lenet5", "mnist_cnn"), (1, 28, 28)),
     **dict.fromkeys(("all_cnn_c", "resnet20", "resnet32", "resnet56", "small_vgg"), (3, 32, 32)),

@@ -1,4 +1,4 @@
-"""Networks for 32x32 colour images: CIFAR-10 and its like."""
+"""Networks for 32x32 colour images, such as CIFAR-10."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def small_vgg(num_classes: int = 10, *, rng: np.random.Generator | None = None) 
 
     Args:
         num_classes: number of logits.
-        rng: generator for the first weights and the dropout masks; None means minidl's own.
+        rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
         A network from (N, 3, 32, 32) to logits (N, num_classes).
@@ -43,11 +43,11 @@ def small_vgg(num_classes: int = 10, *, rng: np.random.Generator | None = None) 
 
 
 def all_cnn_c(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
-    """The all convolutional net, ALL-CNN-C: convolutions with stride in place of pooling; 1,369,738 parameters.
+    """The all convolutional net, ALL-CNN-C, with strided convolutions instead of pooling; 1,369,738 parameters.
 
     Args:
         num_classes: number of logits.
-        rng: generator for the first weights and the dropout masks; None means minidl's own.
+        rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
         A network from (N, 3, 32, 32) to logits (N, num_classes).
@@ -66,11 +66,11 @@ def all_cnn_c(num_classes: int = 10, *, rng: np.random.Generator | None = None) 
 
 
 class PaddedShortcut(Module):
-    """Option A of the paper: every other pixel, and zeros for the channels that are missing; no parameters.
+    """Option A of the paper: take every ``stride``-th pixel and pad the new channels with zeros; no parameters.
 
     Args:
-        in_channels, out_channels: how many channels there are and shall be.
-        stride: which pixels are kept.
+        in_channels, out_channels: numbers of channels of input and output.
+        stride: distance of the pixels that are kept.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
@@ -80,7 +80,7 @@ class PaddedShortcut(Module):
         self.out_channels, self.stride = out_channels, stride
 
     def forward(self, x: Array) -> Array:
-        """Take every other pixel, add channels."""
+        """Subsample the pixels and add the channels."""
         kept = x[:, :, :: self.stride, :: self.stride]
         out = np.zeros((len(x), self.out_channels, *kept.shape[2:]), x.dtype)
         out[:, self.channels] = kept
@@ -88,7 +88,7 @@ class PaddedShortcut(Module):
         return out
 
     def backward(self, grad_output: Array) -> Array:
-        """Put the gradient back where it came from."""
+        """Scatter the gradient to the pixels that were kept; the others get zero."""
         shape, out_shape, dtype = self.take_saved()
         check_grad(grad_output, out_shape, dtype)
         dx = np.zeros(shape, dtype)
@@ -130,12 +130,12 @@ def _resnet(blocks: int, num_classes: int, option: str, rng: np.random.Generator
 
 
 def resnet20(num_classes: int = 10, option: str = "A", *, rng: np.random.Generator | None = None) -> Sequential:
-    """ResNet of 20 layers for CIFAR: 269,722 parameters (option B: 272,474).
+    """ResNet with 20 layers for CIFAR: 269,722 parameters (option B: 272,474).
 
     Args:
         num_classes: number of logits.
-        option: 'A', shortcuts that pad with zeros where the size changes; 'B', 1x1 convolutions there.
-        rng: generator for the first weights; None means minidl's own.
+        option: shortcuts where the size changes: 'A' pads channels with zeros, 'B' uses 1x1 convolutions.
+        rng: generator for the initial weights; None means minidl's own.
 
     Returns:
         A network from (N, 3, 32, 32) to logits (N, num_classes).
@@ -146,18 +146,18 @@ def resnet20(num_classes: int = 10, option: str = "A", *, rng: np.random.Generat
 
 
 def resnet32(num_classes: int = 10, option: str = "A", *, rng: np.random.Generator | None = None) -> Sequential:
-    """ResNet of 32 layers for CIFAR: 464,154 parameters with option A; arguments as for `resnet20`.
+    """ResNet with 32 layers for CIFAR: 464,154 parameters with option A, otherwise like `resnet20`.
 
     Args:
-        num_classes, option, rng: as there.
+        num_classes, option, rng: as for `resnet20`.
     """
     return _resnet(5, num_classes, option, rng)
 
 
 def resnet56(num_classes: int = 10, option: str = "A", *, rng: np.random.Generator | None = None) -> Sequential:
-    """ResNet of 56 layers for CIFAR: 853,018 parameters with option A; arguments as for `resnet20`.
+    """ResNet with 56 layers for CIFAR: 853,018 parameters with option A, otherwise like `resnet20`.
 
     Args:
-        num_classes, option, rng: as there.
+        num_classes, option, rng: as for `resnet20`.
     """
     return _resnet(9, num_classes, option, rng)

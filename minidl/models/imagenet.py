@@ -1,4 +1,4 @@
-"""Networks for ImageNet, with torchvision's parameter names and shapes: its state dicts load."""
+"""Networks for ImageNet with torchvision's parameter names and shapes, so that its state dicts load."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def _conv(
 
 
 class BasicBlock(Module):
-    """Two 3x3 convolutions and a way around them: relu(bn2(conv2(relu(bn1(conv1(x))))) + downsample(x)).
+    """Two 3x3 convolutions and a shortcut: relu(bn2(conv2(relu(bn1(conv1(x))))) + downsample(x)).
 
     Args:
-        inputs, outputs: channels.
-        stride: of the first convolution and the shortcut.
-        rng: generator for the first weights; None means minidl's own.
+        inputs, outputs: numbers of channels.
+        stride: stride of the first convolution and of the shortcut.
+        rng: generator for the initial weights; None means minidl's own.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, rng: np.random.Generator | None) -> None:
@@ -54,13 +54,13 @@ class BasicBlock(Module):
             self.downsample = Sequential(_conv(inputs, outputs, 1, stride, rng), BatchNorm2d(outputs))
 
     def forward(self, x: Array) -> Array:
-        """Run both ways and add."""
+        """Run the body and the shortcut, and add their outputs."""
         through = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        through += x if self.downsample is None else self.downsample(x)
-        return self.relu2(through)  # type: ignore[no-any-return]
+        around = x if self.downsample is None else self.downsample(x)
+        return self.relu2(through + around)  # type: ignore[no-any-return]
 
     def backward(self, grad_output: Array) -> Array:
-        """Run both ways back and add."""
+        """Add the gradients of the body and of the shortcut."""
         grad: Array = self.relu2.backward(grad_output)
         through: Any = grad
         for layer in (self.bn2, self.conv2, self.relu1, self.bn1, self.conv1):
@@ -80,14 +80,14 @@ def _basic_block(graph: OnnxGraph, block: BasicBlock, x: str) -> str:
 
 
 def resnet18(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
-    """ResNet of 18 layers, with torchvision's names; 11,689,512 parameters for 1,000 classes.
+    """ResNet with 18 layers and torchvision's names; 11,689,512 parameters for 1,000 classes.
 
     Args:
         num_classes: number of logits.
-        rng: generator for the first weights; None means minidl's own.
+        rng: generator for the initial weights; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 224, 224), or other sizes, to logits (N, num_classes).
+        A network from (N, 3, 224, 224), or another size, to logits (N, num_classes).
 
     Source: He, Zhang, Ren and Sun 2016, arXiv:1512.03385.
     """
@@ -110,13 +110,13 @@ def _conv_bn_relu6(
 
 
 class InvertedResidual(Module):
-    """Widen, filter each channel by itself, narrow; and a way around where size and channels stay.
+    """Expand the channels, filter each of them separately, project; with a shortcut where the shape stays the same.
 
     Args:
-        inputs, outputs: channels.
-        stride: of the depthwise convolution.
-        expand_ratio: by what the channels are widened.
-        rng: generator for the first weights; None means minidl's own.
+        inputs, outputs: numbers of channels.
+        stride: stride of the depthwise convolution.
+        expand_ratio: factor by which the channels are expanded.
+        rng: generator for the initial weights; None means minidl's own.
     """
 
     def __init__(
@@ -130,12 +130,12 @@ class InvertedResidual(Module):
         self.around = stride == 1 and inputs == outputs
 
     def forward(self, x: Array) -> Array:
-        """Run the layers; add the input where there is a way around."""
+        """Run the layers; add the input if there is a shortcut."""
         out = self.conv(x)
         return x + out if self.around else out  # type: ignore[no-any-return]
 
     def backward(self, grad_output: Array) -> Array:
-        """Run the layers back; add the gradient where there is a way around."""
+        """Run the layers in reverse order; add the gradient of the shortcut if there is one."""
         dx = self.conv.backward(grad_output)
         return dx + grad_output if self.around else dx  # type: ignore[no-any-return]
 
@@ -147,14 +147,14 @@ def _inverted_residual(graph: OnnxGraph, block: InvertedResidual, x: str) -> str
 
 
 def mobilenet_v2(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
-    """MobileNet version 2, with torchvision's names; 3,504,872 parameters for 1,000 classes.
+    """MobileNetV2 with torchvision's names; 3,504,872 parameters for 1,000 classes.
 
     Args:
         num_classes: number of logits.
-        rng: generator for the first weights and the dropout masks; None means minidl's own.
+        rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 224, 224), or other sizes, to logits (N, num_classes).
+        A network from (N, 3, 224, 224), or another size, to logits (N, num_classes).
 
     Source: Sandler, Howard, Zhu, Zhmoginov and Chen 2018, arXiv:1801.04381.
     """

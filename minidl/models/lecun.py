@@ -1,4 +1,4 @@
-"""The network of 1989 that read zip codes: sparse connections, a bias for every unit, scaled tanh."""
+"""The network that read zip codes in 1989: sparse connections, a bias for every unit, tanh."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["lecun1989"]
 
 
 class Channels(Module):
-    """Pass some of the channels on.
+    """Select channels.
 
     Args:
-        chosen: their numbers, each once.
+        chosen: their indices, each at most once.
     """
 
     def __init__(self, chosen: Sequence[int]) -> None:
@@ -25,13 +25,13 @@ class Channels(Module):
         self.chosen = list(chosen)
 
     def forward(self, x: Array) -> Array:
-        """Take the channels."""
+        """Select the channels."""
         out = x[:, self.chosen]
         self.save_for_backward((x.shape, out.shape, x.dtype))
         return out
 
     def backward(self, grad_output: Array) -> Array:
-        """Put the gradient back; the other channels have none."""
+        """Return the gradient in the selected channels and zeros in the others."""
         shape, out_shape, dtype = self.take_saved()
         check_grad(grad_output, out_shape, dtype)
         dx = np.zeros(shape, dtype)
@@ -39,15 +39,15 @@ class Channels(Module):
         return dx
 
     def extra_repr(self) -> str:
-        """The channels."""
+        """The selected channels."""
         return f"{self.chosen}"
 
 
 class UnitBias(Module):
-    """Add a number of its own to every unit: y[n] = x[n] + bias.
+    """Add a bias of its own to every unit: y[n] = x[n] + bias.
 
     Args:
-        shape: (C, H, W).
+        shape: shape (C, H, W) of a sample.
     """
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
@@ -61,7 +61,7 @@ class UnitBias(Module):
         return out
 
     def backward(self, grad_output: Array) -> Array:
-        """Add the gradient of the biases; return that of the input, which is the output's."""
+        """Add the gradient of the biases; the gradient of the input is that of the output."""
         check_grad(grad_output, *self.take_saved())
         self.bias.add_grad(grad_output.sum(axis=0))
         return grad_output
@@ -80,14 +80,15 @@ def _unit_bias(graph: OnnxGraph, layer: UnitBias, x: str) -> str:
 def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:
     """The network that read handwritten zip codes in 1989: 9,760 parameters, 1,000 hidden units.
 
-    Twelve 8x8 maps of 5x5 filters with stride 2; twelve 4x4 maps likewise, each of which sees eight of the twelve maps
-    below; 30 units; ten outputs. Filters are shared, biases are not. The background is -1, also around the image.
+    The first layer has twelve 8x8 maps, computed by 5x5 filters with stride 2. The second has twelve 4x4 maps, each
+    computed in the same way from eight of the first twelve. Then come 30 units and ten outputs. The positions of a map
+    share their filter but not their bias. Images are padded with the background, -1.
 
-    The paper does not say which eight maps the second layer's maps see. Here, as in A. Karpathy's reproduction of 2022,
-    maps 0-3 see 0-7, maps 4-7 see 4-11, maps 8-11 see 0-3 and 8-11: every map is seen by eight.
+    The paper does not say which eight maps each map of the second layer sees. As in A. Karpathy's reproduction of 2022,
+    maps 0-3 see maps 0-7, maps 4-7 see maps 4-11, and maps 8-11 see maps 0-3 and 8-11, so that each is seen by eight.
 
     Args:
-        rng: generator for the first weights, uniform as everywhere in minidl; None means minidl's own.
+        rng: generator for the initial weights, uniform as everywhere in minidl; None means minidl's own.
 
     Returns:
         A network from (N, 1, 16, 16) with values from -1 to 1 to ten outputs (N, 10), in (-1, 1).

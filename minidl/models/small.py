@@ -1,4 +1,4 @@
-"""Networks for the digits and for MNIST."""
+"""Networks for the 8x8 digits and for MNIST."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["digits_cnn", "lenet5", "mnist_cnn"]
 
 
 def digits_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
-    """Two 3x3 convolutions for the 8x8 digits, 9,930 parameters.
+    """Two 3x3 convolutions for the 8x8 digits; 9,930 parameters.
 
     Args:
-        rng: generator for the first weights and the dropout masks; None means minidl's own.
+        rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
         A network from (N, 1, 8, 8) to logits (N, 10).
@@ -31,11 +31,11 @@ def digits_cnn(*, rng: np.random.Generator | None = None) -> Sequential:
 
 
 def lenet5(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
-    """LeNet-5 with ReLU and max pooling, as it is written today; 61,706 parameters.
+    """LeNet-5 in its modern form, with ReLU and max pooling; 61,706 parameters.
 
     Args:
         num_classes: number of logits.
-        rng: generator for the first weights; None means minidl's own.
+        rng: generator for the initial weights; None means minidl's own.
 
     Returns:
         A network from (N, 1, 28, 28) to logits (N, num_classes).
@@ -60,11 +60,13 @@ def lenet5(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> 
 
 
 def mnist_cnn(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
-    """The 32-64 convolutional net with dropout of PyTorch's and Keras's MNIST examples; 1,199,882 parameters.
+    """The network of PyTorch's and Keras's MNIST examples: convolutions with 32 and 64 filters, and dropout.
+
+    It has 1,199,882 parameters.
 
     Args:
         num_classes: number of logits.
-        rng: generator for the first weights and the dropout masks; None means minidl's own.
+        rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
         A network from (N, 1, 28, 28) to logits (N, num_classes).

@@ -4,10 +4,13 @@
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .._core import Array, check_flag
-from .activation import Activation, WithoutOptions
+from .._core import Array, check_flag, check_float, check_grad, check_number
+from .activation import INF, Activation, WithoutOptions
+from .layer import Layer
 
 __all__ = ["Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "ReLU6", "Softshrink", "Threshold"]
 
@@ -100,32 +103,30 @@ class Hardtanh(Activation):
         return ((x > self.min_val) & (x < self.max_val)).astype(x.dtype)
 
 
-class Threshold(Activation):
+class Threshold(Layer):
     """Threshold: y = x where x > threshold, else value.
 
     Args:
         threshold: what x must exceed.
-        value: what replaces it; the attribute is called ``replacement``, since `value` is the function.
+        value: what replaces it.
         inplace: accepted, as PyTorch has it; the output is always a new array.
     """
+
+    shown = "threshold", "value"
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
         check_flag("Threshold", "inplace", inplace)
-        self.threshold = self._number("threshold", threshold)
-        self.replacement = self._number("value", value)
+        self.threshold = check_number("Threshold", "threshold", threshold, minimum=-INF)
+        self.value = check_number("Threshold", "value", value, minimum=-INF)
 
-    def extra_repr(self) -> str:
-        """Options in PyTorch's form."""
-        return f"threshold={self.threshold}, value={self.replacement}"
+    def _compute(self, x: Array) -> tuple[Array, Any]:
+        below = check_float(x) <= self.threshold
+        return np.where(below, x.dtype.type(self.value), x), (below, x.dtype)
 
-    def value(self, x: Array) -> Array:
-        """Return y."""
-        return np.where(x <= self.threshold, x.dtype.type(self.replacement), x)
-
-    def slope(self, x: Array, y: Array) -> Array:
-        """Return dy/dx."""
-        return (~(x <= self.threshold)).astype(x.dtype)
+    def _differentiate(self, grad_output: Array, cache: Any) -> Array:
+        below, dtype = cache
+        return np.where(below, 0, check_grad(grad_output, below.shape, dtype))
 
 
 class _Shrink(Activation):

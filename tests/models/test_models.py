@@ -62,8 +62,27 @@ def test_gradients_of_a_whole_network():
     assert gradcheck(model, np.random.default_rng(0).standard_normal((2, 1, 16, 16)))
 
 
+@pytest.mark.parametrize("name", models.__all__)
+def test_what_went_into_and_came_out_of_a_layer_is_not_changed(name):
+    model = getattr(models, name)(rng=np.random.default_rng(0))
+    seen = []  # (layer, array, its value when the layer had run)
+
+    def watch(module, inputs, output):
+        seen.extend((module, array, array.copy()) for array in (*inputs, output))
+
+    for module in model.modules():
+        module.register_forward_hook(watch)
+    channels, *size = models.INPUT_SHAPES[name]
+    x = np.random.default_rng(0).standard_normal((2, channels, *(min(n, 32) for n in size))).astype(np.float32)
+    out = model(x)
+    model.backward(np.ones_like(out))
+    assert len(seen) > 2 * len(list(model.children()))
+    for module, array, before in seen:
+        np.testing.assert_array_equal(array, before, err_msg=type(module).__name__)
+
+
 def torchvision_resnet18(torch):
-    """torchvision's definition, of which there is no build here: the same modules under the same names."""
+    """torchvision's definition, which is not installed here: the same modules under the same names."""
     t = torch.nn
 
     class Block(t.Module):

@@ -1,4 +1,4 @@
-"""What module each ONNX operator becomes: the counterpart of `_onnx_layers`."""
+"""Which module each ONNX operator becomes: the table `BUILDERS`, counterpart of `onnx_layers.EXPORTERS`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from .. import nn
 from .._core import Array
 from ..nn import Module, Parameter
-from . import _onnx_operators as operators
-from .onnx_import import Constant, Node
+from . import onnx_operators as operators
+from .onnx_node import Constant, Node
 
 __all__ = ["BUILDERS"]
 
@@ -20,7 +20,7 @@ Pads = list[tuple[int, int]]
 
 
 def _weights(layer: Module, **constants: Constant | None) -> Module:
-    """Give a layer its arrays, in their dtype; what is not an initializer is frozen."""
+    """Load arrays into a layer, which takes their dtype; parameters that are not initializers are frozen."""
     given = {name: constant for name, constant in constants.items() if constant is not None}
     dtypes = {np.dtype(constant.value.dtype) for constant in given.values()}
     if dtypes and dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
@@ -44,7 +44,7 @@ def _gemm(node: Node) -> Module:
     node.check(alpha=1.0, beta=1.0, transA=0)
     weight, bias = node.constant(1), node.constant(2)
     if weight is None:
-        raise ValueError("it has no weight")
+        raise ValueError("the weight is missing")
     if not node.attribute("transB", 0):
         weight = weight._replace(value=weight.value.T)
     if bias is not None:
@@ -72,7 +72,7 @@ def _conv(node: Node) -> Module:
     if node.operator == "ConvTranspose":
         extra, wanted = node.attribute("output_padding", [0] * axes), node.attribute("output_shape", None)
         if wanted is not None or axes != 2 or any(before != after for before, after in pads):
-            raise ValueError("output_shape, pads that differ between sides, or one axis are not supported")
+            raise ValueError("output_shape, different pads on the two sides, and a single axis are not supported")
         sizes = weight.value.shape[0], weight.value.shape[1] * groups
         options.update(padding=tuple(before for before, _ in pads), output_padding=tuple(extra))
         layer: Module = nn.ConvTranspose2d(*sizes, groups=groups, bias=bias is not None, **options)
@@ -102,7 +102,7 @@ def _pairs(flat: Sequence[int]) -> Pads:
 
 
 def _even(pads: Pads, value: float, most: Sequence[int] | None = None) -> tuple[Pads, Module | None]:
-    """Return pads that a layer can do itself, equal on both sides and not too large, or a module that does them."""
+    """Return pads that a layer can apply itself, equal on both sides and not too large, or zeros and a Pad module."""
     large = most is not None and any(before > limit for (before, _), limit in zip(pads, most, strict=True))
     if all(before == after for before, after in pads) and not large:
         return pads, None
@@ -128,7 +128,7 @@ def _pool(node: Node) -> Module:
     half = [size // 2 for size in options["kernel_size"]]
     pads, pad = _even(pads, -np.inf if largest else 0.0, half)
     if pad is not None and not largest and not options["count_include_pad"]:
-        raise ValueError("pads that differ between sides need count_include_pad=1")
+        raise ValueError("different pads on the two sides need count_include_pad=1")
     options["padding"] = tuple(before for before, _ in pads)
     if axes == 1:
         options = {name: value[0] if isinstance(value, tuple) else value for name, value in options.items()}
@@ -138,17 +138,17 @@ def _pool(node: Node) -> Module:
 
 def _global_pool(node: Node) -> Module:
     if node.rank != 4:
-        raise ValueError(f"expected an input of shape (N, C, H, W), got one of {node.rank} axes")
+        raise ValueError(f"expected an input of shape (N, C, H, W), got one with {node.rank} axes")
     return nn.AdaptiveMaxPool2d(1) if node.operator == "GlobalMaxPool" else nn.AdaptiveAvgPool2d(1)
 
 
 def _reduce(node: Node) -> Module:
     node.check(noop_with_empty_axes=0)
-    axes = node.ints(1, "axes")  # none at all means all of them
-    return operators.Reduce(node.operator == "ReduceMax", axes or None, bool(node.attribute("keepdims", 1)))
+    axes = node.ints(1, "axes") or None  # an empty list means all axes, too
+    return operators.Reduce(node.operator, axes, bool(node.attribute("keepdims", 1)))
 
 
-# Normalisation
+# Normalization
 
 
 def _batch_norm(node: Node) -> Module:
@@ -179,7 +179,7 @@ def _layer_norm(node: Node) -> Module:
 def _local_response_norm(node: Node) -> Module:
     size = node.attribute("size", 1)
     if size % 2 == 0:
-        raise ValueError("an even size is not supported: its neighbourhood is another one than minidl's")
+        raise ValueError("an even size is not supported: minidl's neighbourhood reaches to the other side")
     names = {"alpha": 1e-4, "beta": 0.75, "bias": 1.0}
     return nn.LocalResponseNorm(size, *(node.attribute(name, default) for name, default in names.items()))
 
@@ -188,12 +188,12 @@ def _local_response_norm(node: Node) -> Module:
 
 
 def _layer(kind: type[Module], **attributes: tuple[str, Any]) -> Builder:
-    """Make a builder for a layer; an option is an attribute's name and its default."""
+    """Return a builder for a layer; each option is given as (name of the attribute, its default)."""
     return lambda node: kind(**{k: node.attribute(name, default) for k, (name, default) in attributes.items()})
 
 
 def _only(kind: type[Module], **attributes: tuple[float, float]) -> Builder:
-    """Make a builder for a layer without options, where the operator has some: (its default, the layer's value)."""
+    """Return a builder for a layer without options; the operator's attributes are (default, what the layer has)."""
 
     def build(node: Node) -> Module:
         for name, (default, value) in attributes.items():
@@ -226,7 +226,7 @@ def _prelu(node: Node) -> Module:
     slope = node.constant(1)
     shape = () if slope is None else (1,) * ((node.rank or 0) - slope.value.ndim) + slope.value.shape
     if slope is None or (slope.value.size != 1 and (len(shape) < 2 or slope.value.size != shape[1])):
-        raise ValueError("the slope must be one number, or one for each channel, axis 1")
+        raise ValueError("the slope must be a single number, or one for each channel (axis 1)")
     flat = slope._replace(value=slope.value.reshape(-1))
     return _weights(nn.PReLU(flat.value.size), weight=flat)
 
@@ -234,10 +234,12 @@ def _prelu(node: Node) -> Module:
 def _elementwise(node: Node) -> Module:
     operands: list[Array | Parameter | None] = []
     for number, constant in enumerate(node.operands()):
-        learnt = constant is not None and constant.learnt and constant.value.dtype.kind == "f"
-        learnt = learnt and constant.value.ndim > 0 and (node.operator, number) != ("Pow", 1)  # type: ignore[union-attr]
-        array = None if constant is None else constant.value
-        operands.append(Parameter(array) if learnt and array is not None else array)
+        if constant is None:
+            operands.append(None)
+            continue
+        value, exponent = constant.value, (node.operator, number) == ("Pow", 1)
+        learnt = constant.learnt and value.dtype.kind == "f" and value.ndim > 0 and not exponent
+        operands.append(Parameter(value) if learnt else value)
     return operators.Elementwise(node.operator, operands)
 
 
@@ -251,19 +253,15 @@ def _slice(node: Node) -> Module:
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     if any(step < 1 for step in steps):
-        raise ValueError("steps backwards are not supported")
+        raise ValueError("negative steps are not supported")
     return operators.Take({a: slice(b, e, s) for a, b, e, s in zip(axes, starts, ends, steps, strict=True)})
 
 
 def _gather(node: Node) -> Module:
     constant = node.constant(1)
     if constant is None or constant.value.ndim != 1:
-        raise ValueError("the indices must be a constant list")
+        raise ValueError("the indices must be a constant with one axis")
     return operators.Take({node.attribute("axis", 0): constant.value})
-
-
-def _concat(node: Node) -> Module:
-    return operators.Concat(node.attribute("axis", 1))
 
 
 def _pad(node: Node) -> Module:
@@ -292,7 +290,7 @@ def _resize(node: Node) -> Module:
     kinds: dict[Any, dict[str, Any]] = {
         ("nearest", "asymmetric"): {"mode": "nearest"},
         ("linear", "half_pixel"): {"mode": "bilinear"},
-        ("linear", "pytorch_half_pixel"): {"mode": "bilinear"},  # the same but for outputs of one pixel
+        ("linear", "pytorch_half_pixel"): {"mode": "bilinear"},  # the same except for outputs of one pixel
         ("linear", "align_corners"): {"mode": "bilinear", "align_corners": True},
     }
     if (mode, where) not in kinds or (mode == "nearest" and rounding != "floor"):
@@ -322,20 +320,19 @@ def _depth_to_space(node: Node) -> Module:
 
 def _reshape(node: Node) -> Module:
     node.check(allowzero=0)
-    shape = node.ints(1)
-    return operators.Reshape(() if shape is None else shape)
+    return operators.Reshape(node.ints(1) or ())
 
 
 def _flatten(node: Node) -> Module:
     axis = node.attribute("axis", 1)
-    return nn.Flatten() if axis == 1 else operators.Reshape(flatten=axis)
+    return nn.Flatten() if axis == 1 else operators.Flatten(axis)
 
 
 def _col2im(node: Node) -> Module:
     size, kernel = node.ints(1), node.ints(2)
     options, pads = _windows(node, 2, kernel or ())
     if size is None or len(size) != 2 or any(before != after for before, after in pads):
-        raise ValueError("only images, padded alike on both sides, are supported")
+        raise ValueError("only images with equal pads on both sides are supported")
     return nn.Fold((size[0], size[1]), padding=tuple(before for before, _ in pads), **options)
 
 
@@ -344,12 +341,12 @@ BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(("Conv", "ConvTranspose"), _conv),
     **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), _global_pool),
-    **dict.fromkeys(("ReduceMax", "ReduceMean"), _reduce),
+    **dict.fromkeys(operators.REDUCTIONS, _reduce),
     "BatchNormalization": _batch_norm,
     "Celu": _layer(nn.CELU, alpha=("alpha", 1.0)),
     "Clip": _clip,
     "Col2Im": _col2im,
-    "Concat": _concat,
+    "Concat": lambda node: operators.Concat(node.attribute("axis", 1)),
     "DepthToSpace": _depth_to_space,
     "Elu": _layer(nn.ELU, alpha=("alpha", 1.0)),
     "Flatten": _flatten,
@@ -377,7 +374,9 @@ BUILDERS: dict[str, Builder] = {
     "Softmax": _layer(nn.Softmax, dim=("axis", -1)),
     "Softplus": _layer(nn.Softplus),
     "Softsign": _layer(nn.Softsign),
+    "Squeeze": lambda node: operators.Squeeze(node.ints(1)),
     "Sum": lambda node: operators.Sum(),
     "Tanh": _layer(nn.Tanh),
     "Transpose": lambda node: operators.Transpose(node.attribute("perm", None)),
+    "Unsqueeze": lambda node: operators.Unsqueeze(node.ints(1) or ()),
 }
