@@ -20,7 +20,7 @@ IMAGES = {"Conv2d", "ConvTranspose2d", "AvgPool2d", "LPPool2d", "MaxPool2d", "Ad
 IMAGES |= {"BatchNorm2d", "InstanceNorm2d", "Softmax2d", "ZeroPad2d", "ConstantPad2d", "ReflectionPad2d"}
 IMAGES |= {"ReplicationPad2d", "CircularPad2d"}
 AXES = {**dict.fromkeys(IMAGES, 4), "Conv1d": 3, "MaxPool1d": 3, "Linear": 2, "CrossEntropyLoss": 2, "NLLLoss": 2}
-AXES |= {"MultiMarginLoss": 2, "LocalResponseNorm": 3}
+AXES |= {"MultiMarginLoss": 2, "Bilinear": 2, "LocalResponseNorm": 3}
 
 
 def numbers(value):
@@ -46,8 +46,12 @@ def test_every_batched_sample_as_pytorch(info, training):
         ours = getattr(nn, name)(*map(numbers, args), **{k: numbers(v) for k, v in options.items()})
         ours.astype(np.float64).train(training)
         ours.load_state_dict(theirs.state_dict())
-        x = inputs[0].detach().clone().requires_grad_()
-        out = theirs(x, *inputs[1:])
+        loss = isinstance(ours, nn.Loss)
+        tensors = [value.detach().clone() for value in inputs]
+        learned = [value for value in tensors[: 1 if loss else None] if value.is_floating_point()]
+        for value in learned:
+            value.requires_grad_()
+        out = theirs(*tensors)
         mine = ours(*(np.array(numbers(value)) for value in inputs))
         if isinstance(out, tuple):  # return_indices
             np.testing.assert_array_equal(mine[1], numbers(out[1]))
@@ -56,7 +60,9 @@ def test_every_batched_sample_as_pytorch(info, training):
         grad = torch.randn_like(out)
         out.backward(grad)
         dx = ours.backward(np.array(numbers(grad)))
-        np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-7, atol=1e-9)
+        back = [g for g in (dx if isinstance(dx, tuple) else (dx,)) if g is not None]
+        for g, value in zip(back, learned, strict=True):
+            np.testing.assert_allclose(g, value.grad.numpy(), rtol=1e-7, atol=1e-9)
         parameters, buffers = dict(ours.named_params()), dict(ours.named_buffers())
         for path, parameter in theirs.named_parameters():
             np.testing.assert_allclose(parameters[path].grad, parameter.grad.numpy(), rtol=1e-7, atol=1e-9)

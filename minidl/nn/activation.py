@@ -115,15 +115,8 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
 def relu_backward(grad_output: Array, cache: Array) -> Array:
     """Return the gradient of `relu_forward`: grad_output where x > 0, zero elsewhere (at x == 0 too, as in PyTorch).
 
-    Args:
-        grad_output: gradient of the output, any shape.
-        cache: from `relu_forward`.
-
-    Returns:
-        dx of grad_output's shape and dtype.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx of grad_output's shape and dtype. ``grad_output`` must have the output's shape and dtype (ValueError,
+    TypeError); ``cache`` is from `relu_forward`.
     """
     check_grad(grad_output, cache.shape, cache.dtype)
     dx = empty_like(grad_output)
@@ -173,12 +166,8 @@ def sigmoid_forward(x: Array) -> tuple[Array, Cache]:
 def sigmoid_backward(grad_output: Array, cache: Cache) -> Array:
     """Return the gradient of `sigmoid_forward`: grad_output * out * (1 - out).
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `sigmoid_forward`.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `sigmoid_forward`.
     """
     return Sigmoid()._differentiate(grad_output, cache)
 
@@ -217,12 +206,7 @@ def tanh_forward(x: Array) -> tuple[Array, Cache]:
 def tanh_backward(grad_output: Array, cache: Cache) -> Array:
     """Return the gradient of `tanh_forward`: grad_output * (1 - out**2).
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `tanh_forward`.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from `tanh_forward`.
     """
     return Tanh()._differentiate(grad_output, cache)
 

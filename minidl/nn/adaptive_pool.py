@@ -75,15 +75,8 @@ def adaptive_avg_pool2d_forward(x: Array, output_size: Size) -> tuple[Array, Ada
 def adaptive_avg_pool2d_backward(grad_output: Array, cache: AdaptiveAvgCache) -> Array:
     """Return the gradient of `adaptive_avg_pool2d_forward`: a window's gradient goes to its pixels in equal shares.
 
-    Args:
-        grad_output: gradient of the output (N, C, OH, OW).
-        cache: from `adaptive_avg_pool2d_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `adaptive_avg_pool2d_forward`.
     """
     shape, dtype, rows, columns = cache
     check_grad(grad_output, (*shape[:2], len(rows), len(columns)), dtype)
@@ -133,15 +126,8 @@ def adaptive_max_pool2d_forward(x: Array, output_size: Size) -> tuple[Array, Ada
 def adaptive_max_pool2d_backward(grad_output: Array, cache: AdaptiveMaxCache) -> Array:
     """Return the gradient of `adaptive_max_pool2d_forward`: each window's gradient goes to its first maximum.
 
-    Args:
-        grad_output: gradient of the output (N, C, OH, OW).
-        cache: from `adaptive_max_pool2d_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `adaptive_max_pool2d_forward`.
     """
     shape, dtype, indices = cache
     check_grad(grad_output, indices.shape, dtype)

@@ -77,15 +77,8 @@ def avg_pool2d_forward(
 def avg_pool2d_backward(grad_output: Array, cache: AvgPoolCache) -> Array:
     """Return the gradient of `avg_pool2d_forward`: each window's gradient, divided, goes to all of its pixels.
 
-    Args:
-        grad_output: gradient of the output (N, C, OH, OW).
-        cache: from `avg_pool2d_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `avg_pool2d_forward`.
     """
     in_shape, out_shape, geometry, divisor, engine = cache
     check_grad(grad_output, out_shape, divisor.dtype)
@@ -152,15 +145,8 @@ def lp_pool2d_forward(
 def lp_pool2d_backward(grad_output: Array, cache: LPPoolCache) -> Array:
     """Return the gradient of `lp_pool2d_forward`: dx = sum over windows of grad * total**(1/p - 1) * x**(p-1).
 
-    Args:
-        grad_output: gradient of the output (N, C, OH, OW).
-        cache: from `lp_pool2d_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `lp_pool2d_forward`.
     """
     x, total, p, area, mean = cache
     check_grad(grad_output, total.shape, total.dtype)

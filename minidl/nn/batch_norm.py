@@ -74,15 +74,9 @@ def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Ar
     The cache says over which axes: this is also `instance_norm_backward`, `group_norm_backward` and
     `layer_norm_backward`.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from the forward function.
-
-    Returns:
-        (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that does not exist.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that does not exist.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from the forward
+    function.
     """
     return norm_backward(grad_output, cache)
 

@@ -100,17 +100,9 @@ def conv2d_backward(
     dx is the correlation of the gradient with the flipped filters; dw[f, c, i, j] = sum over n, oh, ow of
     grad[n, f, oh, ow] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW]; db the sum of grad over n, oh, ow.
 
-    Args:
-        grad_output: gradient of the output (N, F, OH, OW).
-        cache: from `conv2d_forward`.
-        needs_input_grad: False leaves dx out; a network's first layer does not need it.
-
-    Returns:
-        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-        Input pixels that no window covers have a zero gradient.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    Input pixels that no window covers have a zero gradient. ``grad_output`` must have the output's shape and dtype
+    (ValueError, TypeError); ``cache`` is from `conv2d_forward`. ``needs_input_grad=False`` leaves dx out.
     """
     x, w, has_bias, geometry, out_shape, engine = cache
     check_grad(grad_output, out_shape, x.dtype)

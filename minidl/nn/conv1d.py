@@ -60,16 +60,9 @@ def conv1d_backward(
 ) -> tuple[Array | None, Array, Array | None]:
     """Return the gradients of `conv1d_forward`.
 
-    Args:
-        grad_output: gradient of the output (N, F, OL).
-        cache: from `conv1d_forward`.
-        needs_input_grad: False leaves dx out; a network's first layer does not need it.
-
-    Returns:
-        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `conv1d_forward`. ``needs_input_grad=False`` leaves dx out.
     """
     n, f, _, length = cache.out_shape
     check_grad(grad_output, (n, f, length), cache.x.dtype)

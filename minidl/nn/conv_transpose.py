@@ -110,16 +110,9 @@ def conv_transpose2d_backward(
 ) -> tuple[Array | None, Array, Array | None]:
     """Return the gradients of `conv_transpose2d_forward`: dx is a convolution of the gradient.
 
-    Args:
-        grad_output: gradient of the output (N, F, OH, OW).
-        cache: from `conv_transpose2d_forward`.
-        needs_input_grad: False leaves dx out; a network's first layer does not need it.
-
-    Returns:
-        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `conv_transpose2d_forward`. ``needs_input_grad=False`` leaves dx out.
     """
     x, w, has_bias, geometry, out_shape, engine = cache
     check_grad(grad_output, out_shape, x.dtype)

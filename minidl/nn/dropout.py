@@ -62,15 +62,8 @@ def dropout_forward(
 def dropout_backward(grad_output: Array, cache: Array) -> Array:
     """Return the gradient of a dropout: grad_output times the mask that the forward function drew.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `dropout_forward`, `dropout_channels_forward` or `alpha_dropout_forward`.
-
-    Returns:
-        dx of grad_output's shape and dtype.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx of grad_output's shape and dtype. ``grad_output`` must have the output's shape and dtype (ValueError,
+    TypeError); ``cache`` is from `dropout_forward`, `dropout_channels_forward` or `alpha_dropout_forward`.
     """
     check_grad(grad_output, cache.shape, cache.dtype)
     return multiply(grad_output, cache)

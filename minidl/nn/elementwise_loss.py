@@ -131,15 +131,8 @@ def mse_loss_backward(grad_output: Any, cache: tuple[ElementwiseLoss, Elementwis
 
     The cache says of which loss: this is also `l1_loss_backward`, `huber_loss_backward` and the others.
 
-    Args:
-        grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.
-        cache: from the forward function.
-
-    Returns:
-        The gradient, of the prediction's shape and dtype.
-
-    Raises:
-        ValueError: grad_output does not have the loss's shape.
+    The gradient, of the prediction's shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array
+    in the loss's shape (ValueError); ``cache`` is from the forward function.
     """
     loss, inner = cache
     return loss._differentiate(grad_output, inner)

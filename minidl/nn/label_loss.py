@@ -150,15 +150,8 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     dlogits = grad * (softmax(logits) * sum_c q[c] - q) / divisor, q the coefficients of the log-probabilities:
     (p - one_hot(y)) / N for plain labels.
 
-    Args:
-        grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.
-        cache: from `cross_entropy_forward`.
-
-    Returns:
-        dlogits of the logits' shape and dtype.
-
-    Raises:
-        ValueError: grad_output does not have the loss's shape.
+    Returns dlogits of the logits' shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array in
+    the loss's shape (ValueError); ``cache`` is from `cross_entropy_forward`.
     """
     log_p, q, divisor, reduction = cache
     grad = check_loss_grad(grad_output, (log_p.shape[0], *log_p.shape[2:]), reduction, log_p.dtype)
@@ -272,15 +265,8 @@ def nll_loss_forward(
 def nll_loss_backward(grad_output: Any, cache: LabelCache) -> Array:
     """Return the gradient of `nll_loss_forward`: -w[y_i] at the label, divided as the loss was, and 0 elsewhere.
 
-    Args:
-        grad_output: gradient of the loss: a number, or an array in its shape for reduction 'none'.
-        cache: from `nll_loss_forward`.
-
-    Returns:
-        The gradient, of the predictions' shape and dtype.
-
-    Raises:
-        ValueError: grad_output does not have the loss's shape.
+    The gradient, of the predictions' shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array
+    in the loss's shape (ValueError); ``cache`` is from `nll_loss_forward`.
     """
     slope, divisor, reduction, shape = cache
     grad = check_loss_grad(grad_output, shape, reduction, slope.dtype)

@@ -113,15 +113,9 @@ def rms_norm_forward(x: Array, ndim: int, weight: Array | None = None, *, eps: f
 def rms_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None]:
     """Return the gradients of `rms_norm_forward`; the formula is at the head of `norm.py`, the mean being 0.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `rms_norm_forward`.
-
-    Returns:
-        (dx, dweight) in the shapes of x and the parameter; None for a parameter that does not exist.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns (dx, dweight) in the shapes of x and the parameter; None for a parameter that does not exist.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `rms_norm_forward`.
     """
     return norm_backward(grad_output, cache)[:2]
 

@@ -66,16 +66,9 @@ def linear_backward(
 ) -> tuple[Array | None, Array, Array | None]:
     """Return the gradients of `linear_forward`: dx = grad @ w, dw = grad.T @ x, db = sum of grad over the batch.
 
-    Args:
-        grad_output: gradient of the output (N, ..., M).
-        cache: from `linear_forward`.
-        needs_input_grad: False leaves dx out; a network's first layer does not need it.
-
-    Returns:
-        (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `linear_forward`. ``needs_input_grad=False`` leaves dx out.
     """
     x, w, has_bias = cache
     check_grad(grad_output, (*x.shape[:-1], w.shape[0]), x.dtype)

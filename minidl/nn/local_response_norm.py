@@ -53,12 +53,8 @@ def local_response_norm_backward(grad_output: Array, cache: Any) -> Array:
     dx = grad * d**-beta - 2*alpha*beta/size * x * sum of grad[c'] * x[c'] * d[c']**(-beta-1), d the quantity in
     parentheses and the sum over the channels c' in whose neighbourhood c is.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `local_response_norm_forward`.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `local_response_norm_forward`.
     """
     x, divisor, size, alpha, beta = cache
     check_grad(grad_output, x.shape, x.dtype)

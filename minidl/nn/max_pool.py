@@ -89,16 +89,9 @@ def max_pool2d_forward(
 def max_pool2d_backward(grad_output: Array, cache: MaxPoolCache) -> Array:
     """Return the gradient of `max_pool2d_forward`: each window's gradient goes to its first maximum.
 
-    Args:
-        grad_output: gradient of the output (N, C, OH, OW).
-        cache: from `max_pool2d_forward`.
-
-    Returns:
-        dx (N, C, H, W). Its sum is that of grad_output, except for windows that dilation keeps in the padding alone:
-        their output is -inf, as in PyTorch, and their gradient is dropped.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). Its sum is that of grad_output, except for windows that dilation keeps in the padding
+    alone: their output is -inf, as in PyTorch, and their gradient is dropped. ``grad_output`` must have the output's
+    shape and dtype (ValueError, TypeError); ``cache`` is from `max_pool2d_forward`.
     """
     x, out, geometry, engine = cache
     check_grad(grad_output, out.shape, x.dtype)
@@ -161,15 +154,8 @@ def max_pool1d_forward(
 def max_pool1d_backward(grad_output: Array, cache: MaxPoolCache) -> Array:
     """Return the gradient of `max_pool1d_forward`: each window's gradient goes to its first maximum.
 
-    Args:
-        grad_output: gradient of the output (N, C, OL).
-        cache: from `max_pool1d_forward`.
-
-    Returns:
-        dx (N, C, L).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, L). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache``
+    is from `max_pool1d_forward`.
     """
     check_grad(grad_output, (*cache.out.shape[:2], cache.out.shape[3]), cache.out.dtype)
     return max_pool2d_backward(grad_output[:, :, None], cache)[:, :, 0]

@@ -127,15 +127,8 @@ def pad2d_forward(
 def pad2d_backward(grad_output: Array, cache: PadCache) -> Array:
     """Return the gradient of `pad2d_forward`: each pixel gets the gradients of all its copies.
 
-    Args:
-        grad_output: gradient of the output (N, C, H + top + bottom, W + left + right).
-        cache: from `pad2d_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `pad2d_forward`.
     """
     (n, c, h, w), out_shape, dtype, rows, columns, mode = cache
     check_grad(grad_output, out_shape, dtype)

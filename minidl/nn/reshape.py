@@ -69,15 +69,8 @@ def flatten_forward(x: Array, start_dim: int = 1, end_dim: int = -1) -> tuple[Ar
 def flatten_backward(grad_output: Array, cache: ShapeCache) -> Array:
     """Return the gradient of `flatten_forward`, or of `unflatten_forward`: grad_output in x's shape.
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from the forward function.
-
-    Returns:
-        dx in x's shape, a view where possible.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx in x's shape, a view where possible. ``grad_output`` must have the output's shape and dtype
+    (ValueError, TypeError); ``cache`` is from the forward function.
     """
     return check_grad(grad_output, cache.after, cache.dtype).reshape(cache.before)
 
@@ -140,15 +133,8 @@ def pixel_shuffle_forward(x: Array, upscale_factor: int) -> tuple[Array, ShapeCa
 def pixel_shuffle_backward(grad_output: Array, cache: ShapeCache) -> Array:
     """Return the gradient of `pixel_shuffle_forward`: the pixels back in their channels.
 
-    Args:
-        grad_output: gradient of the output (N, C, H*r, W*r).
-        cache: from `pixel_shuffle_forward`.
-
-    Returns:
-        dx (N, C*r*r, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C*r*r, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `pixel_shuffle_forward`.
     """
     check_grad(grad_output, cache.after, cache.dtype)
     (n, channels, h, w), c = cache.before, cache.after[1]

@@ -103,15 +103,8 @@ def upsample_forward(
 def upsample_backward(grad_output: Array, cache: UpsampleCache) -> Array:
     """Return the gradient of `upsample_forward`: dx = A^T grad B.
 
-    Args:
-        grad_output: gradient of the output (N, C, OH, OW).
-        cache: from `upsample_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `upsample_forward`.
     """
     out_shape, rows, columns = cache
     check_grad(grad_output, out_shape, rows.dtype)

@@ -48,12 +48,8 @@ def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
 def softmax_backward(grad_output: Array, cache: Cache) -> Array:
     """Return the gradient of `softmax_forward`: dx = out * (grad - sum(grad * out)).
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `softmax_forward`.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `softmax_forward`.
     """
     out, axis = cache
     check_grad(grad_output, out.shape, out.dtype)
@@ -83,12 +79,8 @@ def log_softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
 def log_softmax_backward(grad_output: Array, cache: Cache) -> Array:
     """Return the gradient of `log_softmax_forward`: dx = grad - softmax(x) * sum(grad).
 
-    Args:
-        grad_output: gradient of the output.
-        cache: from `log_softmax_forward`.
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `log_softmax_forward`.
     """
     out, axis = cache
     check_grad(grad_output, out.shape, out.dtype)

@@ -120,15 +120,8 @@ def unfold_forward(
 def unfold_backward(grad_output: Array, cache: WindowCache) -> Array:
     """Return the gradient of `unfold_forward`: the columns added back into images.
 
-    Args:
-        grad_output: gradient of the columns (N, C*KH*KW, L).
-        cache: from `unfold_forward`.
-
-    Returns:
-        dx (N, C, H, W).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `unfold_forward`.
     """
     check_grad(grad_output, cache.out_shape, cache.dtype)
     return col2im(grad_output, cache.image_size, cache.kernel_size, **cache.options)
@@ -164,15 +157,8 @@ def fold_forward(
 def fold_backward(grad_output: Array, cache: WindowCache) -> Array:
     """Return the gradient of `fold_forward`: the gradient's windows as columns.
 
-    Args:
-        grad_output: gradient of the images (N, C, H, W).
-        cache: from `fold_forward`.
-
-    Returns:
-        dx (N, C*KH*KW, L).
-
-    Raises:
-        ValueError, TypeError: grad_output does not have the output's shape and dtype.
+    Returns dx (N, C*KH*KW, L). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
+    ``cache`` is from `fold_forward`.
     """
     return im2col(check_grad(grad_output, cache.out_shape, cache.dtype), cache.kernel_size, **cache.options)
 
