@@ -151,14 +151,8 @@ class ReLU(WithoutOptions):
 def sigmoid_forward(x: Array) -> tuple[Array, Cache]:
     """Logistic function: out = 1 / (1 + exp(-x)), elementwise.
 
-    Args:
-        x: any shape, float32 or float64.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `sigmoid_backward`.
-
-    Raises:
-        TypeError: the dtype is not a float.
+    Returns out of x's shape and dtype and the cache for `sigmoid_backward`. Raises TypeError if x is not float32 or
+    float64.
     """
     return Sigmoid()._compute(x)
 
@@ -191,14 +185,8 @@ class Sigmoid(Activation):
 def tanh_forward(x: Array) -> tuple[Array, Cache]:
     """Hyperbolic tangent, elementwise.
 
-    Args:
-        x: any shape, float32 or float64.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `tanh_backward`.
-
-    Raises:
-        TypeError: the dtype is not a float.
+    Returns out of x's shape and dtype and the cache for `tanh_backward`. Raises TypeError if x is not float32 or
+    float64.
     """
     return Tanh()._compute(x)
 

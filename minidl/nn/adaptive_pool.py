@@ -51,20 +51,10 @@ class AdaptiveAvgCache(NamedTuple):
 
 
 def adaptive_avg_pool2d_forward(x: Array, output_size: Size) -> tuple[Array, AdaptiveAvgCache]:
-    """Take the mean of OH x OW windows that cover the image.
+    """Take the mean of OH x OW windows that cover the image, (OH, OW) being output_size as for `AdaptiveAvgPool2d`.
 
-    Args:
-        x: input (N, C, H, W), float32 or float64.
-        output_size: an int, or (OH, OW); None keeps the input's size. (1, 1) is global average pooling.
-
-    Returns:
-        out (N, C, OH, OW) of x's dtype, and the cache for `adaptive_avg_pool2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: the dtype is not a float.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
+    x is (N, C, H, W). Returns out (N, C, OH, OW) and the cache for `adaptive_avg_pool2d_backward`. Raises ValueError if
+    shapes or options do not fit, TypeError if x is not float32 or float64.
     """
     check_images(x)
     height, width = _wanted("adaptive_avg_pool2d", output_size)
@@ -92,20 +82,11 @@ class AdaptiveMaxCache(NamedTuple):
 
 
 def adaptive_max_pool2d_forward(x: Array, output_size: Size) -> tuple[Array, AdaptiveMaxCache]:
-    """Take the maximum of OH x OW windows that cover the image.
+    """Take the maximum of OH x OW windows that cover the image, (OH, OW) being output_size as for `AdaptiveMaxPool2d`.
 
-    Args:
-        x: input (N, C, H, W), float32 or float64. A NaN in a window makes its output NaN.
-        output_size: an int, or (OH, OW); None keeps the input's size.
-
-    Returns:
-        out (N, C, OH, OW) of x's dtype, and the cache for `adaptive_max_pool2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: the dtype is not a float.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html
+    x is (N, C, H, W); a NaN in a window makes its output NaN. Returns out (N, C, OH, OW) and the cache for
+    `adaptive_max_pool2d_backward`. Raises ValueError if shapes or options do not fit, TypeError if x is not float32 or
+    float64.
     """
     check_images(x)
     height, width = _wanted("adaptive_max_pool2d", output_size)

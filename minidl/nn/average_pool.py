@@ -41,24 +41,11 @@ def avg_pool2d_forward(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> tuple[Array, AvgPoolCache]:
-    """Take the mean of each window.
+    """Take the mean of each window; formula and options are those of `AvgPool2d`.
 
-    out[n, c, oh, ow] = sum over i, j of x_padded[n, c, oh*SH + i, ow*SW + j] / divisor; OH and OW as in max pooling.
-
-    Args:
-        x: input (N, C, H, W), float32 or float64.
-        kernel_size, stride, padding, ceil_mode: as in `max_pool2d_forward`; padding counts as zeros.
-        count_include_pad: whether the divisor counts the padding; what ceil_mode lets hang over is never counted.
-        divisor_override: a divisor for all windows, not 0.
-
-    Returns:
-        out (N, C, OH, OW) of x's dtype, and the cache for `avg_pool2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: the dtype is not a float.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
+    x is (N, C, H, W); kernel_size, stride, padding, ceil_mode, count_include_pad and divisor_override as there. Returns
+    out (N, C, OH, OW) and the cache for `avg_pool2d_backward`. Raises ValueError if shapes or options do not fit,
+    TypeError if x is not float32 or float64.
     """
     check_images(x)
     geometry = pool_geometry("avg_pool2d", kernel_size, stride, padding)
@@ -118,19 +105,9 @@ def lp_pool2d_forward(
 ) -> tuple[Array, LPPoolCache]:
     """Take the p-norm of each window: out = (sum of x**p)**(1/p), p = norm_type.
 
-    Args:
-        x: input (N, C, H, W), float32 or float64.
-        norm_type: p, not 0; 1 is the sum, infinity would be the maximum.
-        kernel_size, stride, ceil_mode: as in `avg_pool2d_forward`.
-
-    Returns:
-        out (N, C, OH, OW) of x's dtype, and the cache for `lp_pool2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: the dtype is not a float.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
+    x is (N, C, H, W); norm_type, kernel_size, stride and ceil_mode are those of `LPPool2d`. Returns out (N, C, OH, OW)
+    and the cache for `lp_pool2d_backward`. Raises ValueError if shapes or options do not fit, TypeError if x is not
+    float32 or float64.
     """
     check_images(x)
     p = _check_norm_type("lp_pool2d", norm_type)
@@ -166,12 +143,14 @@ def _check_norm_type(owner: str, norm_type: float) -> float:
 class AvgPool2d(Layer):
     """Mean of each window of an image.
 
+    y[n, c, oh, ow] = sum over i, j of x_padded[n, c, oh*SH + i, ow*SW + j] / divisor.
+
     Args:
         kernel_size: an int, or (KH, KW).
         stride: an int, or (SH, SW); None means kernel_size.
         padding: zeros on each side, at most half the kernel.
-        ceil_mode: round the output size up instead of down.
-        count_include_pad: whether the mean counts the padding.
+        ceil_mode: round the output size up instead of down; what hangs over the end is never counted.
+        count_include_pad: whether the divisor counts the padding.
         divisor_override: what to divide the sums by instead of the windows' sizes.
 
     Shape:

@@ -31,24 +31,12 @@ def batch_norm_forward(
     running: tuple[Array, Array] | None = None,
     eps: float = 1e-5,
 ) -> tuple[Array, NormCache, tuple[Array, Array]]:
-    """Standardise each channel over the batch and all pixels, then scale and shift; see `norm.py`.
+    """Standardise each channel over the batch and all pixels, then scale and shift; the formula is in `norm.py`.
 
-    Args:
-        x: (N, C) or (N, C, L) or (N, C, H, W), float32 or float64.
-        weight, bias: (C,) of the same dtype, or None.
-        running: (mean, var), (C,) each, to be used in place of x's own: evaluation.
-        eps: added to the variance.
-
-    Returns:
-        out of x's shape and dtype; the cache for `batch_norm_backward`; (mean, var), (C,) each, var divided by the
-        number of values, not by one less.
-
-    Raises:
-        ValueError: the shapes do not fit, or there is only one value per channel.
-        TypeError: the dtypes do not fit.
-
-    Source: Ioffe & Szegedy 2015, arXiv:1502.03167;
-    https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html
+    x is (N, C), (N, C, L) or (N, C, H, W); weight and bias are (C,) or None. running, (mean, var) of (C,) each,
+    replaces x's own statistics: evaluation. eps is added to the variance. Returns out, the cache for
+    `batch_norm_backward`, and (mean, var), var divided by the number of values, not by one less. Raises ValueError if
+    shapes do not fit or there is only one value per channel, TypeError if dtypes do not fit.
     """
     check_norm(x, None, weight, bias)
     if x.ndim < 2:
@@ -84,22 +72,11 @@ def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Ar
 def instance_norm_forward(
     x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
 ) -> tuple[Array, NormCache, tuple[Array, Array]]:
-    """Standardise each channel of each sample over its pixels, then scale and shift; see `norm.py`.
+    """Standardise each channel of each sample over its pixels, then scale and shift; the formula is in `norm.py`.
 
-    Args:
-        x: (N, C, L) or (N, C, H, W), float32 or float64.
-        weight, bias: (C,) of the same dtype, or None.
-        eps: added to the variance.
-
-    Returns:
-        out of x's shape and dtype; the cache for `instance_norm_backward`; (mean, var), (N, C) each, var divided by
-        the number of pixels.
-
-    Raises:
-        ValueError: the shapes do not fit, or there is only one pixel.
-        TypeError: the dtypes do not fit.
-
-    Source: Ulyanov et al. 2016, arXiv:1607.08022.
+    x is (N, C, L) or (N, C, H, W); weight and bias are (C,) or None; eps is added to the variance. Returns out, the
+    cache for `instance_norm_backward`, and (mean, var), (N, C) each. Raises ValueError if shapes do not fit or there is
+    only one pixel, TypeError if dtypes do not fit.
     """
     check_norm(x, None if weight is None else len(weight), weight, bias)
     if x.ndim < 3:
@@ -232,26 +209,13 @@ class BatchNorm1d(_TrackedNorm):
 
 
 class BatchNorm2d(_TrackedNorm):
-    """Batch normalisation of images: y = (x - mean) / sqrt(var + eps) * weight + bias, for each channel.
+    """Batch normalisation of images: `BatchNorm1d` over N, H and W.
 
-    Mean and variance are those over N, H and W of the batch in training, the running ones in evaluation.
-
-    Args:
-        num_features: number of channels, C; None: fixed by the first input, or by `summary`.
-        eps: added to the variance.
-        momentum: the share of the new statistics in the running ones; None makes these the mean of all batches.
-        affine: whether there are a weight and a bias.
-        track_running_stats: False means that the batch's statistics are used in evaluation too.
-        bias: whether there is a bias, if there is a weight.
-        dtype: float32 (default) or float64.
+    The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype, the attributes and what is
+    raised are the same.
 
     Shape:
         input and output: (N, C, H, W), the same.
-
-    Attributes:
-        weight, bias: Parameters (C,), ones and zeros at first; or None.
-        running_mean, running_var: buffers (C,); the running variance is that of a sample, divided by one less.
-        num_batches_tracked: buffer, the number of batches seen.
 
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
     """
@@ -262,21 +226,11 @@ class BatchNorm2d(_TrackedNorm):
 class InstanceNorm2d(_TrackedNorm):
     """Normalise each channel of each image over its pixels: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
-    Args:
-        num_features: number of channels, C.
-        eps: added to the variance.
-        momentum: the share of the new statistics in the running ones.
-        affine: whether there are a weight and a bias.
-        track_running_stats: whether running statistics are kept, and used in evaluation.
-        bias: whether there is a bias, if there is a weight.
-        dtype: float32 (default) or float64.
+    The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype are those of `BatchNorm1d`, but
+    by default there are no weight and bias (affine) and no running statistics; num_batches_tracked stays 0, as PyTorch's.
 
     Shape:
         input and output: (N, C, H, W), the same.
-
-    Attributes:
-        weight, bias: Parameters (C,), or None.
-        running_mean, running_var, num_batches_tracked: buffers, or None; the last stays 0, as PyTorch's does.
 
     Source: Ulyanov et al. 2016, arXiv:1607.08022.
     """

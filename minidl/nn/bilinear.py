@@ -20,20 +20,8 @@ Cache = tuple[Array, Array, Array, bool]  # both inputs, weight, whether there i
 def bilinear_forward(x1: Array, x2: Array, w: Array, b: Array | None = None) -> tuple[Array, Cache]:
     """Multiply two inputs through a matrix for each output: out[..., m] = x1 @ w[m] @ x2 + b[m].
 
-    Args:
-        x1: first input (N, ..., K1), float32 or float64.
-        x2: second input (N, ..., K2) of the same dtype and leading axes.
-        w: weight (M, K1, K2) of the same dtype.
-        b: bias (M,), or None.
-
-    Returns:
-        out (N, ..., M) of x1's dtype, and the cache for `bilinear_backward`.
-
-    Raises:
-        ValueError: the shapes do not fit.
-        TypeError: the dtypes do not fit.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Bilinear.html
+    x1 is (N, ..., K1), x2 (N, ..., K2), w (M, K1, K2), b (M,) or None, of one dtype. Returns out (N, ..., M) and the
+    cache for `bilinear_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     check_float(w, "weight")
     if w.ndim != 3:

@@ -53,29 +53,11 @@ def conv2d_forward(
     dilation: IntPair = 1,
     groups: int = 1,
 ) -> tuple[Array, ConvCache]:
-    """Convolve a batch of images with a bank of filters.
+    """Convolve images with a bank of filters; the formula and the options are those of `Conv2d`.
 
-    out[n, f, oh, ow] = b[f] + sum over c, i, j of w[f, c, i, j] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW],
-    OH = floor((H + 2*PH - DH*(KH-1) - 1) / SH) + 1, OW likewise. With groups, filter f sees the channels of
-    its own group only.
-
-    Args:
-        x: input (N, C, H, W), float32 or float64.
-        w: filters (F, C/groups, KH, KW) of the same dtype.
-        b: bias (F,), or None.
-        stride, dilation: an int, or a (height, width) pair.
-        padding: zeros around the input: an int, a pair, 'valid' (none) or 'same' (output as large as the input;
-            stride 1 only; an odd total puts the extra zero at the end).
-        groups: number of independent groups; divides C and F.
-
-    Returns:
-        out (N, F, OH, OW) of x's dtype, and the cache for `conv2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: dtypes do not fit.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
+    x is (N, C, H, W), w (F, C/groups, KH, KW) of the same dtype, b (F,) or None; stride, padding, dilation and groups
+    as there. Returns out (N, F, OH, OW) and the cache for `conv2d_backward`. Raises ValueError if shapes or options do
+    not fit, TypeError if dtypes do not.
     """
     check_float(w, "weight")
     if w.ndim != 4:
@@ -168,6 +150,9 @@ class ConvBase(Module):
 
 class Conv2d(ConvBase):
     """Two-dimensional convolution (cross-correlation) over a batch of images.
+
+    y[n, f, oh, ow] = bias[f] + sum over c, i, j of weight[f, c, i, j] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW],
+    c over the channels of f's group.
 
     Args:
         in_channels: channels of the input, C; None: fixed by the first input, or by `summary`.

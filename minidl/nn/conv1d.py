@@ -24,20 +24,11 @@ def conv1d_forward(
     dilation: int = 1,
     groups: int = 1,
 ) -> tuple[Array, ConvCache]:
-    """Convolve a batch of sequences: `conv2d_forward` on images of one row.
+    """Convolve sequences: `conv2d_forward` on images of one row.
 
-    Args:
-        x: input (N, C, L), float32 or float64.
-        w: filters (F, C/groups, K) of the same dtype.
-        b: bias (F,), or None.
-        stride, padding, dilation, groups: as in `conv2d_forward`, along L.
-
-    Returns:
-        out (N, F, OL) of x's dtype, and the cache for `conv1d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: dtypes do not fit.
+    x is (N, C, L), w (F, C/groups, K), b (F,) or None; stride, padding, dilation and groups are those of `Conv1d`.
+    Returns out (N, F, OL) and the cache for `conv1d_backward`. Raises ValueError if shapes or options do not fit,
+    TypeError if dtypes do not.
     """
     check_float(w, "weight")
     if w.ndim != 3:

@@ -61,27 +61,11 @@ def conv_transpose2d_forward(
     groups: int = 1,
     dilation: IntPair = 1,
 ) -> tuple[Array, ConvCache]:
-    """Spread each pixel over the image with a filter: what `conv2d_backward` does to a gradient.
+    """Spread each pixel over the image with a filter; formula and options are those of `ConvTranspose2d`.
 
-    out[n, f, h*SH + i*DH - PH, w*SW + j*DW - PW] += w[c, f, i, j] * x[n, c, h, w], on top of b[f];
-    OH = (H - 1)*SH - 2*PH + DH*(KH - 1) + output_padding + 1, OW likewise. Groups as in a convolution.
-
-    Args:
-        x: input (N, C, H, W), float32 or float64.
-        w: filters (C, F/groups, KH, KW) of the same dtype.
-        b: bias (F,), or None.
-        stride, padding, dilation: an int, or a (height, width) pair.
-        output_padding: rows and columns added at the end; less than the stride or the dilation.
-        groups: number of independent groups; divides C and F.
-
-    Returns:
-        out (N, F, OH, OW) of x's dtype, and the cache for `conv_transpose2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: dtypes do not fit.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ConvTranspose2d.html
+    x is (N, C, H, W), w (C, F/groups, KH, KW) of the same dtype, b (F,) or None; stride, padding, output_padding,
+    groups and dilation as there. Returns out (N, F, OH, OW) and the cache for `conv_transpose2d_backward`. Raises
+    ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     check_float(w, "weight")
     if w.ndim != 4:
@@ -123,6 +107,8 @@ def conv_transpose2d_backward(
 
 class ConvTranspose2d(ConvBase):
     """Transposed convolution: each pixel spreads a filter over a larger image; the gradient of a convolution.
+
+    y[n, f, h*SH + i*DH - PH, w*SW + j*DW - PW] += weight[c, f, i, j] * x[n, c, h, w], on top of bias[f].
 
     Args:
         in_channels: channels of the input, C.

@@ -34,22 +34,9 @@ def dropout_forward(
 ) -> tuple[Array, Array]:
     """Zero each element with probability p and scale the others by 1/(1-p) (inverted dropout).
 
-    The expectation of out is x, so that nothing is left to do in testing: with ``training=False`` out is x.
-
-    Args:
-        x: any shape, float32 or float64.
-        p: probability of dropping an element, in [0, 1].
-        training: False makes this the identity.
-        rng: where the random numbers come from; the mask depends on its state and on x's shape and dtype.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `dropout_backward`: the scaled mask.
-
-    Raises:
-        ValueError: p is outside [0, 1].
-        TypeError: the dtype is not a float.
-
-    Source: Srivastava et al., JMLR 15 (2014) 1929; https://docs.pytorch.org/docs/stable/generated/torch.nn.Dropout.html
+    The expectation of out is x, so with ``training=False`` out is x. x may have any shape; the mask depends on the
+    state of rng and on x's shape and dtype. Returns out and the cache for `dropout_backward`, the scaled mask. Raises
+    ValueError if p is outside [0, 1], TypeError if x is not float32 or float64.
     """
     check_float(x)
     p = _probability("dropout", p)
@@ -74,20 +61,9 @@ def dropout_channels_forward(
 ) -> tuple[Array, Array]:
     """Zero whole channels with probability p, each of each sample by itself, and scale the others by 1/(1-p).
 
-    Args:
-        x: (N, C, ...), float32 or float64.
-        p: probability of dropping a channel, in [0, 1].
-        training: False makes this the identity.
-        rng: where the random numbers come from.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `dropout_channels_backward`: the scaled mask.
-
-    Raises:
-        ValueError: p is outside [0, 1], or x has no channels.
-        TypeError: the dtype is not a float.
-
-    Source: Tompson et al. 2015, arXiv:1411.4280.
+    x is (N, C, ...); training and rng as for `dropout_forward`. Returns out and the cache for
+    `dropout_channels_backward`. Raises ValueError if p is outside [0, 1] or x has no channels, TypeError if x is not
+    float32 or float64.
     """
     check_float(x)
     if x.ndim < 2:
@@ -106,22 +82,9 @@ def alpha_dropout_forward(
 ) -> tuple[Array, Array]:
     """Set elements to SELU's lowest value with probability p, then rescale: mean 0 and variance 1 are preserved.
 
-    out = a * (x * mask + d * (1 - mask)) + b,  d = -1.7581, a = ((1-p) * (1 + p*d**2))**-0.5, b = -a*p*d
-
-    Args:
-        x: any shape, float32 or float64.
-        p: probability of dropping an element, in [0, 1].
-        training: False makes this the identity.
-        rng: where the random numbers come from.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `alpha_dropout_backward`: a * mask.
-
-    Raises:
-        ValueError: p is outside [0, 1].
-        TypeError: the dtype is not a float.
-
-    Source: Klambauer et al. 2017, arXiv:1706.02515.
+    out = a * (x * mask + d * (1 - mask)) + b,  d = -1.7581, a = ((1-p) * (1 + p*d**2))**-0.5, b = -a*p*d. x may have
+    any shape; training and rng as for `dropout_forward`. Returns out and the cache for `alpha_dropout_backward`, a *
+    mask. Raises what `dropout_forward` does.
     """
     check_float(x)
     p = _probability("alpha_dropout", p)

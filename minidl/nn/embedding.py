@@ -27,19 +27,9 @@ class EmbeddingCache(NamedTuple):
 def embedding_forward(indices: Array, weight: Array, *, padding_idx: int | None = None) -> tuple[Array, EmbeddingCache]:
     """Look rows of a table up: out[...] = weight[indices[...]].
 
-    Args:
-        indices: integers from 0 to K - 1, of any shape.
-        weight: the table (K, D), float32 or float64.
-        padding_idx: a row that gets no gradient, or None.
-
-    Returns:
-        out (..., D) of the weight's dtype, and the cache for `embedding_backward`.
-
-    Raises:
-        ValueError: an index is out of range, or the weight is not a table.
-        TypeError: the indices are not integers, or the weight is not a float array.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
+    indices are integers from 0 to K - 1 of any shape, weight is (K, D); the row padding_idx gets no gradient. Returns
+    out (..., D) and the cache for `embedding_backward`. Raises ValueError if an index is out of range, TypeError if the
+    indices are not integers.
     """
     check_float(weight, "weight")
     if weight.ndim != 2:

@@ -232,21 +232,9 @@ def nll_loss_forward(
 ) -> tuple[Any, LabelCache]:
     """Negative log-likelihood: loss_i = -w[y_i] * log_p[i, y_i]; the mean divides by the sum of the w[y_i].
 
-    Args:
-        log_p: log-probabilities (N, C), or (N, C, d1, ...), float32 or float64.
-        target: labels (N,), or (N, d1, ...), integers in [0, C) or ignore_index.
-        weight: w above, one per class (C,); None means ones.
-        ignore_index: labels with this value add nothing.
-        reduction: 'mean', 'sum' or 'none'.
-
-    Returns:
-        The loss: a scalar, or with 'none' an array in the labels' shape; and the cache for `nll_loss_backward`.
-
-    Raises:
-        ValueError: shapes do not fit, or a label is out of range.
-        TypeError: dtypes do not fit.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.NLLLoss.html
+    log_p is (N, C) or (N, C, d1, ...), target has labels (N,) or (N, d1, ...); weight w (C,) or None, ignore_index and
+    reduction are those of `NLLLoss`. Returns the loss and the cache for `nll_loss_backward`. Raises ValueError if
+    shapes do not fit or a label is out of range, TypeError if dtypes do not fit.
     """
     check_float(log_p, "prediction")
     check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
@@ -314,22 +302,8 @@ def multi_margin_loss_forward(
 ) -> tuple[Any, LabelCache]:
     """Hinge loss of several classes: loss_i = w[y_i]/C * sum over j != y_i of max(0, margin - x[i, y_i] + x[i, j])**p.
 
-    Args:
-        scores: x, (N, C), float32 or float64.
-        target: labels y (N,), integers in [0, C).
-        p: 1 or 2.
-        margin: by how much the label's score should exceed the others.
-        weight: w above, one per class (C,); None means ones.
-        reduction: 'mean', 'sum' or 'none'.
-
-    Returns:
-        The loss: a scalar, or with 'none' an array (N,); and the cache for `multi_margin_loss_backward`.
-
-    Raises:
-        ValueError: shapes do not fit, or a label is out of range.
-        TypeError: dtypes do not fit.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MultiMarginLoss.html
+    scores x is (N, C), target has labels y (N,); p, margin, weight w and reduction are those of `MultiMarginLoss`.
+    Returns the loss and the cache for `multi_margin_loss_backward`; raises as `nll_loss_forward` does.
     """
     check_float(scores, "prediction")
     check_choice("multi_margin_loss", "reduction", reduction, REDUCTIONS)

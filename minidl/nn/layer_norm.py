@@ -30,22 +30,11 @@ Axes = tuple[int, ...]
 def group_norm_forward(
     x: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
 ) -> tuple[Array, NormCache]:
-    """Standardise groups of channels of each sample, then scale and shift; see `norm.py`.
+    """Standardise groups of channels of each sample, then scale and shift; the formula is in `norm.py`.
 
-    Args:
-        x: (N, C, ...), float32 or float64.
-        num_groups: divides C.
-        weight, bias: (C,) of the same dtype, or None.
-        eps: added to the variance.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `group_norm_backward`.
-
-    Raises:
-        ValueError: the shapes do not fit.
-        TypeError: the dtypes do not fit.
-
-    Source: Wu & He 2018, arXiv:1803.08494.
+    x is (N, C, ...), num_groups divides C; weight and bias are (C,) or None; eps is added to the variance. Returns out
+    and the cache for `group_norm_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do
+    not.
     """
     check_norm(x, None if weight is None else len(weight), weight, bias)
     check_int("group_norm", "num_groups", num_groups)
@@ -62,22 +51,10 @@ def group_norm_forward(
 def layer_norm_forward(
     x: Array, ndim: int, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5
 ) -> tuple[Array, NormCache]:
-    """Standardise over the last axes of each sample, then scale and shift; see `norm.py`.
+    """Standardise over the last ndim axes of each sample, then scale and shift; the formula is in `norm.py`.
 
-    Args:
-        x: (N, ..., D1, ..., Dk), float32 or float64.
-        ndim: how many axes, k.
-        weight, bias: (D1, ..., Dk) of the same dtype, or None.
-        eps: added to the variance.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `layer_norm_backward`.
-
-    Raises:
-        ValueError: the shapes do not fit.
-        TypeError: the dtypes do not fit.
-
-    Source: Ba et al. 2016, arXiv:1607.06450.
+    x is (N, ..., D1, ..., Dk), weight and bias are (D1, ..., Dk) or None; eps is added to the variance. Returns out and
+    the cache for `layer_norm_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     axes, param_shape = _last(x, ndim, weight, bias)
     out, cache, _ = norm_forward(x, axes, eps, weight, bias, param_shape, x.shape)
@@ -88,22 +65,10 @@ group_norm_backward = layer_norm_backward = batch_norm_backward
 
 
 def rms_norm_forward(x: Array, ndim: int, weight: Array | None = None, *, eps: float) -> tuple[Array, NormCache]:
-    """Divide by the root of the mean square over the last axes, then scale: out = x / sqrt(mean(x**2) + eps) * weight.
+    """Divide by the root mean square over the last ndim axes, then scale: out = x / sqrt(mean(x**2) + eps) * weight.
 
-    Args:
-        x: (N, ..., D1, ..., Dk), float32 or float64.
-        ndim: how many axes, k.
-        weight: (D1, ..., Dk) of the same dtype, or None.
-        eps: added to the mean square.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `rms_norm_backward`.
-
-    Raises:
-        ValueError: the shapes do not fit.
-        TypeError: the dtypes do not fit.
-
-    Source: Zhang & Sennrich 2019, arXiv:1910.07467.
+    x is (N, ..., D1, ..., Dk), weight is (D1, ..., Dk) or None. Returns out and the cache for `rms_norm_backward`.
+    Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     axes, param_shape = _last(x, ndim, weight, None)
     out, cache, _ = norm_forward(x, axes, eps, weight, None, param_shape, x.shape, centred=False)

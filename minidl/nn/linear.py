@@ -27,19 +27,8 @@ class LinearCache(NamedTuple):
 def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, LinearCache]:
     """Multiply with a matrix and add a bias: out = x @ w.T + b.
 
-    Args:
-        x: input (N, ..., K), float32 or float64.
-        w: weight (M, K) of the same dtype.
-        b: bias (M,), or None.
-
-    Returns:
-        out (N, ..., M) of x's dtype, and the cache for `linear_backward`.
-
-    Raises:
-        ValueError: the shapes do not fit.
-        TypeError: the dtypes do not fit.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Linear.html
+    x (N, ..., K), w (M, K) and b (M,) or None are of one dtype. Returns out (N, ..., M) and the cache for
+    `linear_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     check_float(x)
     check_float(w, "weight")

@@ -21,21 +21,9 @@ def local_response_norm_forward(
 ) -> tuple[Array, Any]:
     """Divide each channel by its neighbours: out[c] = x[c] / (k + alpha/size * sum of x[c']**2)**beta.
 
-    The sum is over the channels c' from c - size//2 to c + (size-1)//2 that there are.
-
-    Args:
-        x: (N, C, ...), float32 or float64.
-        size: number of channels in a neighbourhood.
-        alpha, beta, k: as in the formula.
-
-    Returns:
-        out of x's shape and dtype, and the cache for `local_response_norm_backward`.
-
-    Raises:
-        ValueError: x has no channels, or size is less than 1.
-        TypeError: the dtype is not a float.
-
-    Source: Krizhevsky et al. 2012; https://docs.pytorch.org/docs/stable/generated/torch.nn.LocalResponseNorm.html
+    The sum is over the channels c' from c - size//2 to c + (size-1)//2 that exist. x is (N, C, ...). Returns out and
+    the cache for `local_response_norm_backward`. Raises ValueError if shapes or options do not fit, TypeError if x is
+    not float32 or float64.
     """
     check_float(x)
     size = check_int("local_response_norm", "size", size)

@@ -58,25 +58,11 @@ def max_pool2d_forward(
     dilation: IntPair = 1,
     ceil_mode: bool = False,
 ) -> tuple[Array, MaxPoolCache]:
-    """Take the maximum of each window.
+    """Take the maximum of each window; formula and options are those of `MaxPool2d`.
 
-    out[n, c, oh, ow] = max over i, j of x[n, c, oh*SH + i*DH - PH, ow*SW + j*DW - PW];
-    OH = floor((H + 2*PH - DH*(KH-1) - 1) / SH) + 1, rounded up with ceil_mode; C is unchanged.
-
-    Args:
-        x: input (N, C, H, W), float32 or float64. A NaN in a window makes its output NaN.
-        kernel_size, padding, dilation: an int, or a (height, width) pair; padding at most half the kernel.
-        stride: likewise; None means kernel_size.
-        ceil_mode: round the output size up, letting a last window hang over the end.
-
-    Returns:
-        out (N, C, OH, OW) of x's dtype, and the cache for `max_pool2d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: the dtype is not a float.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
+    x is (N, C, H, W), kernel_size, stride, padding, dilation and ceil_mode as there. A NaN in a window makes its output
+    NaN. Returns out (N, C, OH, OW) and the cache for `max_pool2d_backward`. Raises ValueError if shapes or options do
+    not fit, TypeError if x is not float32 or float64.
     """
     check_images(x)
     geometry = pool_geometry("max_pool2d", kernel_size, stride, padding, dilation)
@@ -128,16 +114,9 @@ def max_pool1d_forward(
 ) -> tuple[Array, MaxPoolCache]:
     """Take the maximum of each window of a sequence: `max_pool2d_forward` on images of one row.
 
-    Args:
-        x: input (N, C, L), float32 or float64.
-        kernel_size, stride, padding, dilation, ceil_mode: as for `max_pool2d_forward`, along L.
-
-    Returns:
-        out (N, C, OL) of x's dtype, and the cache for `max_pool1d_backward`.
-
-    Raises:
-        ValueError: shapes or options do not fit.
-        TypeError: the dtype is not a float.
+    x is (N, C, L); kernel_size, stride, padding, dilation and ceil_mode are those of `MaxPool1d`. Returns out (N, C,
+    OL) and the cache for `max_pool1d_backward`. Raises ValueError if shapes or options do not fit, TypeError if x is
+    not float32 or float64.
     """
     check_sequences(x)
     out, cache = max_pool2d_forward(
@@ -195,6 +174,8 @@ class _MaxPool(Layer):
 
 class MaxPool2d(_MaxPool):
     """Maximum of each window of an image.
+
+    y[n, c, oh, ow] = max over i, j of x[n, c, oh*SH + i*DH - PH, ow*SW + j*DW - PW], where that lies in the image.
 
     Args:
         kernel_size: an int, or (KH, KW).

@@ -79,23 +79,13 @@ class PadCache(NamedTuple):
 def pad2d_forward(
     x: Array, padding: int | Sequence[int], *, mode: str = "constant", value: float = 0.0
 ) -> tuple[Array, PadCache]:
-    """Make images larger on all sides.
+    """Make images larger on all sides, or crop them.
 
-    Args:
-        x: images (N, C, H, W), float32 or float64.
-        padding: an int, or (left, right, top, bottom) as in PyTorch; negative padding crops.
-        mode: 'constant'; 'reflect', mirrored without repeating the edge; 'replicate', the edge repeated; 'circular',
-            the image repeated.
-        value: what a constant padding holds.
-
-    Returns:
-        out (N, C, H + top + bottom, W + left + right) of x's dtype, and the cache for `pad2d_backward`.
-
-    Raises:
-        ValueError: nothing would be left, or the image is too small for the mode.
-        TypeError: the dtype is not a float.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
+    x is (N, C, H, W); padding is an int or (left, right, top, bottom), negative where it crops. mode is 'constant',
+    padding with value; 'reflect', mirrored without repeating the edge; 'replicate', the edge repeated; or 'circular',
+    the image repeated. Returns out (N, C, H + top + bottom, W + left + right) and the cache for `pad2d_backward`.
+    Raises ValueError if nothing is left or the image is too small for the mode, TypeError if x is not float32 or
+    float64. Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
     """
     check_images(x)
     check_choice("pad2d", "mode", mode, MODES)

@@ -48,18 +48,10 @@ def flatten_shape(shape: tuple[int, ...], start_dim: int = 1, end_dim: int = -1)
 
 
 def flatten_forward(x: Array, start_dim: int = 1, end_dim: int = -1) -> tuple[Array, ShapeCache]:
-    """Join several axes to one, in row-major order: (N, C, H, W) becomes (N, C*H*W).
+    """Join the axes from start_dim to end_dim, in row-major order: (N, C, H, W) becomes (N, C*H*W).
 
-    Args:
-        x: any shape, float32 or float64.
-        start_dim, end_dim: first and last axis to join; negative ones count from the end.
-
-    Returns:
-        out of x's dtype, and the cache for `flatten_backward`.
-
-    Raises:
-        ValueError: the axes do not exist, or are in the wrong order.
-        TypeError: the dtype is not a float.
+    x may have any shape. Returns out and the cache for `flatten_backward`. Raises ValueError if the axes do not exist
+    or are in the wrong order, TypeError if x is not float32 or float64.
     """
     check_float(x)
     shape = flatten_shape(x.shape, start_dim, end_dim)
@@ -76,19 +68,10 @@ def flatten_backward(grad_output: Array, cache: ShapeCache) -> Array:
 
 
 def unflatten_forward(x: Array, dim: int, unflattened_size: tuple[int, ...]) -> tuple[Array, ShapeCache]:
-    """Split one axis into several, in row-major order: (N, C*H*W) becomes (N, C, H, W).
+    """Split axis dim into unflattened_size, in row-major order: (N, C*H*W) becomes (N, C, H, W).
 
-    Args:
-        x: any shape, float32 or float64.
-        dim: the axis.
-        unflattened_size: what it becomes; one size may be -1.
-
-    Returns:
-        out of x's dtype, and the cache for `unflatten_backward`.
-
-    Raises:
-        ValueError: there is no such axis, or its size is not the product.
-        TypeError: the dtype is not a float.
+    x may have any shape; one size may be -1. Returns out and the cache for `unflatten_backward`. Raises ValueError if
+    there is no such axis or its size is not the product, TypeError if x is not float32 or float64.
     """
     check_float(x)
     if not -x.ndim <= dim < x.ndim:
@@ -105,20 +88,10 @@ unflatten_backward = flatten_backward
 
 
 def pixel_shuffle_forward(x: Array, upscale_factor: int) -> tuple[Array, ShapeCache]:
-    """Turn channels into pixels: out[n, c, h*r + i, w*r + j] = x[n, (c*r + i)*r + j, h, w].
+    """Turn channels into pixels: out[n, c, h*r + i, w*r + j] = x[n, (c*r + i)*r + j, h, w], r = upscale_factor.
 
-    Args:
-        x: images (N, C*r*r, H, W), float32 or float64.
-        upscale_factor: r.
-
-    Returns:
-        out (N, C, H*r, W*r) of x's dtype, and the cache for `pixel_shuffle_backward`.
-
-    Raises:
-        ValueError: the number of channels is not divisible by r*r.
-        TypeError: the dtype is not a float.
-
-    Source: Shi et al. 2016, arXiv:1609.05158.
+    x is (N, C*r*r, H, W). Returns out (N, C, H*r, W*r) and the cache for `pixel_shuffle_backward`. Raises ValueError if
+    r*r does not divide the channels, TypeError if x is not float32 or float64.
     """
     check_images(x)
     r = check_int("pixel_shuffle", "upscale_factor", upscale_factor)

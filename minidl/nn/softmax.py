@@ -26,17 +26,10 @@ Cache = tuple[Array, int]  # output and axis
 
 
 def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
-    """Exponentiate and normalise along one axis: out = exp(x - max x) / sum exp(x - max x).
+    """Exponentiate and normalise along an axis: out = exp(x - max x) / sum exp(x - max x).
 
-    Args:
-        x: scores (logits), any shape, float32 or float64.
-        axis: the class axis.
-
-    Returns:
-        Probabilities of x's shape and dtype, and the cache for `softmax_backward`.
-
-    Raises:
-        TypeError: the dtype is not a float.
+    x, the scores (logits), may have any shape; axis is that of the classes. Returns probabilities and the cache for
+    `softmax_backward`. Raises TypeError if x is not float32 or float64.
     """
     check_float(x)
     with np.errstate(invalid="ignore"):  # an infinite logit gives NaN, as in PyTorch, without a warning
@@ -59,15 +52,8 @@ def softmax_backward(grad_output: Array, cache: Cache) -> Array:
 def log_softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
     """Logarithm of the softmax, without forming it: out = x - max x - log sum exp(x - max x).
 
-    Args:
-        x: scores (logits), any shape, float32 or float64; logits of +-1e4 are no trouble.
-        axis: the class axis.
-
-    Returns:
-        Log-probabilities of x's shape and dtype, and the cache for `log_softmax_backward`.
-
-    Raises:
-        TypeError: the dtype is not a float.
+    x, the scores (logits), may have any shape; +-1e4 is no trouble. axis is that of the classes. Returns
+    log-probabilities and the cache for `log_softmax_backward`. Raises TypeError if x is not float32 or float64.
     """
     check_float(x)
     with np.errstate(invalid="ignore"):

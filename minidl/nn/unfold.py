@@ -102,15 +102,8 @@ def unfold_forward(
 ) -> tuple[Array, WindowCache]:
     """Lay every window out as a column: `im2col` as half of a pair.
 
-    Args:
-        x: images (N, C, H, W), float32 or float64.
-        kernel_size, dilation, padding, stride: as for `im2col`.
-
-    Returns:
-        Columns (N, C*KH*KW, L), and the cache for `unfold_backward`.
-
-    Raises:
-        ValueError, TypeError: as `im2col`.
+    x, kernel_size, dilation, padding and stride are those of `im2col`, and so is what is raised. Returns columns (N,
+    C*KH*KW, L) and the cache for `unfold_backward`.
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     cols = im2col(x, kernel_size, **options)
@@ -138,16 +131,8 @@ def fold_forward(
 ) -> tuple[Array, WindowCache]:
     """Add columns back into images: `col2im` as half of a pair.
 
-    Args:
-        x: columns (N, C*KH*KW, L), float32 or float64.
-        output_size: (H, W) of the images.
-        kernel_size, dilation, padding, stride: as for `col2im`.
-
-    Returns:
-        Images (N, C, H, W), and the cache for `fold_backward`.
-
-    Raises:
-        ValueError, TypeError: as `col2im`.
+    x is (N, C*KH*KW, L); output_size (H, W), kernel_size, dilation, padding and stride are those of `col2im`, and so is
+    what is raised. Returns images (N, C, H, W) and the cache for `fold_backward`.
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     out = col2im(x, output_size, kernel_size, **options)
