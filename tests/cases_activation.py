@@ -70,4 +70,13 @@ ACTIVATIONS += [
         shape=(2, 3, 2, 2),
         bad_inputs=(((np.zeros((2, 3)),), ValueError, r"Softmax2d: expected an input of shape \(N, C, H, W\)"),),
     ),
+    Case(
+        "Squareplus",
+        shape=(3, 4),
+        reference=lambda layer, x: 0.5 * x + (0.25 * x**2 + layer.b / 4) ** 0.5,
+        onnx=False,
+        bad_options=(((-1,), {}, ValueError, "Squareplus: b must be at least 0, got -1"),),
+        bad_inputs=(((INTEGERS,), TypeError, "Squareplus: expected a float32"),),
+    ),
+    Case("Squareplus", (0,), shape=(3, 4), reference=lambda layer, x: np.maximum(x, 0), onnx=False),
 ]

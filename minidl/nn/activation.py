@@ -28,6 +28,7 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Softsign",
+    "Squareplus",
     "Tanh",
     "Tanhshrink",
     "relu_backward",
@@ -404,3 +405,28 @@ class GELU(Activation):
             return 0.5 * (1 + tanh) + 0.5 * x * (1 - tanh**2) * inner
         density = np.exp(-0.5 * x**2) * float(1 / np.sqrt(2 * np.pi))
         return 0.5 * (1 + erf(x * float(np.sqrt(0.5)))) + x * density
+
+
+class Squareplus(Activation):
+    """Smooth ReLU without exponentials: y = (x + sqrt(x**2 + b)) / 2.
+
+    Args:
+        b: how wide the bend at 0 is, not negative; 0 is ReLU.
+
+    Source: Barron 2021, arXiv:2112.11687.
+    """
+
+    shown = ("b",)
+
+    def __init__(self, b: float = 4.0) -> None:
+        super().__init__()
+        self.b = self._number("b", b, minimum=0)
+
+    def value(self, x: Array) -> Array:
+        """Return y."""
+        return (x + np.sqrt(x * x + self.b)) / 2
+
+    def slope(self, x: Array, y: Array) -> Array:
+        """Return dy/dx."""
+        root = np.sqrt(x * x + self.b)
+        return (1 + np.divide(x, root, out=np.full_like(x, -1), where=root > 0)) / 2

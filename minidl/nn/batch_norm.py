@@ -226,8 +226,8 @@ class BatchNorm2d(_TrackedNorm):
 class InstanceNorm2d(_TrackedNorm):
     """Normalise each channel of each image over its pixels: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
-    The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype are those of `BatchNorm1d`, but
-    by default there are no weight and bias (affine) and no running statistics; num_batches_tracked stays 0, as PyTorch's.
+    The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype are those of `BatchNorm1d`;
+    by default there are no weight and bias and no running statistics. num_batches_tracked stays 0, as in PyTorch.
 
     Shape:
         input and output: (N, C, H, W), the same.
