@@ -13,7 +13,17 @@ from .module import Module
 __all__ = ["ModuleDict", "ModuleList", "Parallel", "Residual", "Sequential"]
 
 
-class Sequential(Module):
+class _Listed(Module):
+    """Base of the containers whose items are their children, in order."""
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[Module]:
+        return self.children()
+
+
+class Sequential(_Listed):
     """Modules one after another: the output of each is the input of the next.
 
         model = Sequential(Conv2d(1, 6, 5), ReLU(), Flatten())
@@ -28,7 +38,7 @@ class Sequential(Module):
 
     Raises:
         TypeError: something is not a Module.
-        ValueError: a module comes twice, or a name cannot be used.
+        ValueError: a module appears twice, or a name cannot be used.
     """
 
     def __init__(self, *layers: Module | Mapping[str, Module]) -> None:
@@ -86,12 +96,6 @@ class Sequential(Module):
         if len(self):
             self[0].needs_input_grad = flag
 
-    def __len__(self) -> int:
-        return sum(1 for _ in self.children())
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
-
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
@@ -106,7 +110,7 @@ class Sequential(Module):
             raise IndexError(f"Sequential: layer {index} of {len(named)} does not exist") from None
 
 
-class ModuleList(Module):
+class ModuleList(_Listed):
     """Modules by number. It has no forward pass: the module that owns it calls its items.
 
     Args:
@@ -130,12 +134,6 @@ class ModuleList(Module):
         for module in modules:
             self.append(module)
         return self
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self.children())
-
-    def __iter__(self) -> Iterator[Module]:
-        return self.children()
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
@@ -305,5 +303,5 @@ def _check_distinct(owner: str, modules: Iterable[Module]) -> None:
     for module in modules:
         own = {id(part) for part in module.modules()}
         if own & seen:
-            raise ValueError(f"{owner}: a module comes twice; a layer keeps one forward pass: make a second one")
+            raise ValueError(f"{owner}: a module appears twice; a layer keeps one forward pass: make a second one")
         seen |= own

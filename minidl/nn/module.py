@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -61,6 +62,8 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "__init__" not in cls.__dict__ and isinstance(cls.__init__, FunctionType):
+            type.__setattr__(cls, "__init__", _named(cls.__init__, cls.__name__))
         if "backward" in cls.__dict__:
             cls.backward = _guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
 
@@ -386,6 +389,14 @@ class Module:
                 value = getattr(module, name)
                 if persistent and value is not None:
                     yield _join(path, name), value
+
+
+def _named(init: FunctionType, owner: str) -> FunctionType:
+    """Copy an inherited ``__init__`` under its class's name, by which Python reports wrong arguments."""
+    copy = FunctionType(init.__code__, init.__globals__, init.__name__, init.__defaults__, init.__closure__)
+    copy.__kwdefaults__, copy.__annotations__ = init.__kwdefaults__, init.__annotations__
+    copy.__qualname__ = f"{owner}.__init__"
+    return copy
 
 
 def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:

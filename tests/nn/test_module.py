@@ -488,3 +488,19 @@ def test_numpy_scalars_as_options_become_numbers(layer):
     assert "np." not in repr(layer)
     options = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
     assert not [name for name, value in options.items() if isinstance(value, np.generic)]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Dropout(0.5, 1), r"Dropout.__init__\(\) takes from 1 to 2 positional arguments but 3 were given"),
+        (lambda: nn.SiLU(1, 2), r"SiLU.__init__\(\) takes from 1 to 2"),
+        (lambda: nn.Sigmoid(1), r"Sigmoid.__init__\(\) takes 1 positional argument but 2 were given"),
+        (nn.ReflectionPad2d, r"ReflectionPad2d.__init__\(\) missing 1 required positional argument"),
+        (lambda: nn.MSELoss("mean", 2), r"MSELoss.__init__\(\) takes from 1 to 2"),
+        (lambda: nn.BatchNorm2d(3, momentun=0.1), r"BatchNorm2d.__init__\(\) got an unexpected keyword argument"),
+    ],
+)
+def test_wrong_arguments_are_reported_for_the_public_class(make, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        make()
