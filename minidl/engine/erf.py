@@ -14,7 +14,6 @@ import math
 from functools import cache
 
 import numpy as np
-from numpy.polynomial import chebyshev
 
 from .._core import Array
 
@@ -32,7 +31,7 @@ def _coefficients(degree: int) -> Array:
         z = 2 / _to_t(node) - 2
         return math.exp(z * z) * math.erfc(z)
 
-    return chebyshev.chebinterpolate(np.vectorize(scaled), degree)
+    return np.polynomial.chebyshev.chebinterpolate(np.vectorize(scaled), degree)  # imported when it is first used
 
 
 def _to_t(node: float) -> float:

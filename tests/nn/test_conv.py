@@ -156,3 +156,12 @@ def test_an_empty_batch_gives_an_empty_output():
     out, cache = f.conv2d_forward(np.zeros((0, 2, 4, 4)), np.zeros((3, 2, 3, 3)))
     assert out.shape == (0, 3, 2, 2)
     assert f.conv2d_backward(out, cache)[0].shape == (0, 2, 4, 4)
+
+
+def test_conv1d_checks_ranks_before_it_indexes():
+    with pytest.raises(ValueError, match=r"expected a weight of shape \(F, C/groups, K\), got \(3,\)"):
+        f.conv1d_forward(np.zeros((1, 1, 5)), np.zeros(3))
+    with pytest.raises(ValueError, match=r"expected a batch of shape \(N, C, L\), got \(5,\)"):
+        f.conv1d_forward(np.zeros(5), np.zeros((1, 1, 3)))
+    with pytest.raises(TypeError, match="conv1d: groups must be an integer, got 1.5"):
+        f.conv1d_forward(np.zeros((1, 1, 5)), np.zeros((1, 1, 3)), groups=1.5)
