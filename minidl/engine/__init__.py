@@ -10,6 +10,7 @@ from .im2col import col2im, im2col
 from .layout import empty, empty_like, flatten
 from .pooling import adaptive_avg_pool, adaptive_avg_pool_grad
 from .product import product, resample
+from .sums import sum_over
 from .window import Geometry, correlation_geometry, offsets, output_size, window_geometry
 
 __all__ = [
@@ -36,5 +37,6 @@ __all__ = [
     "resample",
     "select",
     "set_engine",
+    "sum_over",
     "window_geometry",
 ]

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._core import Array
+from .sums import sum_over
 from .window import Geometry, offsets
 
 __all__ = ["col2im", "correlate", "im2col", "input_grad", "weight_grad"]
@@ -78,7 +79,7 @@ def weight_grad(
     columns = _by_group(im2col(x, geometry, (oh, ow)), geometry.groups)
     incoming = _by_group(grad.reshape(n, f, oh * ow), geometry.groups)
     dw: Array = np.matmul(incoming, columns.swapaxes(2, 3)).sum(axis=0).reshape(shape)
-    return dw, grad.sum(axis=(0, 2, 3)) if has_bias else None
+    return dw, sum_over(grad, (0, 2, 3)) if has_bias else None
 
 
 def _by_group(matrix: Array, groups: int) -> Array:

@@ -27,6 +27,9 @@ __all__ = [
 
 Size = tuple[int, int]
 
+# Pixels in a large window.
+_LARGE = 256
+
 
 class _Piece(NamedTuple):
     """Some rows of windows, the input rows from which they and no others read, and the geometry of the two."""
@@ -88,14 +91,17 @@ def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
     """Return the sums of the windows of x (N, C, H, W), each divided by its ``divisor`` (OH, OW)."""
     out = empty((*x.shape[:2], *divisor.shape), x.dtype)
     source, target = block(x), block(out)
+    large = geometry.kernel[0] * geometry.kernel[1] > _LARGE
 
     def work(piece: _Piece) -> None:
         part, result = source[piece.inputs], target[piece.windows]
-        result.fill(0)
+        # the pixels of a large window are added in float64: in float32 the error grows with their number
+        total = np.zeros(result.shape) if large else result
+        total.fill(0)
         for _, _, rows, cols, in_rows, in_cols in offsets(part.shape[::2], piece.geometry, result.shape[::2]):
-            view = result[rows, :, cols]
+            view = total[rows, :, cols]
             view += part[in_rows, :, in_cols]
-        result /= divisor[piece.windows, None, :, None]
+        np.divide(total, divisor[piece.windows, None, :, None], out=result, casting="same_kind")
 
     run(work, _pieces(x.shape[2], len(divisor), geometry, x.nbytes))
     return out

@@ -16,12 +16,32 @@ from .._core.threads import run
 from .elementwise import in_pieces, pieces
 from .layout import empty_like
 
-__all__ = ["mean_square", "moments", "product_sums", "standardise", "standardise_grad", "sum_of_channels"]
+__all__ = [
+    "mean_square",
+    "moments",
+    "product_sums",
+    "standardise",
+    "standardise_grad",
+    "sum_of_channels",
+    "sum_over",
+]
 
 Axes = tuple[int, ...]
 
 # Bytes of the input in a piece of work: with what is made of it, it fits a core's second-level cache.
 _PIECE = 2**19
+
+# Numbers that are added one after another in float32 at the most.
+_MANY = 4096
+
+
+def sum_over(x: Array, axes: Axes, *, keepdims: bool = False) -> Array:
+    """Sum over axes in float64, and return the sums in x's dtype.
+
+    NumPy adds the rows of an array one after another; in float32 a million rows are off in the second digit.
+    """
+    total: Array = x.sum(axis=axes, dtype=np.float64, keepdims=keepdims)
+    return total.astype(x.dtype, copy=False)
 
 
 def sum_of_channels(contiguous: Array) -> Array:
@@ -106,11 +126,22 @@ def _standardise_grad(
 
 
 def _sum(axes: Axes, *factors: Array) -> Array:
-    """Sum the product of arrays of one shape over ``axes``, which are kept with size 1; the product is not stored."""
-    rank = factors[0].ndim
+    """Sum the product of arrays of one shape over ``axes``, which are kept with size 1; the product is not stored.
+
+    Where the innermost axis in memory is not summed, NumPy adds one number after another; many are added in float64.
+    """
+    first, rank = factors[0], factors[0].ndim
     operands = [operand for factor in factors for operand in (factor, range(rank))]
     kept = [axis for axis in range(rank) if axis not in axes]
-    return np.expand_dims(np.einsum(*operands, kept), axes)
+    if first.size <= _MANY or _innermost(first) in axes or math.prod(first.shape[axis] for axis in axes) <= _MANY:
+        return np.expand_dims(np.einsum(*operands, kept), axes)
+    total: Array = np.einsum(*operands, kept, dtype=np.float64)
+    return np.expand_dims(total.astype(first.dtype, copy=False), axes)
+
+
+def _innermost(x: Array) -> int:
+    """Return the axis along which neighbours in memory lie."""
+    return min((axis for axis in range(x.ndim) if x.shape[axis] > 1), key=x.strides.__getitem__)
 
 
 def _summed(function: Callable[..., tuple[Array, ...]], axes: Axes, *arrays: Array) -> list[Array]:

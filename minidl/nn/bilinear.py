@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_bias, check_flag, check_float, check_grad, check_int, check_same_dtype
+from ..engine import sum_over
 from . import init
 from .module import Module
 from .parameter import Parameter
@@ -48,7 +49,7 @@ def bilinear_backward(grad_output: Array, cache: Cache) -> tuple[Array, Array, A
     dx1 = np.einsum("...m,mij,...j->...i", grad_output, w, x2, optimize=True)
     dx2 = np.einsum("...m,mij,...i->...j", grad_output, w, x1, optimize=True)
     dw = np.einsum("...m,...i,...j->mij", grad_output, x1, x2, optimize=True)
-    return dx1, dx2, dw, grad_output.reshape(-1, len(w)).sum(axis=0) if has_bias else None
+    return dx1, dx2, dw, sum_over(grad_output.reshape(-1, len(w)), (0,)) if has_bias else None
 
 
 class Bilinear(Module):

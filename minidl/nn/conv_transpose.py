@@ -21,7 +21,7 @@ from .._core import (
     check_same_dtype,
     remembered,
 )
-from ..engine import Geometry, correlation_geometry, current_engine
+from ..engine import Geometry, correlation_geometry, current_engine, sum_over
 from . import init
 from .conv import ConvBase, ConvCache
 from .weights import weight_and_bias
@@ -102,7 +102,7 @@ def conv_transpose2d_backward(
     check_grad(grad_output, out_shape, x.dtype)
     dx = engine.correlate(grad_output, w, None, geometry, x.shape[2:]) if needs_input_grad else None
     dw, _ = engine.weight_grad(grad_output, x, w.shape, geometry, has_bias=False)
-    return dx, dw, grad_output.sum(axis=(0, 2, 3)) if has_bias else None
+    return dx, dw, sum_over(grad_output, (0, 2, 3)) if has_bias else None
 
 
 class ConvTranspose2d(ConvBase):

@@ -52,11 +52,11 @@ def embedding_backward(grad_output: Array, cache: EmbeddingCache) -> Array:
     """
     indices, shape, dtype, padding_idx = cache
     check_grad(grad_output, (*indices.shape, shape[1]), dtype)
-    dw = np.zeros(shape, dtype)
+    dw = np.zeros(shape)  # in float64: a row may occur a million times
     np.add.at(dw, indices.reshape(-1), grad_output.reshape(-1, shape[1]))
     if padding_idx is not None:
         dw[padding_idx] = 0
-    return dw
+    return dw.astype(dtype, copy=False)
 
 
 class Embedding(Module):

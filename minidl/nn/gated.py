@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_float, check_grad, check_int, check_number, check_same_dtype
+from ..engine import sum_over
 from .activation import INF, Sigmoid
 from .layer import Layer
 from .module import Module
@@ -58,7 +59,7 @@ class PReLU(Module):
         check_grad(grad_output, x.shape, x.dtype)
         axes = tuple(axis for axis in range(x.ndim) if axis != 1 or len(self.weight.data) == 1)
         with np.errstate(invalid="ignore"):
-            self.weight.add_grad(np.where(x > 0, 0, grad_output * x).sum(axis=axes).reshape(self.weight.shape))
+            self.weight.add_grad(sum_over(np.where(x > 0, 0, grad_output * x), axes).reshape(self.weight.shape))
             return grad_output * np.where(x > 0, 1, slope)
 
     def _along_channels(self, x: Array) -> Array:

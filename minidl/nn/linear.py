@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_bias, check_flag, check_float, check_grad, check_int, check_same_dtype
-from ..engine import product
+from ..engine import product, sum_over
 from .module import Module
 from .weights import fix_size, unsized, weight_and_bias
 
@@ -63,7 +63,7 @@ def linear_backward(
     check_grad(grad_output, (*x.shape[:-1], w.shape[0]), x.dtype)
     grad, flat = grad_output.reshape(-1, w.shape[0]), x.reshape(-1, w.shape[1])
     dx = product(w.T, grad.T).T.reshape(x.shape) if needs_input_grad else None
-    return dx, product(grad.T, flat), grad.sum(axis=0) if has_bias else None
+    return dx, product(grad.T, flat), sum_over(grad, (0,)) if has_bias else None
 
 
 class Linear(Module):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag, check_float, check_grad, check_number, check_same_dtype
-from ..engine import Engine, current_engine
+from ..engine import Engine, current_engine, sum_over
 from .module import Module
 from .parameter import Parameter, filled
 
@@ -97,8 +97,9 @@ def norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | 
     common = tuple(axis for axis in axes if axis in shared) if axes else shared
     plain, product = engine.product_sums(grad, x, mean, common)
     product = product * inverse_std  # the sum of grad * xhat
-    dw = None if weight is None else product.sum(axis=shared, keepdims=True).reshape(weight.shape)
-    db = None if bias_shape is None else plain.sum(axis=shared, keepdims=True).reshape(bias_shape)
+    rest = tuple(axis for axis in shared if product.shape[axis] > 1)  # what the engine has not summed
+    dw = None if weight is None else (sum_over(product, rest) if rest else product).reshape(weight.shape)
+    db = None if bias_shape is None else (sum_over(plain, rest) if rest else plain).reshape(bias_shape)
     scale = np.ones(param_shape, x.dtype) if weight is None else weight.reshape(param_shape)
     factor = inverse_std * scale
     if not axes:
