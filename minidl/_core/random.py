@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 __all__ = ["default_rng", "manual_seed"]
@@ -12,8 +14,9 @@ _generator: np.random.Generator | None = None
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed the generator that layers, initialisers and loaders use when they are given no ``rng``.
 
-    Same seed, same machine, same thread count: the same bits. NumPy's own global state
-    (``np.random.seed``) is neither read nor changed.
+    Same seed, same machine: the same bits. A forked child gets a generator of its own, derived from its parent's state
+    and from how often the parent has forked: children draw different numbers, and the same ones in the next run.
+    NumPy's own global state (``np.random.seed``) is neither read nor changed.
 
     Args:
         seed: a non-negative integer.
@@ -52,3 +55,23 @@ def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
     if _generator is None:
         _generator = np.random.Generator(np.random.SFC64())
     return _generator
+
+
+_forks = 0
+
+
+def _before_fork() -> None:
+    global _forks  # noqa: PLW0603
+    _forks += 1
+
+
+def _after_fork() -> None:
+    """In a child: go on with another stream, or all children would draw what their parent draws."""
+    global _generator  # noqa: PLW0603
+    if _generator is not None:
+        words = np.asarray(_generator.bit_generator.state["state"]["state"]).tolist()
+        _generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence([*words, _forks])))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -1,5 +1,9 @@
 """minidl's own generator."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -33,3 +37,27 @@ def test_without_a_seed_it_is_made_at_the_first_use(monkeypatch):
 def test_bad_seeds_are_refused(seed, error):
     with pytest.raises(error, match="manual_seed: seed must"):
         minidl.manual_seed(seed)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_forked_children_draw_numbers_of_their_own_and_the_same_in_the_next_run():
+    code = """
+import os, sys
+import minidl
+from minidl import nn
+minidl.manual_seed(3)
+for child in range(3):
+    if os.fork() == 0:
+        print(child, nn.Linear(2, 2).weight.data[0, 0], minidl.default_rng().integers(1000), flush=True)
+        os._exit(0)
+    os.wait()
+print("parent", minidl.default_rng().random())
+"""
+    runs = [
+        subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert runs[0] == runs[1]
+    *children, parent = runs[0].splitlines()
+    assert len({line.split(" ", 1)[1] for line in children}) == 3
+    assert parent == f"parent {minidl.manual_seed(3).random()}"
