@@ -149,9 +149,8 @@ class _MaxPool(Layer):
         stride: IntPair | None = None,
         padding: IntPair = 0,
         dilation: IntPair = 1,
-        ceil_mode: bool = False,
-        *,
         return_indices: bool = False,
+        ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         owner = type(self).__name__
@@ -182,8 +181,8 @@ class MaxPool2d(_MaxPool):
         stride: an int, or (SH, SW); None means kernel_size.
         padding: on each side, at most half the kernel; padding never wins.
         dilation: distance between the window's elements.
-        ceil_mode: round the output size up instead of down.
         return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
+        ceil_mode: round the output size up instead of down.
 
     Shape:
         input (N, C, H, W), output (N, C, OH, OW) with
@@ -208,8 +207,8 @@ class MaxPool1d(_MaxPool):
         stride: an int; None means kernel_size.
         padding: on each side, at most half the kernel; padding never wins.
         dilation: distance between the window's elements.
-        ceil_mode: round the output size up instead of down.
         return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
+        ceil_mode: round the output size up instead of down.
 
     Shape:
         input (N, C, L), output (N, C, OL), OL as OW of MaxPool2d.
@@ -221,12 +220,11 @@ class MaxPool1d(_MaxPool):
         stride: int | None = None,
         padding: int = 0,
         dilation: int = 1,
-        ceil_mode: bool = False,
-        *,
         return_indices: bool = False,
+        ceil_mode: bool = False,
     ) -> None:
         check_int("MaxPool1d", "kernel_size", kernel_size)
-        super().__init__(kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices)
+        super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
 
     def _compute(self, x: Array) -> tuple[Any, MaxPoolCache]:
         return self._result(*max_pool1d_forward(x, self.kernel_size, **self._options()))

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minidl import functional as f
-from minidl import reference
+from minidl import nn, reference
 
 
 def both(x, grad_seed=0, **options):
@@ -90,3 +90,12 @@ def test_used_alone_it_checks_its_arguments():
         f.max_pool2d_forward(np.zeros((1, 1, 4, 4)), 3, padding=2)
     with pytest.raises(ValueError, match="max_pool2d: kernel_size must be at least 1"):
         f.max_pool2d_forward(np.zeros((1, 1, 4, 4)), 0)
+
+
+@pytest.mark.parametrize("layer", ["MaxPool1d", "MaxPool2d"])
+def test_arguments_are_in_pytorchs_order(layer, torch):
+    args = 3, 2, 1, 1, True, True
+    ours, theirs = getattr(nn, layer)(*args), getattr(torch.nn, layer)(*args)
+    assert (ours.return_indices, ours.ceil_mode) == (theirs.return_indices, theirs.ceil_mode) == (True, True)
+    ours, theirs = getattr(nn, layer)(*args[:5]), getattr(torch.nn, layer)(*args[:5])
+    assert (ours.return_indices, ours.ceil_mode) == (theirs.return_indices, theirs.ceil_mode) == (True, False)
