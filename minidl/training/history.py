@@ -21,8 +21,8 @@ class History:
 
     Attributes:
         rows: a list of dicts: "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds";
-            accuracies where targets are classes, "val_..." where there is validation data; a column for each metric of
-            the Trainer that is a number; "skipped", the number of batches without a step, where there were any.
+            accuracies if targets are classes, "val_..." if there is validation data; a column for each of the
+            Trainer's metrics that is a number; "skipped", the number of batches without a step, if there were any.
         interrupted: True if Ctrl-C ended the fit.
     """
 
@@ -50,7 +50,7 @@ class History:
         return {name: [row.get(name, math.nan) for row in self.rows] for name in self.columns()}
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the rows to a file, with a line of names first; the file is replaced as a whole.
+        """Write the rows to a CSV file with a header line, replacing the file atomically.
 
         Args:
             path: file name.

@@ -1,4 +1,4 @@
-"""Meter: loss, accuracy and metrics of the batches of an epoch."""
+"""Meter: loss, accuracy and metrics, accumulated over the batches of an epoch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["Meter"]
 
 
 class Meter:
-    """Running means of loss and accuracy, over samples, weighted as the loss weights them; and metrics, begun anew.
+    """Running means of loss and accuracy over samples, weighted as the loss weights them; and metrics, reset.
 
     Args:
-        loss: of which the mean is taken.
-        metrics: copied.
+        loss: the loss whose mean is taken.
+        metrics: copied, so that the originals stay as they are.
     """
 
     def __init__(self, loss: Module, metrics: Sequence[Metric] = ()) -> None:
@@ -33,7 +33,7 @@ class Meter:
             metric.reset()
 
     def add(self, loss: float, weight: float, output: Array, target: Any) -> None:
-        """Add a batch: the mean loss of ``weight`` samples (what the mean was divided by), outputs and targets."""
+        """Add a batch: its mean loss, what the mean was divided by (``weight``), outputs and targets."""
         sums, samples, target = self._sums, len(output), np.asarray(target)
         sums["samples"] += samples
         sums["total"] += loss * weight if weight else 0.0
@@ -51,19 +51,19 @@ class Meter:
             sums["classified"] += int(counted.sum())
 
     def _counted(self, output: Array, target: Array) -> tuple[Array, Array]:
-        """Leave out what the loss ignores."""
+        """Return output and target without what the loss ignores."""
         ignored = target == self._ignored if self._ignored is not None and target.dtype.kind in "iu" else None
         if ignored is None or not ignored.any() or target.shape != (len(output), *output.shape[2:]):
             return output, target
         return np.moveaxis(output, 1, -1)[~ignored], target[~ignored]
 
     def result(self, where: str) -> dict[str, Any]:
-        """Return loss, accuracy and the metrics by name; ``where`` is for the error if nothing was added."""
+        """Return loss, accuracy and the metrics by name; ``where`` is for the error message if nothing was added."""
         sums = self._sums
         if not sums["samples"]:
             raise ValueError(
-                f"Trainer.{where}: there are no batches; an iterator can be gone through only once, and drop_last "
-                "leaves out a batch that is not full"
+                f"Trainer.{where}: there are no batches; an iterator can be used only once, and drop_last leaves "
+                "out a batch that is not full"
             )
         result: dict[str, Any] = self.losses()
         return {**result, **{metric.name: metric.compute() for metric in self.metrics}}
@@ -81,7 +81,7 @@ class Meter:
         return {"sums": dict(self._sums), "metrics": [metric.state_dict() for metric in self.metrics]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self._sums = dict(state["sums"])
         for metric, own in zip(self.metrics, state["metrics"], strict=True):
             metric.load_state_dict(own)

@@ -1,6 +1,6 @@
-"""Metrics: measures of a classifier that add up over batches, and over parts of a dataset.
+"""Metrics: measures of a classifier that are accumulated over batches, or over parts of a dataset.
 
-A metric keeps sums. `update` adds a batch, `merge` adds another metric's sums, `compute` makes the measure of them.
+A metric keeps sums. `update` adds a batch, `merge` adds another metric's sums, `compute` returns the measure.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["Accuracy", "ConfusionMatrix", "F1Score", "MeanLoss", "Metric", "Prec
 
 
 class Metric:
-    """Base class: write `update`, which calls `add`, and `compute`.
+    """Base class: define `update`, which calls `add`, and `compute`.
 
     Attributes:
-        name: of the column in a History, "train_" or "val_" before it.
-        sums: what has been added up so far.
+        name: of the column in a History, where it is preceded by "train_" or "val_".
+        sums: what has been accumulated so far.
     """
 
     name = "metric"
@@ -35,12 +35,12 @@ class Metric:
 
         Args:
             output: logits or probabilities (N, C, ...).
-            target: labels (N, ...), or probabilities (N, C, ...), whose largest counts.
+            target: labels (N, ...), or probabilities (N, C, ...), the largest of which is taken as the label.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def compute(self) -> Any:
-        """Return the measure of all that was added: a number, or an array."""
+        """Return the measure of everything that was added: a number, or an array."""
         raise NotImplementedError(f"{type(self).__name__} does not define compute()")
 
     def add(self, **amounts: Any) -> None:
@@ -53,15 +53,15 @@ class Metric:
             self.sums[name] = amount + self.sums[name] if name in self.sums else amount
 
     def merge(self, other: Metric) -> None:
-        """Add another metric's sums: that of other samples.
+        """Add the sums of another metric, which has seen other samples.
 
         Args:
-            other: a metric made in the same way.
+            other: a metric created in the same way.
         """
         self.add(**other.sums)
 
     def reset(self) -> None:
-        """Forget all that was added."""
+        """Forget everything that was added."""
         self.sums = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Metric:
         return {name: np.copy(value) if np.ndim(value) else value for name, value in self.sums.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.sums = dict(state)
 
     def __repr__(self) -> str:
@@ -93,10 +93,10 @@ def _share(part: float, whole: float) -> float:
 
 
 class TopK(Metric):
-    """Share of samples whose label is among the k largest outputs; of equal outputs the first class is the larger.
+    """Share of samples whose label is among the k largest outputs; among equal outputs the first class wins.
 
     Args:
-        k: how many.
+        k: number of outputs, from 1.
     """
 
     def __init__(self, k: int = 5) -> None:
@@ -118,7 +118,7 @@ class TopK(Metric):
 
 
 class Accuracy(TopK):
-    """Share of samples whose largest output is that of their label."""
+    """Share of samples whose label has the largest output."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -126,10 +126,10 @@ class Accuracy(TopK):
 
 
 class MeanLoss(Metric):
-    """Mean over samples of a loss, of another one than that which is trained.
+    """Mean over samples of a loss other than the one that is trained.
 
     Args:
-        loss: with reduction 'mean' or 'sum'.
+        loss: a loss with reduction 'mean' or 'sum'.
         name: of the column.
     """
 
@@ -150,19 +150,18 @@ class MeanLoss(Metric):
 
 
 class ConfusionMatrix(Metric):
-    """How often which class was taken for which: row = label, column = prediction.
+    """Counts of samples by label (row) and predicted class (column).
 
     Args:
-        num_classes: C; None: as many as the outputs have.
+        num_classes: C; None: the number of classes in the outputs.
     """
 
     name = "confusion"
 
     def __init__(self, num_classes: int | None = None) -> None:
         super().__init__()
-        self.num_classes = (
-            num_classes if num_classes is None else check_int("ConfusionMatrix", "num_classes", num_classes)
-        )
+        owner = type(self).__name__
+        self.num_classes = num_classes if num_classes is None else check_int(owner, "num_classes", num_classes)
 
     def update(self, output: Array, target: Array) -> None:
         """Add a batch."""
@@ -181,42 +180,42 @@ class ConfusionMatrix(Metric):
 
 class _Score(ConfusionMatrix):
     def compute(self) -> Array:
-        """Return a score for each class, (C,), from 0 to 1; 0 where there is nothing to divide by."""
+        """Return a score for each class, (C,), from 0 to 1; 0 if its denominator is 0."""
         matrix = super().compute().astype(np.float64)
         hits = np.diagonal(matrix)
         amount, whole = self.parts(hits, matrix.sum(axis=0), matrix.sum(axis=1))
         return np.divide(amount, whole, out=np.zeros_like(hits), where=whole != 0)
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Return what is divided by what."""
+        """Return numerator and denominator of the score."""
         raise NotImplementedError
 
 
 class Precision(_Score):
-    """For each class, the share of its predictions that are right. ``num_classes`` as for ConfusionMatrix."""
+    """For each class, the share of its predictions that are correct; ``num_classes`` as in `ConfusionMatrix`."""
 
     name = "precision"
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Hits of all predictions of the class."""
+        """Return hits and predictions of each class."""
         return hits, predicted
 
 
 class Recall(_Score):
-    """For each class, the share of its samples that are found. ``num_classes`` as for ConfusionMatrix."""
+    """For each class, the share of its samples that are recognised; ``num_classes`` as in `ConfusionMatrix`."""
 
     name = "recall"
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Hits of all samples of the class."""
+        """Return hits and samples of each class."""
         return hits, actual
 
 
 class F1Score(_Score):
-    """For each class, the harmonic mean of precision and recall. ``num_classes`` as for ConfusionMatrix."""
+    """For each class, the harmonic mean of precision and recall; ``num_classes`` as in `ConfusionMatrix`."""
 
     name = "f1"
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Twice the hits of predictions and samples."""
+        """Return twice the hits, and predictions plus samples, of each class."""
         return 2 * hits, predicted + actual

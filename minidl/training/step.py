@@ -70,9 +70,8 @@ class Step:
         if not math.isfinite(mean):
             raise NonFinite(f"the loss is {mean}", first_non_finite(self.model, x))
         if share_out and getattr(self.loss, "is_mean", True):
-            gradient = gradient * np.asarray(
-                weight, np.asarray(gradient).dtype
-            )  # of the sum, to be divided once all batches are done
+            # of the sum, to be divided once all batches are done
+            gradient = gradient * np.asarray(weight, np.asarray(gradient).dtype)
         self.model.backward(self.loss.backward(gradient))
         return mean, weight, output, target
 

@@ -1,6 +1,7 @@
 """Checkpoints: going on bit for bit, damage, kill -9."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,28 @@ def test_going_on_is_as_never_having_stopped(stop_at, batch_size, accumulate, dr
     assert_same(whole, run(folder / "parts", seed=99, **options))
 
 
+# Written by run(folder, stop_at=9) when the Trainer still moved checkpoints behind the other callbacks.
+FORMAT_1 = Path(__file__).with_name("format_1.ckpt")
+
+
+def test_a_checkpoint_of_format_1_still_loads(tmp_path):
+    whole, expected = run(tmp_path / "whole")
+    (tmp_path / "old").mkdir()
+    shutil.copy(FORMAT_1, tmp_path / "old" / "last.ckpt")
+    trainer, history = run(tmp_path / "old", seed=99)
+    old = read_checkpoint(FORMAT_1)
+    assert set(read_checkpoint(tmp_path / "old" / "last.ckpt")) == set(old)
+    assert history.rows[0] == old["history"][0]
+    assert trainer.steps == whole.steps == 21
+    assert history.columns() == expected.columns()
+    for name in ("train_loss", "train_accuracy", "train_top2", "lr"):
+        np.testing.assert_allclose(history[name], expected[name], rtol=1e-4, err_msg=name)
+    noise = {"0.bias", "1.running_mean"}  # the gradient of a bias before BatchNorm is rounding, which Adam scales up
+    for name, value in whole.model.state_dict().items():
+        if name not in noise:
+            np.testing.assert_allclose(trainer.model.state_dict()[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
 def test_two_and_two_epochs_are_four(tmp_path):
     whole = run(tmp_path / "whole", epochs=4, every=None)
     run(tmp_path / "parts", epochs=2, every=None)
@@ -163,6 +186,23 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_used(tmp_path, ca
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(ValueError, match=r"no checkpoint in .* is whole: .*last.ckpt.*previous.ckpt"):
         run(tmp_path)
+
+
+def test_a_refused_resume_leaves_a_damaged_file_where_it_is(tmp_path):
+    run(tmp_path, epochs=2)
+    (tmp_path / "last.ckpt").write_bytes(b"damage")
+    with (
+        pytest.warns(RuntimeWarning, match="the checkpoint before it is used"),
+        pytest.raises(ValueError, match="cannot resume"),
+    ):
+        run(tmp_path, batch_size=10)
+    assert (tmp_path / "last.ckpt").read_bytes() == b"damage"
+    with pytest.warns(RuntimeWarning, match="the checkpoint before it is used"):
+        resumed = run(tmp_path)
+    assert (tmp_path / "last.ckpt.damaged").read_bytes() == b"damage"
+    assert latest_checkpoint(tmp_path)[1] == []
+    assert read_checkpoint(tmp_path / "previous.ckpt")["epoch"] == 3  # not the damaged file
+    assert_same(run(tmp_path / "whole"), resumed)
 
 
 def _flipped(content):

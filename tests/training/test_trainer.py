@@ -6,7 +6,6 @@ from fits import make, problem
 
 import minidl
 from minidl import nn, optim
-from minidl._core.memory import held
 from minidl.data import ArrayDataset, DataLoader, load_digits
 from minidl.models import digits_cnn
 from minidl.training import Callback, History, NonFiniteLossError, Trainer
@@ -455,21 +454,3 @@ def test_same_seed_same_bits():
         results.append(model.state_dict())
     for name, value in results[0].items():
         np.testing.assert_array_equal(value, results[1][name])
-
-
-def test_fit_and_predict_give_the_recycled_memory_back():
-    model = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 26 * 26, 3))
-    images = np.zeros((64, 1, 28, 28), np.float32)
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), progress="none")
-    held_within = []
-
-    class Look(Callback):
-        def on_batch_end(self, trainer):
-            held_within.append(held())
-
-    trainer.callbacks.append(Look())
-    trainer.fit([(images, np.zeros(64, int))] * 2)
-    assert max(held_within) > 0
-    assert held() == 0
-    trainer.predict(images)
-    assert held() == 0
