@@ -1,11 +1,11 @@
-"""Recycled memory for large arrays: half of a naive training step is page faults of freshly mapped pages.
+"""Recycled memory for large arrays: otherwise half of a training step is page faults of freshly mapped pages.
 
 `empty` returns an ordinary ndarray over a pooled buffer. Every view of an array keeps that array alive as its base, so
-a weak reference on it fires when the last view is gone; then, and only then, the buffer is used again. Nothing is ever
-shared: an output that someone still holds is not written to by a later step.
+a weak reference to it fires when the last view is gone; only then is the buffer used again. Nothing is ever shared: a
+later step does not write to an output that is still in use.
 
 At most ``CAP`` bytes wait in the pool; beyond that buffers go back to the system at once. `release` empties the pool;
-`minidl.nn.Module` calls it when a module goes.
+the Trainer calls it at the end of `fit` and `predict`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Buffer(NamedTuple):
     capacity: int
 
 
-# Reentrant: the garbage collector may run inside, and a module that goes calls `release` from there.
+# Reentrant: the garbage collector may run inside, and a finaliser may call `release` from there.
 _lock = threading.RLock()
 # References whose arrays are gone. Their callback is this deque's append, a single operation in C: an interrupt
 # (Ctrl-C) cannot fall into it and get lost, as it would in a callback written in Python.

@@ -66,7 +66,7 @@ def _before_fork() -> None:
 
 
 def _after_fork() -> None:
-    """In a child: go on with another stream, or all children would draw what their parent draws."""
+    """In a child: switch to a stream of its own, or all children would draw what their parent draws."""
     global _generator  # noqa: PLW0603
     if _generator is not None:
         words = np.asarray(_generator.bit_generator.state["state"]["state"]).tolist()

@@ -1,8 +1,8 @@
 """Threads: how many, and how the pieces of one operation are shared among them.
 
 The arithmetic cuts its work into pieces that fit a core's cache, and `run` shares the pieces among threads: products,
-copies and elementwise passes alike. Products stand inside ``with one_blas_thread``: BLAS's own threads wait for work by
-spinning, on the cores that the pieces need.
+copies and elementwise passes alike. Products are inside ``with one_blas_thread``: BLAS's own threads spin while
+they wait for work, on the cores that the pieces need.
 
 Results do not depend on the number of threads: pieces are cut by shape alone, and what is summed over pieces is
 summed in their order.
@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 
 class _State:
-    """What the process has: the number of threads, workers and their jobs, who is inside `one_blas_thread`."""
+    """The process's state: the number of threads, the workers and their jobs, who is inside `one_blas_thread`."""
 
     def __init__(self) -> None:
         self.threads: int | None = None
@@ -67,7 +67,7 @@ if hasattr(os, "register_at_fork"):
 def set_num_threads(n: int) -> None:
     """Let minidl use n threads from now on; results are the same for every n.
 
-    Only minidl's own operations are concerned: NumPy's BLAS outside of them keeps its setting.
+    This concerns minidl's own operations only: outside of them NumPy's BLAS keeps its setting.
 
     Args:
         n: number of threads, at least 1.
@@ -123,8 +123,9 @@ def blas_threads() -> int | None:
 def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Result]:
     """Call ``function`` on every piece, several at a time; return the results in the order of the pieces.
 
-    The pieces must not write to the same memory. The calling thread works along. After an error no further piece is
-    begun. An interrupt (Ctrl-C) is raised at once; what the other threads have begun they finish, unheard.
+    The pieces must not write to the same memory. The calling thread takes part. After an error no further piece is
+    started. An interrupt (Ctrl-C) is raised at once; the other threads finish the pieces they have started, and their
+    results are dropped.
     """
     if len(pieces) == 1 or get_num_threads() == 1:
         return [function(piece) for piece in pieces]
@@ -174,7 +175,7 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
 def _employ(workers: int, jobs: list[Callable[[], Any]]) -> None:
     """Hand out jobs, to threads that are started when they are first needed.
 
-    SimpleQueue is one operation each, in C: an interrupt cannot leave it locked, as it can the standard pool.
+    SimpleQueue's operations are atomic, written in C: an interrupt cannot leave it locked, unlike the standard pool.
     """
     while _state.workers < workers:
         _state.workers += 1
@@ -194,7 +195,7 @@ def _work(jobs: SimpleQueue[Callable[[], None]]) -> None:
 
 
 def _drop(left: list[deque[int]]) -> int:
-    """Give up the pieces that are not begun; return how many."""
+    """Drop the pieces that have not been started; return how many."""
     dropped = 0
     for queue in left:
         while queue:
@@ -207,7 +208,7 @@ def _drop(left: list[deque[int]]) -> int:
 
 
 def _next(left: list[deque[int]], own: int) -> int | None:
-    """Take the next piece of one's own, or the last of another's; None when there are none."""
+    """Take the next of this thread's own pieces, or the last of another thread's; None if there are none left."""
     for queue, take in ((left[own], deque.popleft), *((other, deque.pop) for other in left)):
         try:
             return take(queue)

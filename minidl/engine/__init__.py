@@ -1,6 +1,6 @@
 """How it is computed: the only part that knows the order of memory, threads and recycled memory.
 
-All arrays come and go in the shape (N, C, H, W). Other parts import the functions below from here and nothing else.
+Arrays enter and leave in the shape (N, C, H, W). Other parts import the functions listed here and nothing else.
 """
 
 from .choice import Engine, current_engine, get_engine, set_engine

@@ -61,5 +61,5 @@ def flatten(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def windows(array: Array, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
-    """View a contiguous array with other strides, overlapping perhaps; as_strided takes ten times as long."""
+    """View a contiguous array with other strides, which may overlap; as_strided takes ten times as long."""
     return np.ndarray(shape, array.dtype, array, 0, strides)

@@ -81,7 +81,7 @@ def weight_grad(
 
 
 def _rows_in_a_call(out: Array) -> int:
-    """Return how many output rows to do at a time: what was just written, or read, is still near when used again."""
+    """Return how many output rows to compute at a time, so that what was just written or read is still in the cache."""
     return max(1, _CALL * len(out) // max(1, out.nbytes))
 
 

@@ -1,7 +1,7 @@
 """Correlation by products of whole image rows: nothing is lowered. For stride and dilation 1 and one group.
 
 Output row ``r`` needs the input rows r*SH .. r*SH + KH - 1. As they lie in an (H, C, W, N) block they are a
-(KH*C, W*N) matrix. One product makes the contributions of all the kernel's columns, which are then added shifted:
+(KH*C, W*N) matrix. One product gives the contributions of all the kernel's columns, which are then shifted and added:
 
     P (KW*F, W*N)         = filters (KW*F, KH*C) @ rows[r] (KH*C, W*N)
     out[r, f, ow, n]      = sum over j of P[j, f, ow + j*DW - left, n]
@@ -69,7 +69,7 @@ def correlate(
 
 
 def _add_shifted(products: Array, columns: list[_Column], target: Array, start: Any) -> None:
-    """Sum over the kernel's columns, each where it belongs, and ``start``; ``target`` need not be set before."""
+    """Sum the columns' contributions, each in its place, and ``start``; ``target`` need not be initialised."""
     first, *others = columns
     if first.into == slice(0, target.shape[2]):
         np.add(products[:, first.tap, :, first.of], start, out=target)
@@ -106,7 +106,7 @@ def weight_grad(
 
 
 class _Column(NamedTuple):
-    """One column of the kernel: the output columns into which it contributes, and the input columns of which."""
+    """One column of the kernel: the output columns to which it contributes, and the input columns it reads."""
 
     tap: int
     into: slice
@@ -128,7 +128,7 @@ def _rows_in_a_call(x: Array) -> int:
 def _calls(x: Array, kh: int, geometry: Geometry, out: Array) -> Iterator[tuple[slice, slice, Array]]:
     """Yield output rows, the kernel's rows that meet the image there, and the image's: (rows, KH*C, W*N) slabs.
 
-    Output rows where the kernel hangs over an edge come one by one.
+    Output rows where the kernel extends over an edge are yielded one by one.
     """
     (height, c, w, n), oh, stride, top = x.shape, len(out), geometry.stride[0], geometry.before[0]
     matrix = x.reshape(height * c, w * n)
