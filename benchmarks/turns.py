@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -54,11 +55,9 @@ class Worker:
             RuntimeError: the worker has failed; its own message is on standard error.
         """
         assert self.process.stdin and self.process.stdout
-        try:
+        with suppress(BrokenPipeError):  # it has ended: below there is no line to read, either
             self.process.stdin.write(f"{steps}\n")
             self.process.stdin.flush()
-        except BrokenPipeError:  # it has ended: there is no line to read, either
-            pass
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the worker failed: {' '.join(self.command[1:])}")

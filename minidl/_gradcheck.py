@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ._core import Array, default_rng
-from .nn import Module
+from .nn import Loss, Module
 from .nn.buffers import BufferSnapshot
 
-__all__ = ["Frozen", "check_is_module", "gradcheck", "is_float", "run_backward"]
+__all__ = ["CannotTellError", "Frozen", "check_is_module", "gradcheck", "is_float", "run_backward"]
 
-# How far a point is moved before each attempt.
+# How far a point is moved before each attempt, relative to the largest entry.
 _NUDGES = (0.0, 1e-4, 1e-4)
-# Step sizes of the central differences, tried in turn. Their truncation error is O(step**2). A smaller step can avoid a
-# kink (of ReLU, of a maximum) between the two points, at the price of more rounding noise.
+# Step sizes of the central differences, tried in turn, as they are and relative to the array. Their truncation error is
+# O(step**2). A smaller step can avoid a kink (of ReLU, of a maximum), at the price of more rounding noise.
 _STEPS = (1e-5, 1e-6, 1e-7)
-_NOISE = 2e-15  # rounding error of the difference, relative to the length of the vector output * v
+_WIDE = (0.01, 0.1, 0.5, 1.0)
+_NOISE = 2e-15  # rounding error of a difference, relative to the length of the vector output * v
 _MOST_NOISE = 1e-3  # relative to a gradient; a step with more noise than this shows nothing
+_LEAST = 1e-9  # relative to an array; a smaller step is lost in rounding
+_QUIET = 1e-5  # likewise; with more noise than this it does not show that a gradient is right
+
+
+class CannotTellError(ValueError):
+    """gradcheck could neither confirm nor refute a backward pass; the message says why, and what to try."""
 
 
 def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int = 50, seed: int = 0) -> bool:
@@ -44,7 +51,9 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
         True.
 
     Raises:
-        AssertionError: a gradient is wrong; the message names the worst parameter (or input) and index.
+        AssertionError: a gradient is wrong, or that of an input is missing (but for a loss's target); the message names
+            the worst parameter (or input) and index.
+        CannotTellError: the output is not finite, or rounding hides the differences.
         ValueError: an input holds NaN or infinity.
         TypeError: the module is not a Module, or there is nothing to check: the inputs are not arrays.
 
@@ -62,11 +71,16 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
         point = _Point(module, inputs, rng, nudge)
         with point.frozen:
             grads = point.backward()
-            mismatches = [m for name in grads for m in point.compare(name, grads[name], rtol, max_entries)]
+            found = [m for name in grads for m in point.compare(name, grads[name], rtol, max_entries)]
+        mismatches = [m for m in found if m.certain]
         if not mismatches:
-            return True
+            break
+    if not mismatches and found:
+        raise CannotTellError(f"gradcheck of {point.kind} cannot tell: {found[0].doubt()}")
+    if not mismatches:
+        return True
     by_entry = [m for m in mismatches if m.where.startswith("at ")]  # an index says more than a direction
-    worst = max(by_entry or mismatches, key=lambda m: m.error / m.allowed)
+    worst = max(by_entry or mismatches, key=lambda m: m.error / (m.allowed or 1e-300))
     others = sorted({m.name for m in mismatches if m.name != worst.name})
     lines = [f"gradcheck of {point.kind} failed: {worst}"]
     lines += [f"also wrong: {', '.join(others)}"] if others else []
@@ -83,6 +97,14 @@ class _Mismatch:
     backward: float
     numerical: float
     allowed: float
+    certain: bool = True
+
+    def doubt(self) -> str:
+        """Say why the comparison shows nothing."""
+        return (
+            f"{self.name} {self.where}: backward() gives {self.backward:.3g}, but rounding hides differences below "
+            f"{self.allowed:.3g}; check where the output is smaller, or the layer without what is added to it"
+        )
 
     @property
     def error(self) -> float:
@@ -110,7 +132,7 @@ class _Point:
         self.arrays = {**self.floats, **{name: p.data for name, p in self.parameters.items()}}
         if nudge:
             for array in self.arrays.values():
-                np.add(array, nudge * rng.uniform(-1, 1, array.shape), out=array)
+                np.add(array, nudge * _size(array) * rng.uniform(-1, 1, array.shape), out=array)
         self.frozen = Frozen(self.module)
         self.v: Any = np.float64(1.0)
 
@@ -132,11 +154,23 @@ class _Point:
                 "the same; draw random numbers from rng= or minidl's generator, and keep no state between passes that "
                 "changes the output"
             )
-        self.scale = 1 + float(np.linalg.norm(np.ravel(again * self.v)))
+        if not np.isfinite(again).all():
+            where = np.argwhere(~np.isfinite(np.atleast_1d(again)))[0].tolist()
+            raise CannotTellError(
+                f"gradcheck of {self.kind} cannot tell: the output at {where} is {np.atleast_1d(again)[tuple(where)]}; "
+                "check at inputs where the output is finite"
+            )
         self.module.zero_grad()
         result = run_backward(self.module, again, self.v)
-        # a loss returns the gradient of its prediction only: what is not returned is not checked
-        grads = dict(zip(self.floats, result if isinstance(result, tuple) else (result,), strict=False))
+        returned = result if isinstance(result, tuple) else (result,)
+        # a loss returns the gradient of its prediction only: that of the target is not checked
+        is_loss = isinstance(self.module, Loss) or not isinstance(output, np.ndarray)
+        if not is_loss and len(returned) != max(1, len(self.floats)):
+            raise AssertionError(
+                f"gradcheck of {self.kind} failed: backward() returned {len(returned)} gradient(s) for "
+                f"{len(self.floats)} inputs; return a tuple with one for each"
+            )
+        grads = dict(zip(self.floats, returned, strict=False))
         return {**grads, **{name: parameter.grad for name, parameter in self.parameters.items()}}
 
     def compare(self, name: str, grad: Array | None, rtol: float, max_entries: int) -> Iterator[_Mismatch]:
@@ -165,26 +199,59 @@ class _Point:
         self, name: str, where: str, direction: Array, slope: float, size: float, rtol: float
     ) -> Iterator[_Mismatch]:
         """Yield a mismatch unless a central difference agrees with ``slope``; such slopes are of about this size."""
-        mismatches: list[_Mismatch] = []
-        for step in _STEPS:
-            numerical = self._difference(self.arrays[name], direction, step)
-            expected, noise = max(size, abs(numerical)), _NOISE * self.scale / step
-            if mismatches and noise > _MOST_NOISE * expected:
-                break
-            mismatches.append(_Mismatch(name, where, slope, numerical, rtol * expected + noise))
-            if mismatches[-1].error <= mismatches[-1].allowed:
-                return
-        yield mismatches[0]
+        array = self.arrays[name]
+        wide = _size(array)
 
-    def _difference(self, array: Array, direction: Array, step: float) -> float:
-        """Return the central difference of the loss along a direction."""
+        def compared(step: float) -> tuple[_Mismatch, float]:
+            numerical, noise = self._difference(array, direction, step)
+            expected = max(size, abs(numerical))
+            noise += _NOISE * wide / step * expected  # a step is rounded too
+            return _Mismatch(
+                name, where, slope, numerical, rtol * expected + noise, noise <= _MOST_NOISE * expected
+            ), noise
+
+        found = []
+        steps = dict.fromkeys(step * unit for unit in (1.0, wide) for step in _STEPS)
+        for step in (step for step in steps if step > _LEAST * wide):
+            mismatch, noise = compared(step)
+            if mismatch.error <= mismatch.allowed:
+                if noise <= _QUIET * max(size, abs(mismatch.numerical)):
+                    return
+                mismatch = replace(mismatch, certain=False)
+            found.append(mismatch)
+        certain = [m for m in found if m.certain or not np.isfinite(slope)]
+        if certain:
+            yield replace(certain[0], certain=True)
+            return
+        # rounding hides what narrow steps show; wide ones show it where the loss is a straight line
+        hundredth, tenth, half, whole = (compared(step * wide) for step in _WIDE)
+        level = all(max(abs(slope), abs(m.numerical)) <= noise for m, noise in (half, whole))
+        dead = slope == hundredth[0].numerical == tenth[0].numerical == 0  # as a ReLU below zero
+        straight = abs(half[0].numerical - whole[0].numerical) <= half[0].allowed + whole[0].allowed
+        if level or dead:
+            return
+        if not straight or not whole[0].certain:
+            yield min(found, key=lambda mismatch: mismatch.allowed)
+        elif whole[0].error > whole[0].allowed:
+            yield whole[0]
+
+    def _difference(self, array: Array, direction: Array, step: float) -> tuple[float, float]:
+        """Return the central difference of the loss along a direction, and how far rounding may have moved it."""
         before = array.copy()
         array += step * direction
         plus = self.forward()
         array[...] = before - step * direction
         minus = self.forward()
         array[...] = before
-        return float(((plus - minus) * self.v).sum() / (2 * step))
+        with np.errstate(invalid="ignore"):  # a wide step may lead where the output is not finite
+            difference = float(((plus - minus) * self.v).sum())
+            noise = _NOISE * float(np.linalg.norm(np.ravel((abs(plus) + abs(minus)) * self.v)))
+            return difference / (2 * step), noise / (2 * step)
+
+
+def _size(array: Array) -> float:
+    """Return the largest entry's size; 1 if all are zero."""
+    return float(np.abs(array).max(initial=0.0)) or 1.0
 
 
 class Frozen:

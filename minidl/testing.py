@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from ._core import Array
-from ._gradcheck import Frozen, check_is_module, gradcheck, is_float, run_backward
+from ._gradcheck import CannotTellError, Frozen, check_is_module, gradcheck, is_float, run_backward
 from .nn import Module, Parameter, no_grad
 
-__all__ = ["check_module", "gradcheck"]
+__all__ = ["CannotTellError", "check_module", "gradcheck"]
 
 
 def check_module(module: Module, *inputs: Any) -> bool:
