@@ -7,7 +7,7 @@ from fits import make, problem
 import minidl
 from minidl import nn, optim
 from minidl.data import DataLoader
-from minidl.training import Callback, ModelCheckpoint, Trainer
+from minidl.training import Callback, ModelCheckpoint, StopTraining, Trainer
 from minidl.training.callbacks import EarlyStopping, EMAWeights
 from minidl.training.checkpoint import read_checkpoint, write_checkpoint
 
@@ -158,3 +158,32 @@ def test_a_step_that_fails_leaves_the_buffers_as_they_were(error):
     assert len(seen) == 1
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, seen[-1][name], err_msg=name)
+
+
+def test_the_place_in_an_epoch_survives_two_resumes_and_a_callback_that_uses_the_loader(tmp_path):
+    class Peek(Callback):
+        def __init__(self, loader, stop_at):
+            self.loader, self.stop_at = loader, stop_at
+
+        def on_batch_end(self, trainer):
+            if trainer.steps == self.stop_at:
+                raise StopTraining
+
+        def on_epoch_end(self, trainer):
+            next(iter(self.loader))
+
+    def fit(folder, epochs, stop_at=None):
+        minidl.manual_seed(0)
+        model, loader = nn.Linear(4, 3), DataLoader(problem(), 10, shuffle=True, rng=np.random.default_rng(1))
+        callbacks = [Peek(loader, stop_at), ModelCheckpoint(folder, every=1)]
+        optimizer = optim.SGD(model.params(), lr=0.1)
+        trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks, progress="none")
+        trainer.fit(loader, epochs=epochs, resume=folder)
+        return model.state_dict()
+
+    whole = fit(tmp_path / "whole", 3)
+    fit(tmp_path / "parts", 3, stop_at=5)  # after the last batch, before the end of the epoch
+    fit(tmp_path / "parts", 1)  # only that is left of the epoch
+    assert read_checkpoint(tmp_path / "parts" / "last.ckpt")["loader"]["batch"] == 0
+    for name, value in fit(tmp_path / "parts", 3).items():
+        np.testing.assert_array_equal(value, whole[name])
