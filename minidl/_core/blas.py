@@ -1,6 +1,6 @@
 """The threads of NumPy's own BLAS: how many there are, and how to hold them to one.
 
-threadpoolctl finds the library, OpenBLAS, MKL or BLIS, once. Its two functions are then called directly: they are called
+threadpoolctl finds the library, OpenBLAS, MKL or BLIS, once. Its two functions are then called directly,
 around every product, where threadpoolctl's own context manager would cost more than a small product.
 """
 

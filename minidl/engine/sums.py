@@ -53,7 +53,7 @@ def sum_of_channels(contiguous: Array) -> Array:
 def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
     """Return mean and variance (divided by the number of values) over ``axes``.
 
-    In one pass: the sums of x and x**2, x taken relative to its first number, so that a large mean does not cost precision.
+    In one pass: the sums of x and x**2, x taken relative to its first number, so that a large mean costs no precision.
     """
     first = x[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(x.ndim))]
     total, squares = _summed(_sums_of_shifted, axes, x, np.broadcast_to(first, x.shape))
