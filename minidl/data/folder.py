@@ -16,6 +16,11 @@ from .naming import named
 __all__ = ["ImageFolder", "load_image_folder"]
 
 _TEST_EVERY = 5
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
+}
 
 
 class ImageFolder(Dataset):
@@ -85,8 +90,9 @@ def load_image_folder(
 ) -> tuple[Dataset, Dataset]:
     """Read images from a folder, those for training and those for testing.
 
-    If the folder holds train and test, or train and val, these are read. Otherwise it holds the classes' folders, and
-    every fifth image of each class, in sorted order, is for testing.
+    If all of its folders are named like the parts of a dataset, in any case (train or training; test or testing; val,
+    valid, validation, dev or eval), those for training and for testing (else for validation) are read. Otherwise its
+    folders are the classes, and every fifth image of each class, in sorted order, is for testing.
 
     Args:
         root: the folder.
@@ -96,21 +102,24 @@ def load_image_folder(
         (train, test).
 
     Raises:
-        ValueError: the classes of the two parts differ, or a class has fewer than five images to split.
+        ValueError: a part is missing or appears twice; the classes of the two parts differ; there is only one class, as
+            in a folder one level too high; or a class has fewer than five images to split.
         FileNotFoundError, ImportError: as for `ImageFolder`.
     """
     with named("load_image_folder"):
         folder = Path(root)
-    for name in ("test", "val"):
-        if (folder / "train").is_dir() and (folder / name).is_dir():
-            train, test = (ImageFolder(folder / part, size, channels) for part in ("train", name))
-            if train.classes != test.classes:
-                raise ValueError(
-                    f"load_image_folder: {folder}: train and {name} have different classes: {train.classes} and "
-                    f"{test.classes}"
-                )
-            return train, test
+    parts = _parts(folder)
+    if parts:
+        train, test = (ImageFolder(part, size, channels) for part in parts)
+        if train.classes != test.classes:
+            raise ValueError(
+                f"load_image_folder: {folder}: {parts[0].name} and {parts[1].name} have different classes: "
+                f"{train.classes} and {test.classes}"
+            )
+        _check_several(train)
+        return train, test
     whole = ImageFolder(folder, size, channels)
+    _check_several(whole)
     if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < _TEST_EVERY]:
         raise ValueError(
             f"load_image_folder: {folder}: every class needs five images or more, of which every fifth is for "
@@ -120,3 +129,36 @@ def load_image_folder(
     for label in range(len(whole.classes)):
         in_test[np.flatnonzero(whole.labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
     return Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test))
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
+
+
+def _parts(folder: Path) -> tuple[Path, Path] | None:
+    """Return the folders of the training and the test images if ``folder`` is split into such parts."""
+    found = _folders(folder)
+    if not found or any(path.name.lower() not in _PARTS for path in found):
+        return None
+    names = ", ".join(path.name for path in found)
+    by_part: dict[str, list[Path]] = {}
+    for path in found:
+        by_part.setdefault(_PARTS[path.name.lower()], []).append(path)
+    if any(len(paths) > 1 for paths in by_part.values()):
+        raise ValueError(f"load_image_folder: {folder} holds {names}, two of which are for the same part")
+    other = by_part.get("test") or by_part.get("val")
+    if "train" not in by_part or other is None:
+        raise ValueError(
+            f"load_image_folder: {folder} holds {names}; expected a folder train beside test or val, or one folder "
+            "per class"
+        )
+    return by_part["train"][0], other[0]
+
+
+def _check_several(dataset: ImageFolder) -> None:
+    """Raise ValueError for a single class: nothing can be learned from it, and every answer would be right."""
+    if len(dataset.classes) > 1:
+        return
+    inner = [path.name for path in _folders(dataset.root / dataset.classes[0])]
+    hint = f"; did you mean {dataset.root / dataset.classes[0]}, which holds {', '.join(inner[:5])}?" if inner else ""
+    raise ValueError(f"load_image_folder: {dataset.root} holds one class, {dataset.classes[0]}{hint}")

@@ -15,15 +15,23 @@ __all__ = ["check_channels", "image_batches", "image_files", "pillow", "read_ima
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _BATCH = 256
+_WITH_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
 
 
-def read_image(path: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3) -> Array:
+def read_image(
+    path: str | os.PathLike[str],
+    size: IntPair | None = None,
+    channels: int = 3,
+    *,
+    background: str | tuple[int, int, int] = "white",
+) -> Array:
     """Read an image file.
 
     Args:
         path: the file.
         size: (H, W), or an int for both, to which it is resized; None: keep its size.
         channels: 3 for colour, 1 for grey.
+        background: the colour behind what is transparent, by name or as (R, G, B) from 0 to 255.
 
     Returns:
         (C, H, W), float32 in [0, 1].
@@ -39,31 +47,55 @@ def read_image(path: str | os.PathLike[str], size: IntPair | None = None, channe
     shape = None if size is None else check_pair("read_image", "size", size)
     try:
         with image_module.open(path) as file:
-            if file.mode == "F":
+            image, white = ImageOps.exif_transpose(file), 255
+            if image.mode == "F":
                 raise ValueError("its pixels are floating-point numbers, whose range is not known")
-            if file.mode.startswith("I"):  # 16 bits
-                scaled = np.asarray(file, np.float32) / np.float32(65535 / 255)
-                image = image_module.fromarray(np.rint(scaled).astype(np.uint8)).convert(mode)
+            if image.mode.startswith("I"):  # Pillow would clip it to 8 bits
+                image, white = _of_16_bits(image), 65535
+            elif image.mode in _WITH_ALPHA or "transparency" in image.info:
+                image = _on(background, image).convert(mode)
             else:
-                image = ImageOps.exif_transpose(file).convert(mode)
+                image = image.convert(mode)
             if shape is not None and image.size != shape[::-1]:
                 image = image.resize(shape[::-1], image_module.Resampling.BILINEAR)
-            pixels = np.asarray(image, np.uint8)
+            pixels = np.asarray(image, np.float32)
     except Exception as error:  # each format fails in its own way
         raise ValueError(f"read_image: cannot read the image {path}: {error}") from error
-    planes = pixels.transpose(2, 0, 1) if mode == "RGB" else pixels[None]
-    return np.multiply(planes, np.float32(1 / 255), dtype=np.float32)
+    planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.repeat(pixels[None], channels, axis=0)
+    return np.multiply(planes, np.float32(1 / white), dtype=np.float32)
+
+
+def _of_16_bits(image: Any) -> Any:
+    """Return an image of integers as one of floats from 0 to 65535, or raise ValueError if it has more than 16 bits."""
+    values = np.asarray(image)
+    if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+        raise ValueError("its pixels are integers of 32 bits, whose range is not known")
+    return pillow("read_image").fromarray(values.astype(np.float32))
+
+
+def _on(background: Any, image: Any) -> Any:
+    """Put a transparent image onto a colour: what is transparent may have any colour, usually black."""
+    front = image.convert("RGBA")
+    back = pillow("read_image").new("RGBA", front.size, background)
+    back.alpha_composite(front)
+    return back.convert("RGB")
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its subfolders, sorted, without hidden ones."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    """Return the image files in a folder and its subfolders, sorted, without hidden ones; links are followed."""
+    return sorted(path for path in _files(folder, frozenset()) if path.suffix.lower() in _SUFFIXES and path.is_file())
+
+
+def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """Yield what is in a folder and below. A link to a folder that holds it would lead in a circle, and is skipped."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir() and not path.name.startswith("."):
+            yield from _files(path, above | {real})
+        elif not path.name.startswith("."):
+            yield path
 
 
 def image_batches(paths: Iterable[Path], shape: tuple[int, ...]) -> Iterator[tuple[list[str], Array]]:

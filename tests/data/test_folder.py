@@ -133,3 +133,110 @@ def test_images_from_files_of_all_kinds(tmp_path):
     assert names[2:302] == [f"{tmp_path / 'many.npy'}[{number}]" for number in range(300)]
     assert all(images.dtype == np.float32 for _, images in made)
     np.testing.assert_array_equal(np.concatenate([made[2][1], made[3][1]]), values.astype(np.float32))
+
+
+def make_images(root, *folders, count=5):
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (2, 2), (number, 0, 0)).save(root / folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [("train", "test"), ("train", "validation"), ("Training", "Testing"), ("TRAIN", "val"), ("train", "dev")],
+)
+def test_all_common_names_of_the_parts_are_understood(tmp_path, train, test):
+    make_images(tmp_path, f"{train}/ant", f"{train}/bee", f"{test}/ant", f"{test}/bee", count=2)
+    one, other = load_image_folder(tmp_path)
+    assert one.classes == other.classes == ["ant", "bee"]
+    assert (one.root.name, other.root.name) == (train, test)
+
+
+def test_the_test_images_come_before_those_for_validation(tmp_path):
+    make_images(tmp_path, *(f"{part}/{name}" for part in ("train", "val", "test") for name in ("ant", "bee")))
+    assert load_image_folder(tmp_path)[1].root.name == "test"
+
+
+def test_classes_may_have_such_names_too(tmp_path):
+    make_images(tmp_path, "train", "car", "bus")
+    train, test = load_image_folder(tmp_path)
+    assert train.classes == ["bus", "car", "train"]
+    assert (len(train), len(test)) == (12, 3)
+
+
+def test_layouts_that_are_nearly_right_are_refused(tmp_path):
+    make_images(tmp_path / "a", "train/ant", "train/bee")
+    with pytest.raises(ValueError, match="holds train; expected a folder train beside test or val"):
+        load_image_folder(tmp_path / "a")
+    make_images(tmp_path / "b", "train/ant", "val/ant", "validation/ant")
+    with pytest.raises(ValueError, match="holds train, val, validation, two of which are for the same part"):
+        load_image_folder(tmp_path / "b")
+    make_images(tmp_path / "c", "pictures/ant", "pictures/bee")
+    with pytest.raises(ValueError, match=r"holds one class, pictures; did you mean .*pictures, which holds ant, bee\?"):
+        load_image_folder(tmp_path / "c")
+    make_images(tmp_path / "d", "train/ant", "test/ant")
+    with pytest.raises(ValueError, match="train holds one class, ant"):
+        load_image_folder(tmp_path / "d")
+
+
+def test_links_are_followed_and_circles_noticed(tmp_path):
+    make_images(tmp_path / "store", "more", count=2)
+    make_images(tmp_path / "root", "ant", "bee", count=1)
+    (tmp_path / "root" / "ant" / "linked").symlink_to(tmp_path / "store" / "more", target_is_directory=True)
+    (tmp_path / "root" / "ant" / "file.png").symlink_to(tmp_path / "store" / "more" / "0.png")
+    (tmp_path / "root" / "bee" / "circle").symlink_to(tmp_path / "root" / "bee", target_is_directory=True)
+    (tmp_path / "root" / "bee" / "broken.png").symlink_to(tmp_path / "nothing.png")
+    data = ImageFolder(tmp_path / "root")
+    assert np.bincount(data.labels).tolist() == [4, 1]
+
+
+RED = (1.0, 0.0, 0.0)
+MODES = {  # mode -> an image of one pixel, what becomes of it
+    "1": (Image.new("1", (1, 1), 1), (1.0, 1.0, 1.0)),
+    "L": (Image.new("L", (1, 1), 51), (0.2, 0.2, 0.2)),
+    "RGB": (Image.new("RGB", (1, 1), (255, 0, 51)), (1.0, 0.0, 0.2)),
+    "RGBA, opaque": (Image.new("RGBA", (1, 1), (255, 0, 0, 255)), RED),
+    "RGBA, transparent black": (Image.new("RGBA", (1, 1), (0, 0, 0, 0)), (1.0, 1.0, 1.0)),
+    "RGBA, half": (Image.new("RGBA", (1, 1), (0, 0, 0, 51)), (0.8, 0.8, 0.8)),
+    "LA": (Image.new("LA", (1, 1), (0, 0)), (1.0, 1.0, 1.0)),
+    "CMYK": (Image.new("CMYK", (1, 1), (0, 255, 255, 0)), RED),
+    "I;16": (Image.fromarray(np.array([[13107]], np.uint16)), (0.2, 0.2, 0.2)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_by_hand(mode, tmp_path):
+    image, expected = MODES[mode]
+    image.save(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"))
+    pixel = read_image(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"))
+    assert pixel.dtype == np.float32
+    np.testing.assert_allclose(pixel[:, 0, 0], expected, atol=2e-3)
+    grey = read_image(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), channels=1)
+    assert grey.shape == (1, 1, 1)
+    np.testing.assert_allclose(grey[0, 0, 0], np.dot(expected, (0.299, 0.587, 0.114)), atol=3e-3)
+
+
+def test_palettes_and_transparent_colours(tmp_path):
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([255, 0, 0, 0, 0, 0])
+    palette.putdata([0, 1])
+    palette.save(tmp_path / "p.png")
+    np.testing.assert_allclose(read_image(tmp_path / "p.png")[:, 0], [[1, 0], [0, 0], [0, 0]])
+    palette.save(tmp_path / "t.png", transparency=1)  # black strokes were transparent, or the ground is
+    np.testing.assert_allclose(read_image(tmp_path / "t.png")[:, 0], [[1, 1], [0, 1], [0, 1]])
+    np.testing.assert_allclose(read_image(tmp_path / "t.png", background="black")[:, 0], [[1, 0], [0, 0], [0, 0]])
+    grey = Image.new("L", (2, 1))
+    grey.putdata([0, 255])
+    grey.save(tmp_path / "l.png", transparency=0)
+    np.testing.assert_allclose(read_image(tmp_path / "l.png", channels=1)[0, 0], [1, 1])
+
+
+def test_16_bits_are_kept_and_resized(tmp_path):
+    values = np.array([[0, 65535], [1, 257]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_image(tmp_path / "a.png", channels=1)[0], values / 65535, rtol=1e-6)
+    assert np.isclose(read_image(tmp_path / "a.png", 1, channels=1).item(), values.mean() / 65535, rtol=1e-3)
+    Image.fromarray(np.array([[0, 70000]], np.int32)).save(tmp_path / "b.tif")
+    with pytest.raises(ValueError, match="its pixels are integers of 32 bits, whose range is not known"):
+        read_image(tmp_path / "b.tif")
