@@ -97,7 +97,7 @@ def norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | 
     common = tuple(axis for axis in axes if axis in shared) if axes else shared
     plain, product = engine.product_sums(grad, x, mean, common)
     product = product * inverse_std  # the sum of grad * xhat
-    rest = tuple(axis for axis in shared if product.shape[axis] > 1)  # what the engine has not summed
+    rest = tuple(axis for axis in shared if product.shape[axis] != 1)  # what the engine has not summed
     dw = None if weight is None else (sum_over(product, rest) if rest else product).reshape(weight.shape)
     db = None if bias_shape is None else (sum_over(plain, rest) if rest else plain).reshape(bias_shape)
     scale = np.ones(param_shape, x.dtype) if weight is None else weight.reshape(param_shape)
