@@ -108,6 +108,8 @@ def test_train_on_folders_of_images(in_tmp, capsys):
     )
     shutil.rmtree(in_tmp / "pictures" / "few")
     assert main(["train", *options]) == 0
-    assert "folder: 16 training and 4 test images; resnet20" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "folder: 16 training and 4 test images; resnet20" in out
+    assert "training images: dark 8, light 8\n" in out
     assert main(["predict", "r", "pictures/dark/0.png", "--top", "2"]) == 0
     assert re.match(r"pictures/dark/0.png: (dark|light) \d+\.\d %, ", capsys.readouterr().out)

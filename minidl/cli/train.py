@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import manual_seed, save, set_num_threads
 from ..data import DataLoader
+from ..data.folder import class_counts
 from ..interop.files import check_suffix
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
@@ -92,6 +93,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
         f"{parameters:,} parameters; {recipe.optimizer}, lr {recipe.lr:g}, batch size {recipe.batch_size}, "
         f"seed {recipe.seed}; {folder}",
     )
+    if counts := class_counts(images.train):
+        say(options, "training images: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
     test = DataLoader(images.test, 256)
     try:
         return trainer.fit(loader, test, epochs=recipe.epochs, resume=folder if options.resume else None)

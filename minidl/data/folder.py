@@ -13,7 +13,7 @@ from .dataset import Dataset, Subset
 from .images import check_channels, image_files, pillow, read_image
 from .naming import named
 
-__all__ = ["ImageFolder", "load_image_folder"]
+__all__ = ["ImageFolder", "class_counts", "load_image_folder"]
 
 _TEST_EVERY = 5
 _PARTS = {
@@ -129,6 +129,19 @@ def load_image_folder(
     for label in range(len(whole.classes)):
         in_test[np.flatnonzero(whole.labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
     return Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test))
+
+
+def class_counts(dataset: Dataset) -> dict[str, int]:
+    """Return how many images each class of an image folder, or of a part of one, has; {} for other datasets.
+
+    Args:
+        dataset: an `ImageFolder` or a `Subset` of one.
+    """
+    whole, chosen = (dataset.dataset, dataset.indices) if isinstance(dataset, Subset) else (dataset, slice(None))
+    if not isinstance(whole, ImageFolder):
+        return {}
+    labels = whole.labels[chosen]
+    return dict(zip(whole.classes, np.bincount(labels, minlength=len(whole.classes)).tolist(), strict=True))
 
 
 def _folders(root: Path) -> list[Path]:

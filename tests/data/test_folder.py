@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from minidl.data import DataLoader, ImageFolder, load_image_folder, read_image
+from minidl.data import ArrayDataset, DataLoader, ImageFolder, load_image_folder, read_image
+from minidl.data.folder import class_counts
 from minidl.data.images import image_batches
 
 Image = pytest.importorskip("PIL.Image")
@@ -240,3 +241,13 @@ def test_16_bits_are_kept_and_resized(tmp_path):
     Image.fromarray(np.array([[0, 70000]], np.int32)).save(tmp_path / "b.tif")
     with pytest.raises(ValueError, match="its pixels are integers of 32 bits, whose range is not known"):
         read_image(tmp_path / "b.tif")
+
+
+def test_images_are_counted_by_class(tmp_path):
+    make_images(tmp_path, "ant", count=5)
+    make_images(tmp_path, "bee", count=10)
+    train, test = load_image_folder(tmp_path)
+    assert class_counts(train) == {"ant": 4, "bee": 8}
+    assert class_counts(test) == {"ant": 1, "bee": 2}
+    assert class_counts(ImageFolder(tmp_path)) == {"ant": 5, "bee": 10}
+    assert class_counts(ArrayDataset(np.zeros(3))) == {}
