@@ -1,4 +1,4 @@
-"""What every floor stands on: argument checks, random numbers, threads, BLAS's threads, and recycled memory."""
+"""What everything else builds on: argument checks, random numbers, threads, BLAS's threads, and recycled memory."""
 
 from .checks import *
 from .memory import release as release_memory

@@ -1,11 +1,11 @@
-"""Recycled memory for large arrays: half of a naive training step is page faults of freshly mapped pages.
+"""Recycled memory for large arrays: half the time of a naive training step goes to page faults on newly mapped pages.
 
 `empty` returns an ordinary ndarray over a pooled buffer. Every view of an array keeps that array alive as its base, so
-a weak reference on it fires when the last view is gone; then, and only then, the buffer is used again. Nothing is ever
-shared: an output that someone still holds is not written to by a later step.
+a weak reference to it fires when the last view is gone; then, and only then, the buffer is reused. Nothing is ever
+shared: an output that is still referenced is not overwritten by a later step.
 
-At most ``CAP`` bytes wait in the pool; beyond that buffers go back to the system at once. `release` empties the pool;
-`minidl.nn.Module` calls it when a module goes.
+The pool holds at most ``CAP`` bytes; beyond that, buffers are returned to the system at once. `release` empties the
+pool; the Trainer calls it at the end of `fit` and `predict`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ __all__ = ["CAP", "SMALL", "empty", "held", "release"]
 CAP = 512 * 2**20
 SMALL = 2**16
 _ALIGNMENT = 64
-_HUGE = 4 * 2**20  # from here on huge pages are asked for: fewer page faults, fewer misses of the address cache
+_HUGE = 4 * 2**20  # from this size on huge pages are requested: fewer page faults, fewer TLB misses
 
 
 class _Buffer(NamedTuple):
-    """Memory for ``capacity`` bytes from ``offset`` on, which is a multiple of 64 for the sake of SIMD."""
+    """Memory for ``capacity`` bytes starting at ``offset``, whose address is a multiple of 64 for the sake of SIMD."""
 
     memory: bytearray | mmap.mmap
     offset: int
     capacity: int
 
 
-# Reentrant: the garbage collector may run inside, and a module that goes calls `release` from there.
+# Reentrant: the garbage collector may run while it is held, and a finalizer may call `release` from there.
 _lock = threading.RLock()
 # References whose arrays are gone. Their callback is this deque's append, a single operation in C: an interrupt
-# (Ctrl-C) cannot fall into it and get lost, as it would in a callback written in Python.
+# (Ctrl-C) cannot occur inside it and get lost, as it would in a callback written in Python.
 _gone: deque[weakref.ref[Any]] = deque()
 _free: dict[int, list[_Buffer]] = {}
 _lent: dict[int, tuple[weakref.ref[Any], _Buffer]] = {}  # by the reference's id: an array has no hash
@@ -48,11 +48,11 @@ _held = 0
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one over recycled memory."""
+    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one uses recycled memory."""
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    # eight sizes to an octave: at most an eighth is wasted, and nearly equal sizes share their buffers
+    # eight sizes per power of two: at most an eighth is wasted, and nearly equal sizes share buffers
     step = 1 << max(size.bit_length() - 4, 0)
     capacity = -(-size // step) * step
     buffer = _take(capacity) or _new(capacity)
@@ -63,14 +63,14 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def held() -> int:
-    """Return the bytes that wait in the pool."""
+    """Return the number of bytes in the pool."""
     with _lock:
         _collect()
         return _held
 
 
 def release() -> None:
-    """Give all waiting buffers back to the system; arrays in use are not touched."""
+    """Return all pooled buffers to the system; arrays in use are not touched."""
     global _held  # noqa: PLW0603
     with _lock:
         _collect()
@@ -100,7 +100,7 @@ def _take(capacity: int) -> _Buffer | None:
 
 
 def _collect() -> None:
-    """Take back the buffers of arrays that are gone."""
+    """Move the buffers of arrays that are gone into the pool."""
     global _held  # noqa: PLW0603
     while _gone:
         _, buffer = _lent.pop(id(_gone.popleft()), (None, None))

@@ -1,11 +1,10 @@
 """Threads: how many, and how the pieces of one operation are shared among them.
 
-The arithmetic cuts its work into pieces that fit a core's cache, and `run` shares the pieces among threads: products,
-copies and elementwise passes alike. Products stand inside ``with one_blas_thread``: BLAS's own threads wait for work by
-spinning, on the cores that the pieces need.
+The arithmetic splits its work into pieces that fit in a core's cache, and `run` shares the pieces among threads:
+products, copies and elementwise passes alike. Products run inside ``with one_blas_thread``, because BLAS's own threads
+wait for work by spinning, on the cores that the pieces need.
 
-Results do not depend on the number of threads: pieces are cut by shape alone, and what is summed over pieces is
-summed in their order.
+Results do not depend on the number of threads: pieces depend on shapes alone, and sums over pieces are taken in order.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ Result = TypeVar("Result")
 
 
 class _State:
-    """What the process has: the number of threads, workers and their jobs, who is inside `one_blas_thread`."""
+    """Per-process state: the number of threads, workers and their jobs, which threads are inside `one_blas_thread`."""
 
     def __init__(self) -> None:
         self.threads: int | None = None
@@ -67,7 +66,7 @@ if hasattr(os, "register_at_fork"):
 def set_num_threads(n: int) -> None:
     """Let minidl use n threads from now on; results are the same for every n.
 
-    Only minidl's own operations are concerned: NumPy's BLAS outside of them keeps its setting.
+    This affects only minidl's own operations: outside of them, NumPy's BLAS keeps its setting.
 
     Args:
         n: number of threads, at least 1.
@@ -81,9 +80,9 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Return how many threads minidl uses.
 
-    Unless `set_num_threads` was called: as many as NumPy's BLAS has been given (OPENBLAS_NUM_THREADS and the like are
-    respected), but not more than the CPUs that this process may use, whether its affinity or its container's quota
-    limits them. One, if NumPy was built with a BLAS whose threads cannot be held back (such as Apple's Accelerate).
+    Unless `set_num_threads` was called, it is the number NumPy's BLAS is set to (OPENBLAS_NUM_THREADS and the like are
+    respected), but no more than the CPUs that this process may use, whether its affinity or its container's quota
+    limits them. It is one if NumPy was built with a BLAS whose threads cannot be limited (such as Apple's Accelerate).
     """
     if _state.threads is None:
         _state.threads = min(blas_threads() or 1, available_cpus())
@@ -123,18 +122,18 @@ def blas_threads() -> int | None:
 def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Result]:
     """Call ``function`` on every piece, several at a time; return the results in the order of the pieces.
 
-    The pieces must not write to the same memory. The calling thread works along. After an error no further piece is
-    begun. An interrupt (Ctrl-C) is raised at once; what the other threads have begun they finish, unheard.
+    The pieces must not write to the same memory. The calling thread takes part. After an error no further piece is
+    started. An interrupt (Ctrl-C) is raised at once; the other threads finish the piece they are on, unobserved.
     """
     if len(pieces) == 1 or get_num_threads() == 1:
         return [function(piece) for piece in pieces]
     threads = min(get_num_threads(), len(pieces))
     results: list[Any] = [None] * len(pieces)
-    # neighbouring pieces to one thread, the same ones in the next layer: they are in its core's cache
+    # neighbouring pieces go to one thread, the same ones in the next layer: they are in its core's cache
     left = [deque(range(part.start, part.stop)) for part in cut(len(pieces), -(-len(pieces) // threads))]
     finished: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    errors = np.geterr()  # what the caller's np.errstate says holds in the other threads too
+    errors = np.geterr()  # the caller's np.errstate applies in the other threads too
 
     def help_out(own: int) -> None:
         # only where it differs: NumPy 1.26 counts the threads that do not have the default, and counts this one wrongly
@@ -172,9 +171,9 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
 
 
 def _employ(workers: int, jobs: list[Callable[[], Any]]) -> None:
-    """Hand out jobs, to threads that are started when they are first needed.
+    """Hand out jobs to threads, which are started when first needed.
 
-    SimpleQueue is one operation each, in C: an interrupt cannot leave it locked, as it can the standard pool.
+    SimpleQueue's operations are single calls into C: an interrupt cannot leave it locked, as it can the standard pool.
     """
     while _state.workers < workers:
         _state.workers += 1
@@ -194,7 +193,7 @@ def _work(jobs: SimpleQueue[Callable[[], None]]) -> None:
 
 
 def _drop(left: list[deque[int]]) -> int:
-    """Give up the pieces that are not begun; return how many."""
+    """Discard the pieces that have not been started; return how many."""
     dropped = 0
     for queue in left:
         while queue:
@@ -207,7 +206,7 @@ def _drop(left: list[deque[int]]) -> int:
 
 
 def _next(left: list[deque[int]], own: int) -> int | None:
-    """Take the next piece of one's own, or the last of another's; None when there are none."""
+    """Take the next piece of this thread's queue, or the last of another's; None when there are none."""
     for queue, take in ((left[own], deque.popleft), *((other, deque.pop) for other in left)):
         try:
             return take(queue)
@@ -217,10 +216,10 @@ def _next(left: list[deque[int]], own: int) -> int | None:
 
 
 class _OneBlasThread:
-    """Holds BLAS to one thread, and gives it back what it had when the last thread leaves.
+    """Limits BLAS to one thread, and restores its setting when the last thread leaves.
 
-    ``inside`` maps the threads that are inside to what BLAS had before: if an interrupt keeps a thread from leaving, it
-    leaves with its next pass. Where the number is a setting of each thread, each has its own value to restore.
+    ``inside`` maps the threads that are inside to BLAS's earlier setting: if an interrupt keeps a thread from leaving,
+    it leaves on its next pass. Where the number is set per thread, each thread has its own value to restore.
     """
 
     def __enter__(self) -> None:
@@ -247,7 +246,7 @@ one_blas_thread = _OneBlasThread()
 
 
 def cut(count: int, size: int) -> list[slice]:
-    """Cut ``range(count)`` into slices of at most ``size``, as even as can be; at least one."""
+    """Cut ``range(count)`` into slices of at most ``size``, as even as possible; at least one."""
     if size >= count:
         return [slice(0, count)]
     parts = -(-count // max(1, size))

@@ -1,6 +1,6 @@
-"""How it is computed: the only part that knows the order of memory, threads and recycled memory.
+"""How it is computed: the only part that knows about memory layout, threads and recycled memory.
 
-All arrays come and go in the shape (N, C, H, W). Other parts import the functions below from here and nothing else.
+All arrays enter and leave with shape (N, C, H, W). Other parts import only the functions below, and only from here.
 """
 
 from .choice import Engine, current_engine, get_engine, set_engine

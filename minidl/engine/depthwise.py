@@ -2,7 +2,7 @@
 
 out[oh, c, ow, n] = sum over i, j of w[c, i, j] * x[oh*SH + i*DH - top, c, ow*SW + j*DW - left, n]
 
-A product would have one row for each channel, for which BLAS is no use. As many filters as channels.
+A matrix product would have one row per channel, too few for BLAS to help. There are as many filters as channels.
 """
 
 from __future__ import annotations

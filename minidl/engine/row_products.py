@@ -1,13 +1,13 @@
-"""Correlation by products of whole image rows: nothing is lowered. For stride and dilation 1 and one group.
+"""Correlation by products of whole image rows, without lowering. For stride and dilation 1 and one group.
 
-Output row ``r`` needs the input rows r*SH .. r*SH + KH - 1. As they lie in an (H, C, W, N) block they are a
-(KH*C, W*N) matrix. One product makes the contributions of all the kernel's columns, which are then added shifted:
+Output row ``r`` needs the input rows r*SH .. r*SH + KH - 1. In an (H, C, W, N) block these form a (KH*C, W*N) matrix.
+One product computes the contributions of all the kernel's columns, which are then shifted and added:
 
     P (KW*F, W*N)         = filters (KW*F, KH*C) @ rows[r] (KH*C, W*N)
     out[r, f, ow, n]      = sum over j of P[j, f, ow + j*DW - left, n]
     dw[j] (KH*C, F)       = sum over r of rows[r][:, j*DW - left ..] (KH*C, OW*N) @ grad[r].T (OW*N, F)
 
-Where the kernel hangs over the top or the bottom, its rows outside are left out of the product. The idea is that of
+Where the kernel extends past the top or the bottom, its rows outside are left out of the product. The idea is from
 Anderson et al., "Low-memory GEMM-based convolution algorithms for deep neural networks", 2017, arXiv:1709.03395.
 """
 
@@ -106,7 +106,7 @@ def weight_grad(
 
 
 class _Column(NamedTuple):
-    """One column of the kernel: the output columns into which it contributes, and the input columns of which."""
+    """One column of the kernel: the output columns to which it contributes, and the input columns it uses."""
 
     tap: int
     into: slice
@@ -114,7 +114,7 @@ class _Column(NamedTuple):
 
 
 def _columns(x: Array, kw: int, geometry: Geometry, out: Array) -> list[_Column]:
-    """Return the kernel's columns, one that contributes to all of the output first, if there is one."""
+    """Return the kernel's columns; if one contributes to the whole output, it comes first."""
     offsets = (j * geometry.dilation[1] - geometry.before[1] for j in range(kw))
     columns = [_Column(j, *span(offset, 1, x.shape[2], out.shape[2])) for j, offset in enumerate(offsets)]
     return sorted(columns, key=lambda column: column.into != slice(0, out.shape[2]))
@@ -128,7 +128,7 @@ def _rows_in_a_call(x: Array) -> int:
 def _calls(x: Array, kh: int, geometry: Geometry, out: Array) -> Iterator[tuple[slice, slice, Array]]:
     """Yield output rows, the kernel's rows that meet the image there, and the image's: (rows, KH*C, W*N) slabs.
 
-    Output rows where the kernel hangs over an edge come one by one.
+    Output rows where the kernel extends past an edge are yielded one by one.
     """
     (height, c, w, n), oh, stride, top = x.shape, len(out), geometry.stride[0], geometry.before[0]
     matrix = x.reshape(height * c, w * n)

@@ -1,7 +1,7 @@
-"""Sums over axes, and the passes over memory of which every normalisation is made.
+"""Sums over axes, and the passes over memory that make up every normalisation.
 
 Sums are taken piece by piece and added in the order of the pieces, so that they do not depend on the number of threads.
-Statistics and parameters keep the summed axes with size 1, and broadcast to the input.
+Statistics and parameters keep the summed axes with size 1 and broadcast to the input.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["mean_square", "moments", "product_sums", "standardise", "standardise
 
 Axes = tuple[int, ...]
 
-# Bytes of the input in a piece of work: with what is made of it, it fits a core's second-level cache.
+# Bytes of the input in a piece of work: together with its results it fits in a core's second-level cache.
 _PIECE = 2**19
 
 
@@ -33,7 +33,7 @@ def sum_of_channels(contiguous: Array) -> Array:
 def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
     """Return mean and variance (divided by the number of values) over ``axes``.
 
-    In one pass: the sums of x and x**2, x taken relative to its first number, so that a large mean does no harm.
+    In one pass: the sums of x and x**2, where x is shifted by its first number, so that a large mean does no harm.
     """
     first = x[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(x.ndim))]
     total, squares = _summed(_sums_of_shifted, axes, x, np.broadcast_to(first, x.shape))
@@ -114,7 +114,7 @@ def _sum(axes: Axes, *factors: Array) -> Array:
 
 
 def _summed(function: Callable[..., tuple[Array, ...]], axes: Axes, *arrays: Array) -> list[Array]:
-    """Put together what ``function(axes, *pieces)`` returns for each piece of the arrays: sums over ``axes``."""
+    """Combine what ``function(axes, *pieces)`` returns for each piece of the arrays: sums over ``axes``."""
     cuts = pieces(*arrays, size=_PIECE)
     parts = run(lambda piece: function(axes, *piece), cuts)
     if len(parts) == 1:
