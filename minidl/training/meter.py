@@ -17,10 +17,10 @@ __all__ = ["Meter"]
 
 
 class Meter:
-    """Running means of loss and accuracy, over samples, weighted as the loss weights them; and metrics, begun anew.
+    """Running means of loss and accuracy, over samples, weighted as the loss weights them; and metrics, reset.
 
     Args:
-        loss: of which the mean is taken.
+        loss: the loss whose mean is taken.
         metrics: copied.
     """
 
@@ -62,7 +62,7 @@ class Meter:
         sums = self._sums
         if not sums["samples"]:
             raise ValueError(
-                f"Trainer.{where}: there are no batches; an iterator can be gone through only once, and drop_last "
+                f"Trainer.{where}: there are no batches; an iterator can be used only once, and drop_last "
                 "leaves out a batch that is not full"
             )
         result: dict[str, Any] = self.losses()
@@ -81,7 +81,7 @@ class Meter:
         return {"sums": dict(self._sums), "metrics": [metric.state_dict() for metric in self.metrics]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self._sums = dict(state["sums"])
         for metric, own in zip(self.metrics, state["metrics"], strict=True):
             metric.load_state_dict(own)

@@ -1,6 +1,6 @@
-"""Metrics: measures of a classifier that add up over batches, and over parts of a dataset.
+"""Metrics: measures of a classifier that accumulate over batches, and over parts of a dataset.
 
-A metric keeps sums. `update` adds a batch, `merge` adds another metric's sums, `compute` makes the measure of them.
+A metric keeps sums. `update` adds a batch, `merge` adds another metric's sums, `compute` returns the measure.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["Accuracy", "ConfusionMatrix", "F1Score", "MeanLoss", "Metric", "Prec
 
 
 class Metric:
-    """Base class: write `update`, which calls `add`, and `compute`.
+    """Base class: implement `update`, which calls `add`, and `compute`.
 
     Attributes:
-        name: of the column in a History, "train_" or "val_" before it.
+        name: of the column in a History, where "train_" or "val_" is prepended.
         sums: what has been added up so far.
     """
 
@@ -35,7 +35,7 @@ class Metric:
 
         Args:
             output: logits or probabilities (N, C, ...).
-            target: labels (N, ...), or probabilities (N, C, ...), whose largest counts.
+            target: labels (N, ...), or probabilities (N, C, ...), of which the largest counts.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
@@ -53,15 +53,15 @@ class Metric:
             self.sums[name] = amount + self.sums[name] if name in self.sums else amount
 
     def merge(self, other: Metric) -> None:
-        """Add another metric's sums: that of other samples.
+        """Add another metric's sums, of other samples.
 
         Args:
-            other: a metric made in the same way.
+            other: a metric created in the same way.
         """
         self.add(**other.sums)
 
     def reset(self) -> None:
-        """Forget all that was added."""
+        """Discard everything that was added."""
         self.sums = {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Metric:
         return {name: np.copy(value) if np.ndim(value) else value for name, value in self.sums.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         self.sums = dict(state)
 
     def __repr__(self) -> str:
@@ -93,10 +93,10 @@ def _share(part: float, whole: float) -> float:
 
 
 class TopK(Metric):
-    """Share of samples whose label is among the k largest outputs; of equal outputs the first class is the larger.
+    """Share of samples whose label is among the k largest outputs; of equal outputs the first class ranks higher.
 
     Args:
-        k: how many.
+        k: number of outputs that count.
     """
 
     def __init__(self, k: int = 5) -> None:
@@ -118,7 +118,7 @@ class TopK(Metric):
 
 
 class Accuracy(TopK):
-    """Share of samples whose largest output is that of their label."""
+    """Share of samples for which the label has the largest output."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -126,7 +126,7 @@ class Accuracy(TopK):
 
 
 class MeanLoss(Metric):
-    """Mean over samples of a loss, of another one than that which is trained.
+    """Mean over samples of a loss other than the one that is trained.
 
     Args:
         loss: with reduction 'mean' or 'sum'.
@@ -150,7 +150,7 @@ class MeanLoss(Metric):
 
 
 class ConfusionMatrix(Metric):
-    """How often which class was taken for which: row = label, column = prediction.
+    """How often each class was predicted as each other: row = label, column = prediction.
 
     Args:
         num_classes: C; None: as many as the outputs have.
@@ -188,17 +188,17 @@ class _Score(ConfusionMatrix):
         return np.divide(amount, whole, out=np.zeros_like(hits), where=whole != 0)
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Return what is divided by what."""
+        """Return the numerator and the denominator."""
         raise NotImplementedError
 
 
 class Precision(_Score):
-    """For each class, the share of its predictions that are right. ``num_classes`` as for ConfusionMatrix."""
+    """For each class, the share of its predictions that are correct. ``num_classes`` as for ConfusionMatrix."""
 
     name = "precision"
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Hits of all predictions of the class."""
+        """Hits, and all predictions of the class."""
         return hits, predicted
 
 
@@ -208,7 +208,7 @@ class Recall(_Score):
     name = "recall"
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Hits of all samples of the class."""
+        """Hits, and all samples of the class."""
         return hits, actual
 
 
@@ -218,5 +218,5 @@ class F1Score(_Score):
     name = "f1"
 
     def parts(self, hits: Array, predicted: Array, actual: Array) -> tuple[Array, Array]:
-        """Twice the hits of predictions and samples."""
+        """Twice the hits, and predictions plus samples."""
         return 2 * hits, predicted + actual
