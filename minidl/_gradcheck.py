@@ -18,10 +18,10 @@ __all__ = ["Frozen", "check_is_module", "gradcheck", "is_float", "run_backward"]
 # How far a point is moved before each attempt.
 _NUDGES = (0.0, 1e-4, 1e-4)
 # Step sizes of the central differences, tried in turn. Their truncation error is O(step**2). A smaller step can avoid a
-# kink (of ReLU, of a maximum) between the two points, at the price of more rounding noise.
+# kink (of ReLU, of a maximum) between the two points, at the cost of more rounding noise.
 _STEPS = (1e-5, 1e-6, 1e-7)
 _NOISE = 2e-15  # rounding error of the difference, relative to the length of the vector output * v
-_MOST_NOISE = 1e-3  # relative to a gradient; a step with more noise than this shows nothing
+_MOST_NOISE = 1e-3  # relative to a gradient; a step with more noise than this proves nothing
 
 
 def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int = 50, seed: int = 0) -> bool:
@@ -30,8 +30,8 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
     The module is copied and converted to float64; the original is not changed. Random layers draw the same numbers in
     every forward pass. The loss is sum(output * v) with a fixed random v. In each array up to ``max_entries`` entries
     are checked, chosen at random, and two random directions through all entries, so that a large layer is checked
-    quickly. A comparison that fails is repeated with smaller steps, and then at a point nearby: a kink depends on the
-    point, a fault does not.
+    quickly. A comparison that fails is repeated with smaller steps, and then at a nearby point: a kink depends on the
+    point, a bug does not.
 
     Args:
         module: a layer, container or loss, in the mode (train or eval) in which it is to be checked.
@@ -148,7 +148,7 @@ class _Point:
                 f"gradcheck of {self.kind} failed: the gradient of {name} has shape {grad.shape}, expected "
                 f"{array.shape}"
             )
-        finite = grad[np.isfinite(grad)]  # an entry that is not finite must not make the others' tolerance so
+        finite = grad[np.isfinite(grad)]  # a non-finite entry must not make the others' tolerance non-finite
         largest, length = float(np.abs(finite).max(initial=0.0)), float(np.linalg.norm(finite))
         for flat in sorted(self.rng.permutation(array.size)[:max_entries]):
             index = tuple(int(i) for i in np.unravel_index(flat, array.shape))
@@ -188,7 +188,7 @@ class _Point:
 
 
 class Frozen:
-    """The random states and buffers of a module, and minidl's own generator; `restore` brings them back.
+    """The random states and buffers of a module, and minidl's own generator; `restore` resets them.
 
     As a context manager it restores them when the block ends.
     """
@@ -234,5 +234,5 @@ def run_backward(module: Module, output: Any, grad_output: Any) -> Any:
 
 
 def is_float(x: Any) -> bool:
-    """Tell whether ``x`` is an array of floats."""
+    """Return whether ``x`` is an array of floats."""
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
