@@ -3,9 +3,9 @@
     python benchmarks/compare_commits.py OLD_DIR NEW_DIR --threads 1
     python benchmarks/compare_commits.py OLD_DIR NEW_DIR --seed 7 --random 30
 
-Each side of each case has a process of its own, which imports minidl from its checkout, and the two take turns. Then a
+Each side of each case runs in its own process, which imports minidl from its checkout, and the two take turns. Then a
 new pair of processes does the same, since a process can be a little faster than another one that runs the same code.
-Both sides use the networks and the worker of the folder that this script is in. Ratios are new / old: above 1 the new
+Both sides use the networks and the worker of the folder that this script is in. Ratios are new / old: above 1, the new
 checkout is slower.
 
 Two ratios are printed for each case: that of the fastest step, and that of the mean of the fastest tenth of all steps,

@@ -1,11 +1,11 @@
-"""minidl beside PyTorch: training steps, inference and peak memory.
+"""minidl compared with PyTorch: training steps, inference and peak memory.
 
     python benchmarks/compare_torch.py                     everything, in about ten minutes
     python benchmarks/compare_torch.py --quick             fewer and shorter rounds
     python benchmarks/compare_torch.py --profile lenet5    milliseconds per layer
 
-Each side of each case has a process of its own, and the two take turns, so that a machine whose speed drifts slows
-both. Ratios are PyTorch's time divided by minidl's: above 1 minidl is faster.
+Each side of each case runs in its own process, and the two take turns, so that a drift in the machine's speed affects
+both. Ratios are PyTorch's time divided by minidl's: above 1, minidl is faster.
 """
 
 from __future__ import annotations

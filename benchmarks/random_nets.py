@@ -1,4 +1,4 @@
-"""Networks drawn at random, for which nobody has tuned the engine. The name random-7-3 gives seed and number."""
+"""Networks drawn at random, for which the engine has not been tuned. The name random-7-3 gives seed and number."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python benchmarks/time_to_accuracy.py --mnist DIR [--seeds 3] [--threads 2]
 
 The recipe: lenet5, batch 32, SGD with Nesterov momentum 0.9 and weight decay 5e-4, OneCycleLR to 0.03 over 4 epochs, no
-augmentation; the test images are evaluated after each epoch. Each run is a process of its own, and the clock starts
+augmentation; the test images are evaluated after each epoch. Each run is a separate process, and the clock starts
 before the process, so importing and reading the files count. PyTorch slices its batches from one tensor, without its
 DataLoader.
 """

@@ -1,6 +1,6 @@
-"""Workers that take turns: each side of a comparison runs worker.py in a process of its own.
+"""Workers that take turns: each side of a comparison runs worker.py in its own process.
 
-A machine whose speed drifts slows all sides alike when they alternate (A B B A ...).
+When the sides alternate (A B B A ...), a drift in the machine's speed affects all of them alike.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One side of one case, in a process of its own.
+"""One side of one case, in its own process.
 
     python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch, TASK train|infer
 

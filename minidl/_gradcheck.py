@@ -37,8 +37,8 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
     The module is copied and converted to float64; the original is not changed. Random layers draw the same numbers in
     every forward pass. The loss is sum(output * v) with a fixed random v. In each array up to ``max_entries`` entries
     are checked, chosen at random, and two random directions through all entries, so that a large layer is checked
-    quickly. A comparison that fails is repeated with smaller steps, and then at a point nearby: a kink depends on the
-    point, a fault does not.
+    quickly. A comparison that fails is repeated with smaller steps, and then at a nearby point: a kink depends on the
+    point, a bug does not.
 
     Args:
         module: a layer, container or loss, in the mode (train or eval) in which it is to be checked.
@@ -182,7 +182,7 @@ class _Point:
                 f"gradcheck of {self.kind} failed: the gradient of {name} has shape {grad.shape}, expected "
                 f"{array.shape}"
             )
-        finite = grad[np.isfinite(grad)]  # an entry that is not finite must not make the others' tolerance so
+        finite = grad[np.isfinite(grad)]  # a non-finite entry must not make the others' tolerance non-finite
         largest, length = float(np.abs(finite).max(initial=0.0)), float(np.linalg.norm(finite))
         for flat in sorted(self.rng.permutation(array.size)[:max_entries]):
             index = tuple(int(i) for i in np.unravel_index(flat, array.shape))
@@ -255,7 +255,7 @@ def _size(array: Array) -> float:
 
 
 class Frozen:
-    """The random states and buffers of a module, and minidl's own generator; `restore` brings them back.
+    """The random states and buffers of a module, and minidl's own generator; `restore` resets them.
 
     As a context manager it restores them when the block ends.
     """
@@ -301,5 +301,5 @@ def run_backward(module: Module, output: Any, grad_output: Any) -> Any:
 
 
 def is_float(x: Any) -> bool:
-    """Tell whether ``x`` is an array of floats."""
+    """Return whether ``x`` is an array of floats."""
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"

@@ -1,6 +1,6 @@
 """The article's direct loops, corrected: slow, obvious, exact. They specify the fast functions and test them.
 
-Nothing is vectorised and nothing is shared with the fast code, so that the two cannot be wrong together.
+Nothing is vectorised and nothing is shared with the fast code, so that both cannot be wrong in the same way.
 N batch, C input channels, F filters, H and W input size, OH and OW output size, KH and KW kernel size.
 """
 
@@ -29,7 +29,7 @@ def conv2d_forward(
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> tuple[Array, ConvCache]:
-    """Convolve, as seven nested loops.
+    """Convolve, with seven nested loops.
 
     out[n, f, oh, ow] = b[f] + sum over c, kh, kw of
     w[f, c, kh, kw] * x_padded[n, c, oh*SH + kh*DH, ow*SW + kw*DW], c running over f's group.
@@ -67,7 +67,7 @@ def conv2d_forward(
 
 
 def conv2d_backward(grad_output: Array, cache: ConvCache) -> tuple[Array, Array, Array | None]:
-    """Send each output's gradient back to every input, weight and bias that made it.
+    """Send each output's gradient back to every input, weight and bias that contributed to it.
 
     Args:
         grad_output: gradient of the output, (N, F, OH, OW).
@@ -106,12 +106,12 @@ def max_pool2d_forward(
     dilation: Pair = (1, 1),
     ceil_mode: bool = False,
 ) -> tuple[Array, PoolCache]:
-    """Take the maximum of each window, as loops; padding never wins, the first of equal values does.
+    """Take the maximum of each window, with loops; padding never wins, the first of equal values does.
 
     Args:
         x: input (N, C, H, W).
         kernel_size, stride, padding, dilation: (height, width).
-        ceil_mode: round the output size up; a last window may hang over the end, but must start before it.
+        ceil_mode: round the output size up; the last window may extend past the end, but must start before it.
 
     Returns:
         out (N, C, OH, OW), and the cache for `max_pool2d_backward`.

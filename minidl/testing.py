@@ -1,4 +1,4 @@
-"""The contract of a layer, as code: gradcheck checks its gradients, check_module all of it.
+"""The contract of a layer, as code: gradcheck checks its gradients, check_module checks all of it.
 
 minidl's own layers are tested with the same two functions.
 """
@@ -22,10 +22,10 @@ __all__ = ["CannotTellError", "check_module", "gradcheck"]
 
 
 def check_module(module: Module, *inputs: Any) -> bool:
-    """Check that a layer keeps minidl's whole contract; the original is not changed.
+    """Check that a layer satisfies minidl's whole contract; the original is not changed.
 
     Checked, in this order: state is registered; dtypes; the rules of the stateful pass (backward before forward and
-    twice, arguments and earlier outputs unchanged, a new forward replaces what was kept, gradients that add up,
+    twice, arguments and earlier outputs unchanged, a new forward replaces what was saved, gradients that add up,
     `needs_input_grad`); train and eval mode; a batch of one and non-contiguous input; state dict, pickle and deepcopy
     round trips; `output_shape`; `gradcheck` in both modes. A module that keeps memory inside `no_grad` gets a warning.
 
@@ -38,7 +38,7 @@ def check_module(module: Module, *inputs: Any) -> bool:
         True.
 
     Raises:
-        AssertionError: the contract is broken; the message says how, in one sentence, and what to do.
+        AssertionError: the contract is violated; the message says how, in one sentence, and what to do.
         TypeError: the module is not a Module.
     """
     check_is_module("check_module", module)
@@ -65,7 +65,7 @@ class _Case:
             raise AssertionError(f"check_module: {error}") from error
 
     def fresh(self, dtype: Any = np.float64) -> Module:
-        """Return a copy in training mode, converted to ``dtype``; all random states are as at the start again."""
+        """Return a copy in training mode, converted to ``dtype``; all random states are as at the start."""
         self.frozen.restore()
         module = copy.deepcopy(self.original).train().astype(dtype)
         module.zero_grad()
@@ -98,7 +98,7 @@ def _run(module: Module, arguments: list[Any]) -> tuple[Any, tuple[Any, ...], di
 
 
 def _close(a: Any, b: Any) -> bool:
-    """Tell whether two arrays, or None twice, are equal up to rounding."""
+    """Return whether two arrays, or two Nones, are equal up to rounding."""
     if a is None or b is None:
         return a is b
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
@@ -128,7 +128,7 @@ def _check_registered(case: _Case) -> None:
 
 
 def _hidden(value: Any, depth: int = 3) -> Iterator[Parameter | Module]:
-    """Yield the Parameters and Modules in a value, also inside other objects, whether params() finds them or not."""
+    """Yield the Parameters and Modules in a value, even inside other objects, whether params() finds them or not."""
     inside: Any = ()
     if isinstance(value, (Parameter, Module)):
         yield value
@@ -143,7 +143,7 @@ def _hidden(value: Any, depth: int = 3) -> Iterator[Parameter | Module]:
 
 
 def _plain_arrays(value: Any) -> list[Array]:
-    """Return the float arrays in an attribute, also inside a list, tuple or dict."""
+    """Return the float arrays in an attribute, even inside a list, tuple or dict."""
     if is_float(value):
         return [value]
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
@@ -151,7 +151,7 @@ def _plain_arrays(value: Any) -> list[Array]:
 
 
 def _output_depends_on(case: _Case, path: str, name: str, number: int) -> bool:
-    """Tell whether the output changes when a plain array of a module changes."""
+    """Return whether the output changes when a plain array of a module changes."""
     outputs = []
     for change in (0.0, 0.5):
         module = case.fresh()
@@ -182,7 +182,7 @@ _KEEP = "keep what it needs with self.save_for_backward(...) in forward and fetc
 
 
 def _check_one_pass(case: _Case) -> None:
-    """Backward before forward, or twice, is refused; arguments are unchanged; gradients have the right shapes."""
+    """Backward before forward, or twice, raises; arguments are unchanged; gradients have the right shapes."""
     module = case.fresh()
     output = module(*case.arguments())
     _expect_runtime_error(case, case.fresh(), output, "before forward()", used_before=True)
@@ -203,7 +203,7 @@ def _check_one_pass(case: _Case) -> None:
 
 
 def _expect_runtime_error(case: _Case, module: Module, output: Any, when: str, used_before: bool = False) -> None:
-    """Require that backward() raises RuntimeError now; a module ``used_before`` the check may still keep something."""
+    """Require that backward() raises RuntimeError now; a module ``used_before`` the check may still hold something."""
     try:
         run_backward(module, output, _grad_output(output))
     except RuntimeError:
@@ -216,7 +216,7 @@ def _expect_runtime_error(case: _Case, module: Module, output: Any, when: str, u
 
 
 def _check_memory(case: _Case) -> None:
-    """A new forward replaces what was kept and does not change earlier outputs; inside no_grad nothing is kept."""
+    """A new forward replaces what was saved and does not change earlier outputs; inside no_grad nothing is saved."""
     _, expected, _ = _run(case.fresh(), case.arguments())
     module = case.fresh()
     frozen = Frozen(module)
@@ -322,7 +322,7 @@ def _check_round_trips(case: _Case) -> None:
 
 
 def _is_importable(kind: type) -> bool:
-    """Tell whether pickle can find a class: it cannot find one that was made inside a function, or in a notebook."""
+    """Return whether pickle can find a class: it cannot find one that was made inside a function, or in a notebook."""
     return getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind
 
 

@@ -1,4 +1,4 @@
-"""The threads of NumPy's own BLAS: how many there are, and how to hold them to one.
+"""The threads of NumPy's own BLAS: how many there are, and how to limit them to one.
 
 threadpoolctl finds the library, OpenBLAS, MKL or BLIS, once. Its two functions are then called directly,
 around every product, where threadpoolctl's own context manager would cost more than a small product.
@@ -17,7 +17,7 @@ __all__ = ["Blas", "find_blas"]
 
 
 class Blas(NamedTuple):
-    """The library's functions, and whether its number of threads is a setting of each thread rather than of all."""
+    """The library's functions, and whether its number of threads is set per thread rather than globally."""
 
     get: Callable[[], int]
     set: Callable[[int], Any]
@@ -37,7 +37,7 @@ _OPENMP = ("omp_get_max_threads", "omp_set_num_threads")
 def find_blas() -> Blas | None:
     """Return NumPy's BLAS; None if its threads cannot be set (Apple's Accelerate, or a build without threads).
 
-    Of several loaded libraries it is the one beside NumPy, as its wheels bundle it: SciPy and PyTorch bring their own.
+    If several are loaded, the one next to NumPy is chosen, as in its wheels: SciPy and PyTorch bring their own.
     """
     from threadpoolctl import ThreadpoolController  # noqa: PLC0415 - only when the first product is computed
 

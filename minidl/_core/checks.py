@@ -1,8 +1,8 @@
-"""Argument checks, shared by the arithmetic and the layers so that every message has one form.
+"""Argument checks, shared by the arithmetic and the layers so that all messages have the same form.
 
-An option that is wrong on its own reads ``Owner: argument must be <what is wanted>, got <what came>``.
-An array that does not fit says what was expected, what came, its shape, and the fix if there is one; the
-layer's name is put in front of it by `minidl.nn.Module`.
+The message for an invalid option is ``Owner: argument must be <what is expected>, got <what was given>``. The message
+for an array that does not fit says what was expected, what was given, its shape, and the fix if there is one;
+`minidl.nn.Module` puts the layer's name in front of it.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def check_int(owner: str, argument: str, value: Any, *, minimum: int = 1) -> int
 
 
 def check_pair(owner: str, argument: str, value: Any, *, minimum: int = 1) -> tuple[int, int]:
-    """Return an int, a pair of ints, or a tuple of one, as a (height, width) pair, each at least ``minimum``."""
+    """Return an int, a pair of ints, or a 1-tuple, as a (height, width) pair, each at least ``minimum``."""
     pair = (value, value) if _is_int(value) else value
     pair = (*pair, *pair) if isinstance(pair, (tuple, list)) and len(pair) == 1 else pair
     if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(_is_int(v) for v in pair):
@@ -87,7 +87,7 @@ def check_number(
 
 
 def check_flag(owner: str, argument: str, value: Any) -> bool:
-    """Return ``value`` if it is True or False; a number in a flag's place is a mistake worth naming."""
+    """Return ``value`` if it is True or False; a number in place of a flag is a mistake worth reporting."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{owner}: {argument} must be True or False, got {value!r}")
     return bool(value)
@@ -105,7 +105,7 @@ def check_float(x: Any, what: str = "input") -> Array:
     """Return ``x`` if it is a float32 or float64 array.
 
     Raises:
-        TypeError: it is not an array, or of another dtype; the message says how to convert it.
+        TypeError: it is not an array, or has another dtype; the message says how to convert it.
     """
     if not isinstance(x, np.ndarray):
         raise TypeError(f"expected a NumPy array as {what}, got {type(x).__name__}")
@@ -120,7 +120,7 @@ def check_float(x: Any, what: str = "input") -> Array:
 
 
 def check_same_dtype(x: Array, weight: Array) -> None:
-    """Raise TypeError unless input and parameter have one dtype: nothing is promoted silently."""
+    """Raise TypeError unless input and parameter have the same dtype: nothing is promoted silently."""
     if x.dtype != weight.dtype:
         raise TypeError(
             f"expected {weight.dtype} input, as the parameters are, got {x.dtype}; use "
@@ -173,21 +173,21 @@ def check_grad(grad_output: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -
 
 
 def plain(value: Any) -> Any:
-    """Return an option as Python has it: NumPy's scalars become int or float, also in a tuple or list."""
+    """Return an option as a Python value: NumPy scalars become int or float, even inside a tuple or list."""
     if isinstance(value, (tuple, list)):
         return type(value)(plain(item) for item in value)
     return value.item() if isinstance(value, np.generic) else value
 
 
 def remembered(check: Callable[..., Checked]) -> Callable[..., Checked]:
-    """Decorate a check of several options: options that have passed are looked up from then on, not checked again."""
+    """Decorate a check of several options: options that have passed once are looked up, not checked again."""
     known = lru_cache(maxsize=512, typed=True)(check)
 
     @wraps(check)
     def look_up(*options: Any) -> Checked:
         try:
             return known(*options)
-        except TypeError:  # a list, which cannot be looked up; or a wrong type, which is refused again
+        except TypeError:  # a list, which cannot be hashed; or a wrong type, which is rejected again
             return check(*options)
 
     return look_up

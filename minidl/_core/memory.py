@@ -26,11 +26,11 @@ __all__ = ["CAP", "SMALL", "empty", "held", "release"]
 CAP = 512 * 2**20
 SMALL = 2**16
 _ALIGNMENT = 64
-_HUGE = 4 * 2**20  # from here on huge pages are asked for: fewer page faults, fewer misses of the address cache
+_HUGE = 4 * 2**20  # from this size on huge pages are requested: fewer page faults, fewer TLB misses
 
 
 class _Buffer(NamedTuple):
-    """Memory for ``capacity`` bytes from ``offset`` on, which is a multiple of 64 for the sake of SIMD."""
+    """Memory for ``capacity`` bytes starting at ``offset``, whose address is a multiple of 64 for the sake of SIMD."""
 
     memory: bytearray | mmap.mmap
     offset: int
@@ -40,7 +40,7 @@ class _Buffer(NamedTuple):
 # Reentrant: the garbage collector may run inside, and a finaliser may call `release` from there.
 _lock = threading.RLock()
 # References whose arrays are gone. Their callback is this deque's append, a single operation in C: an interrupt
-# (Ctrl-C) cannot fall into it and get lost, as it would in a callback written in Python.
+# (Ctrl-C) cannot occur inside it and get lost, as it would in a callback written in Python.
 _gone: deque[weakref.ref[Any]] = deque()
 _free: dict[int, list[_Buffer]] = {}
 _lent: dict[int, tuple[weakref.ref[Any], _Buffer]] = {}  # by the reference's id: an array has no hash
@@ -48,11 +48,11 @@ _held = 0
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one over recycled memory."""
+    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one uses recycled memory."""
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
-    # eight sizes to an octave: at most an eighth is wasted, and nearly equal sizes share their buffers
+    # eight sizes per power of two: at most an eighth is wasted, and nearly equal sizes share buffers
     step = 1 << max(size.bit_length() - 4, 0)
     capacity = -(-size // step) * step
     buffer = _take(capacity) or _new(capacity)
@@ -63,14 +63,14 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 def held() -> int:
-    """Return the bytes that wait in the pool."""
+    """Return the number of bytes in the pool."""
     with _lock:
         _collect()
         return _held
 
 
 def release() -> None:
-    """Give all waiting buffers back to the system; arrays in use are not touched."""
+    """Return all pooled buffers to the system; arrays in use are not touched."""
     global _held  # noqa: PLW0603
     with _lock:
         _collect()
@@ -100,7 +100,7 @@ def _take(capacity: int) -> _Buffer | None:
 
 
 def _collect() -> None:
-    """Take back the buffers of arrays that are gone."""
+    """Move the buffers of arrays that are gone into the pool."""
     global _held  # noqa: PLW0603
     while _gone:
         _, buffer = _lent.pop(id(_gone.popleft()), (None, None))

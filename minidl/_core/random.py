@@ -1,4 +1,4 @@
-"""minidl's one random generator. Nothing here or above it touches NumPy's global random state."""
+"""minidl's own random generator. NumPy's global random state is never touched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _generator: np.random.Generator | None = None
 
 
 def manual_seed(seed: int) -> np.random.Generator:
-    """Seed the generator that layers, initialisers and loaders use when they are given no ``rng``.
+    """Seed the generator that layers, initialisers and loaders use when no ``rng`` is passed.
 
     Same seed, same machine: the same bits. A forked child gets a generator of its own, derived from its parent's state
     and from how often the parent has forked: children draw different numbers, and the same ones in the next run.
@@ -33,7 +33,7 @@ def manual_seed(seed: int) -> np.random.Generator:
         raise TypeError(f"manual_seed: seed must be an integer, got {seed!r}")
     if seed < 0:
         raise ValueError(f"manual_seed: seed must not be negative, got {seed}")
-    # SFC64 is the fastest of NumPy's bit generators; dropout masks are drawn in every step.
+    # SFC64 is the fastest of NumPy's bit generators, and dropout masks are drawn in every step.
     _generator = np.random.Generator(np.random.SFC64(int(seed)))
     return _generator
 
@@ -41,8 +41,8 @@ def manual_seed(seed: int) -> np.random.Generator:
 def default_rng(rng: np.random.Generator | None = None) -> np.random.Generator:
     """Return ``rng`` itself, or minidl's own generator when it is None.
 
-    The generator is made at the first call, from the operating system's entropy unless `manual_seed`
-    came before.
+    The generator is created on the first call, from the operating system's entropy unless `manual_seed` was called
+    before.
 
     Raises:
         TypeError: ``rng`` is neither None nor a ``numpy.random.Generator``.

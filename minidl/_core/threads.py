@@ -4,8 +4,7 @@ The arithmetic cuts its work into pieces that fit a core's cache, and `run` shar
 copies and elementwise passes alike. Products are inside ``with one_blas_thread``: BLAS's own threads spin while
 they wait for work, on the cores that the pieces need.
 
-Results do not depend on the number of threads: pieces are cut by shape alone, and what is summed over pieces is
-summed in their order.
+Results do not depend on the number of threads: pieces depend on shapes alone, and sums over pieces are taken in order.
 """
 
 from __future__ import annotations
@@ -81,9 +80,9 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Return how many threads minidl uses.
 
-    Unless `set_num_threads` was called: as many as NumPy's BLAS has been given (OPENBLAS_NUM_THREADS and the like are
-    respected), but not more than the CPUs that this process may use, whether its affinity or its container's quota
-    limits them. One, if NumPy was built with a BLAS whose threads cannot be held back (such as Apple's Accelerate).
+    Unless `set_num_threads` was called, it is the number NumPy's BLAS is set to (OPENBLAS_NUM_THREADS and the like are
+    respected), but no more than the CPUs that this process may use, whether its affinity or its container's quota
+    limits them. It is one if NumPy was built with a BLAS whose threads cannot be limited (such as Apple's Accelerate).
     """
     if _state.threads is None:
         _state.threads = min(blas_threads() or 1, available_cpus())
@@ -131,11 +130,11 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
         return [function(piece) for piece in pieces]
     threads = min(get_num_threads(), len(pieces))
     results: list[Any] = [None] * len(pieces)
-    # neighbouring pieces to one thread, the same ones in the next layer: they are in its core's cache
+    # neighbouring pieces go to one thread, the same ones in the next layer: they are in its core's cache
     left = [deque(range(part.start, part.stop)) for part in cut(len(pieces), -(-len(pieces) // threads))]
     finished: SimpleQueue[BaseException | None] = SimpleQueue()
 
-    errors = np.geterr()  # what the caller's np.errstate says holds in the other threads too
+    errors = np.geterr()  # the caller's np.errstate applies in the other threads too
 
     def help_out(own: int) -> None:
         # only where it differs: NumPy 1.26 counts the threads that do not have the default, and counts this one wrongly
@@ -173,7 +172,7 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
 
 
 def _employ(workers: int, jobs: list[Callable[[], Any]]) -> None:
-    """Hand out jobs, to threads that are started when they are first needed.
+    """Hand out jobs to threads, which are started when first needed.
 
     SimpleQueue's operations are atomic, written in C: an interrupt cannot leave it locked, unlike the standard pool.
     """
@@ -218,10 +217,10 @@ def _next(left: list[deque[int]], own: int) -> int | None:
 
 
 class _OneBlasThread:
-    """Holds BLAS to one thread, and gives it back what it had when the last thread leaves.
+    """Limits BLAS to one thread, and restores its setting when the last thread leaves.
 
-    ``inside`` maps the threads that are inside to what BLAS had before: if an interrupt keeps a thread from leaving, it
-    leaves with its next pass. Where the number is a setting of each thread, each has its own value to restore.
+    ``inside`` maps the threads that are inside to BLAS's earlier setting: if an interrupt keeps a thread from leaving,
+    it leaves on its next pass. Where the number is set per thread, each thread has its own value to restore.
     """
 
     def __enter__(self) -> None:
@@ -248,7 +247,7 @@ one_blas_thread = _OneBlasThread()
 
 
 def cut(count: int, size: int) -> list[slice]:
-    """Cut ``range(count)`` into slices of at most ``size``, as even as can be; at least one."""
+    """Cut ``range(count)`` into slices of at most ``size``, as even as possible; at least one."""
     if size >= count:
         return [slice(0, count)]
     parts = -(-count // max(1, size))

@@ -18,7 +18,7 @@ def add_compare(commands: Any) -> None:
         commands,
         compare,
         text="show runs side by side",
-        description="Show in which options runs differ, and what their results are.",
+        description="Show which options differ between runs, and their results.",
         example="minidl compare runs/digits-1 runs/digits-2",
     )
     parser.add_argument("folders", metavar="RUN", nargs="+", help="two or more runs' folders")

@@ -1,6 +1,6 @@
 """Options: a dataclass whose fields are both flags of a command and entries of a TOML file.
 
-All about an option is declared in its field: name, default, type (that of the default), help and check.
+Everything about an option is declared in its field: name, default, type (that of the default), help and check.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def option(
     Args:
         default: its type is the option's: str, int, float or bool.
         text: the help text.
-        check: refuses values that are not allowed.
-        before: what a stored run that lacks the option means, since it was made before the option existed: the value
+        check: rejects values that are not allowed.
+        before: the value for a stored run that lacks the option because it was made before the option existed: the one
             that gives the behaviour of that time. By default, the default.
         resumable: whether ``minidl train --resume`` may change it.
     """
@@ -57,8 +57,8 @@ class Option:
             source: the file, for errors; None means the command line.
 
         Raises:
-            TypeError: it is of another type.
-            ValueError: the option's check refuses it.
+            TypeError: it has another type.
+            ValueError: the option's check rejects it.
         """
         name = self.flag if source is None else f"{source}: {self.name}"
         expected = (int, float) if self.kind is float else (self.kind,)
@@ -84,7 +84,7 @@ def add_flags(parser: argparse.ArgumentParser, options: Iterable[Option]) -> Non
 
 
 def at_least(least: int) -> Check:
-    """Return a check that refuses smaller numbers."""
+    """Return a check that rejects smaller numbers."""
 
     def check(name: str, value: Any) -> None:
         if value < least:
@@ -94,7 +94,7 @@ def at_least(least: int) -> Check:
 
 
 def between(low: float, high: float, *, below: bool = False) -> Check:
-    """Return a check that refuses numbers outside of [low, high], or [low, high) if ``below``."""
+    """Return a check that rejects numbers outside [low, high], or [low, high) if ``below``."""
 
     def check(name: str, value: Any) -> None:
         if not low <= value <= high or (below and value == high):
@@ -104,7 +104,7 @@ def between(low: float, high: float, *, below: bool = False) -> Check:
 
 
 def one_of(choices: Collection[str]) -> Check:
-    """Return a check that refuses names that are not among ``choices``."""
+    """Return a check that rejects names that are not among ``choices``."""
 
     def check(name: str, value: Any) -> None:
         if value not in choices:

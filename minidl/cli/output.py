@@ -12,7 +12,7 @@ __all__ = ["say", "show"]
 
 
 def say(options: argparse.Namespace, text: str) -> None:
-    """Print a line, unless --quiet or --json. If the reader has gone away, the work continues silently."""
+    """Print a line, unless --quiet or --json. If the pipe's reader has exited, the work continues silently."""
     if options.quiet or options.json:
         return
     try:
@@ -22,7 +22,7 @@ def say(options: argparse.Namespace, text: str) -> None:
 
 
 def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
-    """Print a command's result, also with --quiet: as JSON with --json, otherwise as text."""
+    """Print a command's result, even with --quiet: as JSON with --json, otherwise as text."""
     try:
         print(json.dumps(data, default=float) if options.json else text, flush=True)
     except BrokenPipeError:

@@ -106,7 +106,7 @@ class Recipe:
 
     @classmethod
     def stored(cls, entries: Mapping[str, Any], source: str) -> Recipe:
-        """Return the recipe of a run, whichever version wrote it: an entry it lacks means the behaviour of that time.
+        """Return the recipe of a run, whichever version wrote it: a missing entry means the behaviour of that time.
 
         Args:
             entries: what config.toml holds.
@@ -130,7 +130,7 @@ class Recipe:
 
         Raises:
             ValueError: an entry does not exist, or has a value that is not allowed.
-            TypeError: an entry is of another type.
+            TypeError: an entry has another type.
         """
         options = self.options()
         for name in values:

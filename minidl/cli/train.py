@@ -37,7 +37,7 @@ def add_train(commands: Any) -> None:
         train,
         text="train a small CNN and save its weights",
         description="Train a small CNN, by default on the 8x8 digits that are bundled with the package. Weights, "
-        "checkpoints, history and report.html are written to a folder of their own.",
+        "checkpoints, history and report.html are written to the run's folder.",
         example="minidl train --epochs 5 --seed 1 --run runs/first",
     )
     add_flags(parser, Recipe.options().values())

@@ -213,7 +213,7 @@ def _checked(name: str, images: Array, labels: Array, layout: _Layout) -> tuple[
 
 
 class _RawArray:
-    """Takes the place of a pickled NumPy array of bytes: its state is kept, nothing in it is called."""
+    """Stands in for a pickled NumPy array of bytes: its state is kept, nothing in it is called."""
 
     def __init__(self, *_: Any) -> None:
         self._state: Any = ()

@@ -1,4 +1,4 @@
-"""Datasets: one sample by its index, or a batch of samples by many."""
+"""Datasets: one sample by its index, or a batch of samples by several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ArrayDataset", "Dataset", "Subset", "random_split"]
 
 
 class Dataset:
-    """Base class: write `__len__` and `__getitem__`; also `batch` if there is a faster way than one sample at a time.
+    """Base class: implement `__len__` and `__getitem__`, and `batch` if it can be faster than one sample at a time.
 
     Attributes:
         classes: the classes' names, in the order of their labels; empty if they have none.
@@ -145,7 +145,7 @@ class Subset(Dataset):
 
 
 def check_dataset(owner: str, dataset: Any) -> Dataset:
-    """Return ``dataset`` if it is a Dataset, or raise a TypeError that tells what to do with arrays."""
+    """Return ``dataset`` if it is a Dataset, or raise a TypeError that says what to do with arrays."""
     if not isinstance(dataset, Dataset):
         raise TypeError(
             f"{owner}: dataset must be a Dataset, got {type(dataset).__name__}; arrays go into "
@@ -161,8 +161,8 @@ def random_split(
 
     Args:
         dataset: the dataset.
-        lengths: sizes of the parts, which add up to the dataset's; or fractions that add up to 1. What rounding the
-            fractions down leaves over goes to the parts in turn, as in PyTorch.
+        lengths: sizes of the parts, which add up to the dataset's; or fractions that add up to 1. Samples left over
+            from rounding the fractions down go to the parts in turn, as in PyTorch.
         rng: generator; None means minidl's own.
 
     Returns:

@@ -13,7 +13,7 @@ __all__ = ["Sampler", "StratifiedSampler", "WeightedSampler"]
 
 
 class Sampler:
-    """Base class: write `indices` and `__len__`."""
+    """Base class: implement `indices` and `__len__`."""
 
     def __len__(self) -> int:
         """Return the number of samples in a pass."""

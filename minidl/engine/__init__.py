@@ -1,4 +1,4 @@
-"""How it is computed: the only part that knows the order of memory, threads and recycled memory.
+"""How it is computed: the only part that knows about memory layout, threads and recycled memory.
 
 Arrays enter and leave in the shape (N, C, H, W). Other parts import the functions listed here and nothing else.
 """

@@ -1,4 +1,4 @@
-"""Which engine computes, and the functions that an engine consists of."""
+"""The choice of engine, and the functions that an engine consists of."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
 
 
 class Engine(NamedTuple):
-    """The functions that may be computed in several ways, on arrays of shape (N, C, H, W) in any order of memory.
+    """The functions that can be computed in several ways, on arrays of shape (N, C, H, W) in any memory layout.
 
-    `correlation.py`, `pooling.py` and `sums.py` say what each takes and returns. An engine replaces those that it does
-    in a way of its own and keeps the others. What a forward pass keeps for backward remembers its engine.
+    `correlation.py`, `pooling.py` and `sums.py` document what each takes and returns. An engine replaces the ones it
+    computes differently and keeps the others. The cache of a forward pass remembers its engine.
     """
 
     name: str
@@ -42,10 +42,10 @@ _current: Engine | None = None
 
 
 def set_engine(name: str) -> None:
-    """Choose how layers compute from now on; what an earlier forward pass kept is served by the engine that made it.
+    """Choose the engine that layers use from now on; backward uses the engine of its forward pass.
 
     Args:
-        name: 'numpy', the default; or 'im2col', convolution as the textbook has it, slower and easy to follow.
+        name: 'numpy', the default; or 'im2col', convolution as in the textbook, slower and easy to follow.
 
     Raises:
         ValueError: there is no such engine.
@@ -55,10 +55,10 @@ def set_engine(name: str) -> None:
 
 
 def get_engine() -> str:
-    """Return the name of the engine in use: that of `set_engine`, else of the variable MINIDL_ENGINE, else 'numpy'.
+    """Return the name of the engine in use: from `set_engine`, else from the variable MINIDL_ENGINE, else 'numpy'.
 
     Raises:
-        ValueError: MINIDL_ENGINE names no engine.
+        ValueError: MINIDL_ENGINE does not name an engine.
     """
     return current_engine().name
 

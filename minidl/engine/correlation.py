@@ -1,7 +1,7 @@
-"""Correlation of images with filters, and its two gradients, by whichever of three methods suits.
+"""Correlation of images with filters, and its two gradients, by whichever of three methods fits best.
 
-The work is cut into pieces of some output rows and some images, which threads share; the methods see one piece at a
-time, as blocks: image batches with their axes in the order of memory, (H, C, W, N).
+The work is split into pieces of some output rows and some images, which threads share; the methods see one piece at a
+time, as blocks: image batches with their axes in memory order, (H, C, W, N).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["WORKSPACE", "correlate", "input_grad", "weight_grad"]
 # Bytes of scratch memory that a thread may take, whatever the batch; one output row of one image may exceed it.
 WORKSPACE = 32 * 2**20
 
-# With fewer channels a product of rows has too few rows for BLAS.
+# With fewer channels a product of rows is too small for BLAS to be efficient.
 _FEW_CHANNELS = 8
 
-# Multiply-adds that are worth a piece of their own; beyond this number of pieces work is cut for memory only.
-# Handing work to another thread pays for long NumPy calls only: between them threads queue for Python's global lock.
+# Multiply-adds that are worth a separate piece; beyond this number of pieces work is split for memory only. Handing
+# work to another thread pays off for long NumPy calls only: in between, threads contend for Python's global lock.
 _WORK = 2**23
 _PIECES = 8
 
@@ -45,7 +45,7 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
     """Correlate images x (N, C, H, W) with filters w (F, C/groups, KH, KW) and add a bias (F,), if there is one.
 
     out[n, f, oh, ow] = bias[f] + sum over c, i, j of w[f, c, i, j] * x[n, c, oh*SH + i*DH - PH, ow*SW + j*DW - PW],
-    x being zero outside; ``size`` is (OH, OW), PH and PW the padding before.
+    where x is zero outside the image; ``size`` is (OH, OW), PH and PW the padding before.
     """
     out = empty((len(x), len(w), *size), x.dtype)
     _correlate(block(x), w, geometry, block(out), bias)
@@ -75,8 +75,8 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int])
     """Return the gradient of the input (N, C, H, W), of ``size`` (H, W), given that of the output (N, F, OH, OW).
 
     At stride 1 it is the correlation of ``grad`` with the flipped filters, their channel axes swapped. At other
-    strides the pixels fall into SH*SW phases; those of one phase have met the same every SH-th row and every SW-th
-    column of the kernel, and are a correlation of stride 1 with these.
+    strides the pixels fall into SH*SW phases; those of one phase met the same subset of the kernel, every SH-th row and
+    every SW-th column, and their gradient is a correlation of stride 1 with this subset.
     """
     f, c, kh, kw = w.shape
     groups = geometry.groups
@@ -124,7 +124,7 @@ def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> 
 
 
 def _method(x: Array, shape: tuple[int, ...], geometry: Geometry) -> ModuleType:
-    """Choose the method: the measured rule."""
+    """Choose the method, by a rule found by measuring."""
     if shape[1] == 1 and 1 < geometry.groups == shape[0]:
         return depthwise
     plain = geometry.stride[1] == 1 and geometry.dilation[0] == 1 and geometry.groups == 1
@@ -132,7 +132,7 @@ def _method(x: Array, shape: tuple[int, ...], geometry: Geometry) -> ModuleType:
 
 
 def _pieces(x: Array, shape: tuple[int, ...], geometry: Geometry, out: Array, method: ModuleType) -> list[_Piece]:
-    """Cut a correlation by shape alone, so that a result does not depend on the number of threads."""
+    """Split a correlation by shape alone, so that the result does not depend on the number of threads."""
     (oh, _, _, n), stride, top = out.shape, geometry.stride[0], geometry.before[0]
     reach = geometry.dilation[0] * (shape[2] - 1) + 1
     in_row, out_row = method.scratch(x, shape, out)

@@ -1,8 +1,8 @@
-"""Elementwise work: pieces that fit a core's cache, shared among threads; masks; dropout's random mask.
+"""Elementwise work: pieces that fit in a core's cache, shared among threads; masks; dropout's random mask.
 
-A mask has a byte for each element, all ones (-1) where a value is kept and zero where it is dropped. `select` gives x
-where the mask is set and exactly 0 elsewhere, whatever x is there: a product with 0 and 1 would turn infinities into
-NaN. NumPy does it at the speed of a multiplication; ``np.where`` takes ten times as long.
+A mask has one byte per element, all ones (-1) where a value is kept and zero where it is dropped. `select` gives x
+where the mask is set and exactly 0 elsewhere, whatever x is there: multiplying by 0 and 1 would turn infinities into
+NaN. NumPy does this at the speed of a multiplication; ``np.where`` takes ten times as long.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def in_pieces(function: Callable[..., Result], *arrays: Array, size: int = _PIEC
 
     Args:
         function: gets a view of each array; it may write to them.
-        *arrays: the first one's order in memory says how they are cut.
-        size: bytes of the first array in a piece, about.
+        *arrays: cut along the first one's outermost axis in memory.
+        size: approximate number of bytes of the first array in a piece.
 
     Returns:
-        What it returned, in the order of the pieces; they are cut by shape alone.
+        The results of ``function``, in the order of the pieces, which depend on shapes alone.
     """
     if arrays[0].nbytes <= size:
         return [function(*arrays)]
@@ -51,7 +51,7 @@ def pieces(*arrays: Array, size: int = _PIECE) -> list[tuple[Array, ...]]:
 
 
 def parts(count: int, nbytes: int, size: int = _PIECE) -> list[slice]:
-    """Cut ``count`` rows that take ``nbytes`` altogether into pieces of about ``size`` bytes."""
+    """Cut ``count`` rows that take ``nbytes`` in total into pieces of about ``size`` bytes."""
     return cut(count, count * size // max(1, nbytes))
 
 
@@ -65,7 +65,7 @@ def multiply(x: Array, y: Array) -> Array:
 def dropout_mask(shape: tuple[int, ...], dtype: np.dtype[Any], p: float, rng: np.random.Generator) -> Array:
     """Draw an array that is 0 with probability p, else 1/(1-p); always 0 for p = 1.
 
-    The same elements are dropped however the input lies in memory: they are drawn in the order of the output's.
+    The same elements are dropped whatever the input's memory layout: they are drawn in the order of the output's.
     """
     mask = empty(shape, dtype)
     in_order = in_memory_order(mask)
@@ -82,7 +82,7 @@ _BITS = {4: np.int32, 8: np.int64}
 
 
 def kept_unless(dropped: Array) -> Array:
-    """Return the mask that drops where the boolean array ``dropped`` is True; it uses the same memory."""
+    """Return the mask that drops elements where the boolean array ``dropped`` is True; it reuses its memory."""
     bits = dropped.view(np.int8)
     return np.subtract(bits, np.int8(1), out=bits)
 

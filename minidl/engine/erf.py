@@ -1,9 +1,9 @@
-"""The error function on arrays, which NumPy does not have.
+"""The error function on arrays, which NumPy lacks.
 
 erf(z) = 1 - exp(-z**2) * g(t),  z >= 0,  t = 2 / (2 + z)
 
-where g, exp(z**2) * erfc(z) as a function of t, is smooth. It is interpolated at Chebyshev nodes from the standard
-library's `math.erfc`, when it is first used, for z up to 6, beyond which erf is 1 in float64.
+where g, exp(z**2) * erfc(z) as a function of t, is smooth. On first use it is interpolated at Chebyshev nodes from the
+standard library's `math.erfc`, for z up to 6, beyond which erf is 1 in float64.
 """
 
 # mypy: disable-error-code="no-any-return"

@@ -1,6 +1,6 @@
-"""Convolution as the textbook has it: windows as columns of a matrix, one product, columns added back into images.
+"""Convolution as in the textbook: windows as columns of a matrix, one product, columns added back into images.
 
-This is the engine to read, and a second opinion on the default one. Chosen with ``minidl.set_engine("im2col")``.
+This is the engine to read, and a second opinion on the default one. Choose it with ``minidl.set_engine("im2col")``.
 
     x (N, C, H, W)  --im2col-->  columns (N, C*KH*KW, OH*OW)
     filters (F, C*KH*KW)  @  columns  =  out (N, F, OH*OW)
@@ -28,10 +28,10 @@ Size = tuple[int, int]
 
 
 def im2col(x: Array, geometry: Geometry, size: Size) -> Array:
-    """Lay every window of images out as a column.
+    """Lay out every window of the images as a column.
 
     Args:
-        x: images (N, C, H, W), zero outside.
+        x: images (N, C, H, W), taken as zero outside.
         geometry: how the windows lie on them.
         size: the number of windows along both axes, (OH, OW).
 

@@ -1,8 +1,8 @@
-"""The order of memory of image batches: H, C, W, N, the batch innermost.
+"""The memory layout of image batches: H, C, W, N, the batch innermost.
 
 Shapes are (N, C, H, W) everywhere else. NumPy's inner loop runs along the last axis in memory, and with the batch there
-it is long whatever the number of channels; rows of the image lie one after another, which is what the convolutions
-build on. An array in any other order gives the same numbers; it is copied once, by the first layer that needs it so.
+it is long whatever the number of channels; image rows are contiguous, which the convolutions rely on. An array in any
+other layout gives the same numbers; it is copied once, by the first layer that needs this one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def images(hcwn: Array) -> Array:
 
 
 def in_memory_order(x: Array) -> Array:
-    """View an array with its axes in the order in which `empty` laid them out."""
+    """View an array with its axes in the order in which `empty` lays them out."""
     return block(x) if x.ndim == 4 else x
 
 
@@ -52,10 +52,10 @@ def empty_like(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
 
 
 def flatten(x: Array, shape: tuple[int, ...]) -> Array:
-    """Return x with its axes joined in row-major order to ``shape``: a view where possible, else one copy."""
+    """Return x reshaped to ``shape`` in row-major order: a view where possible, else one copy."""
     if x.flags.c_contiguous or shape[0] != x.shape[0]:
         return x.reshape(shape)
-    # copy with the batch innermost, as it lies in memory: runs of N numbers, not single ones
+    # copy with the batch innermost, as in memory: runs of N numbers, not single ones
     batch_last = np.ascontiguousarray(x.transpose(*range(1, x.ndim), 0)).reshape(*shape[1:], shape[0])
     return batch_last.transpose(-1, *range(len(shape) - 1))
 

@@ -5,8 +5,8 @@ instead of im2col's KH*KW-fold one:
 
     rows[g, y, c, j, ow, n] = x[y, c, ow*SW + j*DW - left, n]            (groups g, channels c of the group)
 
-What output row ``r`` needs are the rows r*SH + (0..KH-1)*DH. When DH is 1 they lie next to each other and are a
-(KH*C*KW, OW*N) matrix that overlaps with the next row's, a view. Then, for all output rows in one batched product,
+Output row ``r`` needs the rows r*SH + (0..KH-1)*DH. When DH is 1 they are adjacent and form a (KH*C*KW, OW*N) matrix, a
+view that overlaps with that of the next output row. Then, for all output rows in one batched product,
 
     out[r] = filters (F, KH*C*KW) @ rows[r] (KH*C*KW, OW*N)
     dw.T   = sum over r of rows[r] @ grad[r].T

@@ -32,7 +32,7 @@ _LARGE = 256
 
 
 class _Piece(NamedTuple):
-    """Some rows of windows, the input rows from which they and no others read, and the geometry of the two."""
+    """Some rows of windows, the input rows that belong to them, and the geometry of the two."""
 
     windows: slice
     inputs: slice
@@ -64,7 +64,7 @@ def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Arra
 
     def work(piece: _Piece) -> None:
         part, best, result = source[piece.inputs], winner[piece.windows], target[piece.inputs]
-        left = memory.empty(best.shape, x.dtype)  # what no pixel has taken yet; of equal ones the first takes it
+        left = memory.empty(best.shape, x.dtype)  # what no pixel has taken yet; of equal pixels the first takes it
         left[...] = incoming[piece.windows]
         if not tiled:
             result.fill(0)
@@ -82,7 +82,7 @@ def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Arra
             if overlapping:
                 view += taken
 
-    # rows of windows that overlap add to the same pixels: one thread's work
+    # overlapping rows of windows add to the same pixels, so one thread does them all
     run(work, _pieces(x.shape[2], out.shape[2], geometry, 0 if overlapping else x.nbytes))
     return dx
 
@@ -118,7 +118,7 @@ def avg_pool_grad(grad: Array, shape: tuple[int, ...], geometry: Geometry, divis
 
 
 def adaptive_avg_pool(x: Array, rows: list[slice], columns: list[slice]) -> Array:
-    """Return the means (N, C, OH, OW) of the windows that some rows and columns of x (N, C, H, W) make."""
+    """Return the means (N, C, OH, OW) of the windows given by ranges of rows and columns of x (N, C, H, W)."""
     source = block(x)
     # first the columns, whose sums are then added up by rows
     by_columns = np.stack([source[:, :, part].mean(axis=2) for part in columns], axis=2)
@@ -140,7 +140,7 @@ def adaptive_avg_pool_grad(grad: Array, shape: tuple[int, ...], rows: list[slice
 
 
 def _pieces(height: int, count: int, geometry: Geometry, nbytes: int) -> list[_Piece]:
-    """Cut ``count`` rows of windows over ``height`` rows of pixels of ``nbytes`` altogether."""
+    """Cut ``count`` rows of windows over ``height`` rows of pixels that take ``nbytes`` in total."""
     kernel, stride, top, dilation = (pair[0] for pair in geometry[:4])
     reach = max(stride, dilation * (kernel - 1) + 1)
     pieces = []
@@ -154,12 +154,12 @@ def _pieces(height: int, count: int, geometry: Geometry, nbytes: int) -> list[_P
 
 
 def _overlap(geometry: Geometry) -> bool:
-    """Tell whether two windows may share a pixel."""
+    """Return whether two windows may share a pixel."""
     kernel, stride, _, dilation, _ = geometry
     return any(s < d * (k - 1) + 1 for k, s, d in zip(kernel, stride, dilation, strict=True))
 
 
 def _tiles(size: Size, geometry: Geometry, count: Size) -> bool:
-    """Tell whether every pixel is in a window, of windows that do not overlap."""
+    """Return whether windows that do not overlap cover every pixel."""
     axes = zip(size, *geometry[:4], count, strict=True)
     return all(s == k and d == 1 and before == 0 and o * s >= n for n, k, s, before, d, o in axes)

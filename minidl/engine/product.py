@@ -1,4 +1,4 @@
-"""Matrix products, and the resizing of images by a matrix for each axis."""
+"""Matrix products, and resizing images by a matrix for each axis."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .layout import block, images
 
 __all__ = ["product", "resample"]
 
-# Multiply-adds that are worth a piece of their own, and the fewest rows or columns of one.
+# Multiply-adds that are worth a separate piece, and the fewest rows or columns of one.
 _WORK, _NARROW = 2**24, 64
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
-    """Return a (M, K) @ b (K, N), plus a bias (M,) for each row, over recycled memory.
+    """Return a (M, K) @ b (K, N), plus a bias (M,), one number per row, in recycled memory.
 
-    The longer side of the result is cut into pieces, by shape alone; narrow ones would be slow.
+    The longer side of the result is cut into pieces, by shape alone; narrow pieces would be slow.
     """
     (rows, inner), columns = a.shape, b.shape[1]
     out = memory.empty((rows, columns), a.dtype)
@@ -37,7 +37,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
 
 
 def resample(x: Array, rows: Array, columns: Array) -> Array:
-    """Multiply the rows and the columns of images (N, C, H, W) with matrices (OH, H) and (OW, W)."""
+    """Multiply the rows and the columns of images (N, C, H, W) by matrices (OH, H) and (OW, W)."""
     source = block(x)
     h, c, w, n = source.shape
     with one_blas_thread:

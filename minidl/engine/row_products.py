@@ -1,4 +1,4 @@
-"""Correlation by products of whole image rows: nothing is lowered. For stride and dilation 1 and one group.
+"""Correlation by products of whole image rows, without lowering. For stride and dilation 1 and one group.
 
 Output row ``r`` needs the input rows r*SH .. r*SH + KH - 1. As they lie in an (H, C, W, N) block they are a
 (KH*C, W*N) matrix. One product gives the contributions of all the kernel's columns, which are then shifted and added:
@@ -7,7 +7,7 @@ Output row ``r`` needs the input rows r*SH .. r*SH + KH - 1. As they lie in an (
     out[r, f, ow, n]      = sum over j of P[j, f, ow + j*DW - left, n]
     dw[j] (KH*C, F)       = sum over r of rows[r][:, j*DW - left ..] (KH*C, OW*N) @ grad[r].T (OW*N, F)
 
-Where the kernel hangs over the top or the bottom, its rows outside are left out of the product. The idea is that of
+Where the kernel extends past the top or the bottom, its rows outside are left out of the product. The idea is from
 Anderson et al., "Low-memory GEMM-based convolution algorithms for deep neural networks", 2017, arXiv:1709.03395.
 """
 
@@ -114,7 +114,7 @@ class _Column(NamedTuple):
 
 
 def _columns(x: Array, kw: int, geometry: Geometry, out: Array) -> list[_Column]:
-    """Return the kernel's columns, one that contributes to all of the output first, if there is one."""
+    """Return the kernel's columns; if one contributes to the whole output, it comes first."""
     offsets = (j * geometry.dilation[1] - geometry.before[1] for j in range(kw))
     columns = [_Column(j, *span(offset, 1, x.shape[2], out.shape[2])) for j, offset in enumerate(offsets)]
     return sorted(columns, key=lambda column: column.into != slice(0, out.shape[2]))

@@ -1,7 +1,7 @@
 """Sums over axes, and the passes over memory that every normalisation consists of.
 
 Sums are taken piece by piece and added in the order of the pieces, so that they do not depend on the number of threads.
-Statistics and parameters keep the summed axes with size 1, and broadcast to the input.
+Statistics and parameters keep the summed axes with size 1 and broadcast to the input.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 Axes = tuple[int, ...]
 
-# Bytes of the input in a piece of work: with what is made of it, it fits a core's second-level cache.
+# Bytes of the input in a piece of work: together with its results it fits in a core's second-level cache.
 _PIECE = 2**19
 
 # Numbers that are added one after another in float32 at the most.
@@ -145,7 +145,7 @@ def _innermost(x: Array) -> int:
 
 
 def _summed(function: Callable[..., tuple[Array, ...]], axes: Axes, *arrays: Array) -> list[Array]:
-    """Put together what ``function(axes, *pieces)`` returns for each piece of the arrays: sums over ``axes``."""
+    """Combine what ``function(axes, *pieces)`` returns for each piece of the arrays: sums over ``axes``."""
     cuts = pieces(*arrays, size=_PIECE)
     parts = run(lambda piece: function(axes, *piece), cuts)
     if len(parts) == 1:

@@ -4,8 +4,8 @@ With size H, padding P before and after, dilation D, kernel K and stride S an ax
 
     OH = floor((H + P_before + P_after - D*(K - 1) - 1) / S) + 1
 
-windows; window ``o`` meets input ``o*S + k*D - P_before`` at kernel offset ``k``. What does not fill a whole
-window at the end is dropped: it is not read, and its gradient is zero.
+windows; window ``o`` meets input ``o*S + k*D - P_before`` at kernel offset ``k``. Inputs at the end that do not fill a
+whole window are dropped: they are not read, and their gradient is zero.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Pair = tuple[int, int]
 
 
 class Geometry(NamedTuple):
-    """How windows lie on an image: (height, width) pairs, ``before`` being the padding above and to the left.
+    """How windows lie on an image: (height, width) pairs; ``before`` is the padding above and to the left.
 
-    Padding may be negative: the first windows then begin inside the image. How much there is at the end follows from
+    Padding may be negative: the first windows then begin inside the image. The padding at the end follows from
     the number of windows. Groups are for correlations only.
     """
 
@@ -41,7 +41,7 @@ def window_geometry(
     """Check the options of windows with the same padding on both sides; a stride of None, or (), is the kernel size.
 
     Raises:
-        TypeError, ValueError: an option is wrong; the message names ``owner`` and the option.
+        TypeError, ValueError: an option is invalid; the message names ``owner`` and the option.
     """
     kernel = check_pair(owner, "kernel_size", kernel_size)
     strides = kernel if stride is None or stride == () else check_pair(owner, "stride", stride)
@@ -59,7 +59,7 @@ def correlation_geometry(
     output is as large as the input; it needs stride 1.
 
     Raises:
-        TypeError, ValueError: an option is wrong; the message names ``owner`` and the option.
+        TypeError, ValueError: an option is invalid; the message names ``owner`` and the option.
     """
     checked = window_geometry(owner, kernel_size, stride, 0 if isinstance(padding, str) else padding, dilation)
     checked = checked._replace(groups=check_int(owner, "groups", groups))
@@ -82,7 +82,7 @@ def output_size(size: Pair, geometry: Geometry, after: Pair | None = None, *, ce
         ceil_mode: round up instead of down, unless the last window would start in the padding at the end.
 
     Raises:
-        ValueError: not one window fits.
+        ValueError: no window fits.
     """
     kernel, stride, before, dilation, _ = geometry
     after = before if after is None else after
@@ -117,7 +117,7 @@ def span(start: int, stride: int, size: int, count: int) -> tuple[slice, slice]:
 def offsets(size: Pair, geometry: Geometry, count: Pair) -> Iterator[tuple[int, int, slice, slice, slice, slice]]:
     """Yield (i, j, window rows, window columns, input rows, input columns) for each kernel offset.
 
-    In row-major order of (i, j); offsets that meet nothing but padding are left out.
+    In row-major order of (i, j); offsets that meet only padding are skipped.
 
     Args:
         size: input height and width.

@@ -164,8 +164,8 @@ class OnnxGraph:
 def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
     """Write a model, as it behaves in evaluation mode, to an ONNX file for ONNX Runtime and other runtimes.
 
-    The batch size stays free; the other axes are those of ``input_shape``. Weights keep their ``state_dict()`` names.
-    The model is not changed, except that layers without an input size are given one.
+    The batch size stays variable; the other axes are those of ``input_shape``. Weights keep their ``state_dict()``
+    names. The model is not changed, except that layers without an input size are given one.
 
     Args:
         model: a module built from minidl's layers and containers; for your own layers see

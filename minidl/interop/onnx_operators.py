@@ -52,7 +52,7 @@ class Elementwise(Module):
 
     Args:
         operator: its name, one of `ELEMENTWISE`.
-        operands: for each operand an array if it is fixed, a Parameter if it is learnt, None if it is an input.
+        operands: for each operand an array if it is fixed, a Parameter if it is learned, None if it is an input.
     """
 
     def __init__(self, operator: str, operands: Sequence[Array | Parameter | None]) -> None:
@@ -78,7 +78,7 @@ class Elementwise(Module):
         return out
 
     def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
-        """Add the gradients of the operands that are learnt; return those of the inputs."""
+        """Add the gradients of the operands that are learned; return those of the inputs."""
         operands, out = self.take_saved()
         check_grad(grad_output, out.shape, out.dtype)
         grads: list[Array | None] = []
@@ -247,7 +247,7 @@ def _padded(x: Array, pads: Sequence[tuple[int, int]], value: float) -> Array:
 
 
 class _Reshaped(Module):
-    """Base of the operators that only change the shape: a subclass says in `new_shape` which shape the output has."""
+    """Base of the operators that only change the shape: a subclass defines the output's shape in `new_shape`."""
 
     def new_shape(self, shape: tuple[int, ...]) -> Sequence[int]:
         """Return the shape of the output for an input of ``shape``."""
@@ -278,7 +278,7 @@ class Reshape(_Reshaped):
 
 
 class Flatten(_Reshaped):
-    """Make a matrix of an array: its rows are the axes before ``axis``, its columns the others."""
+    """Make an array a matrix: its rows are the axes before ``axis``, its columns the others."""
 
     def __init__(self, axis: int) -> None:
         super().__init__()

@@ -44,7 +44,7 @@ class Channels(Module):
 
 
 class UnitBias(Module):
-    """Add a bias of its own to every unit: y[n] = x[n] + bias.
+    """Add a separate bias to every unit: y[n] = x[n] + bias.
 
     Args:
         shape: shape (C, H, W) of a sample.

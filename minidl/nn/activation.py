@@ -44,9 +44,9 @@ Cache = tuple[Array, Array]  # input and output
 
 
 class Activation(Layer):
-    """Base of the elementwise activations: a subclass says the ``value`` at x, and the ``slope`` at x given y.
+    """Base of the elementwise activations: a subclass defines the ``value`` at x, and the ``slope`` at x given y.
 
-    Both get pieces of the arrays; they may overflow to infinity on the way, and keep the dtype.
+    Both get pieces of the arrays; they may overflow to infinity in between, and must keep the dtype.
 
     Shape:
         input and output: any, the same; float32 or float64.
@@ -87,7 +87,7 @@ class Activation(Layer):
 
 
 class WithoutOptions(Activation):
-    """An activation without options. ``inplace`` is accepted, as PyTorch has it; the output is always a new array."""
+    """An activation without options. ``inplace`` is accepted, as in PyTorch; the output is always a new array."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class ReLU(WithoutOptions):
     """Rectified linear unit: y = max(x, 0). Its gradient at x == 0 is 0.
 
     Args:
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+        inplace: accepted, as in PyTorch; the output is always a new array.
 
     Shape:
         input and output: any, the same.
@@ -284,7 +284,7 @@ class ELU(Activation):
 
     Args:
         alpha: minus the limit at minus infinity.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+        inplace: accepted, as in PyTorch; the output is always a new array.
     """
 
     shown = ("alpha",)
@@ -308,7 +308,7 @@ class CELU(Activation):
 
     Args:
         alpha: minus the limit at minus infinity; not 0.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+        inplace: accepted, as in PyTorch; the output is always a new array.
     """
 
     shown = ("alpha",)
@@ -339,7 +339,7 @@ class Softplus(Activation):
 
     Args:
         beta: sharpness; not 0.
-        threshold: from here on linear.
+        threshold: above it the function is linear.
     """
 
     shown = "beta", "threshold"
@@ -411,7 +411,7 @@ class Squareplus(Activation):
     """Smooth ReLU without exponentials: y = (x + sqrt(x**2 + b)) / 2.
 
     Args:
-        b: how wide the bend at 0 is, not negative; 0 is ReLU.
+        b: width of the bend at 0, not negative; 0 gives ReLU.
 
     Source: Barron 2021, arXiv:2112.11687.
     """

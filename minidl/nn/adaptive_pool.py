@@ -28,7 +28,7 @@ Size = IntPair | tuple[int | None, int | None] | None
 
 @remembered
 def _wanted(owner: str, size: Size) -> tuple[int | None, int | None]:
-    """Check how many windows are wanted along each axis; None is as many as there are pixels."""
+    """Check how many windows are wanted along each axis; None means as many as there are pixels."""
     pair = size if isinstance(size, (tuple, list)) else (size, size)
     if len(pair) != 2:
         raise TypeError(f"{owner}: output_size must be an integer or a pair, got {size!r}")
@@ -114,7 +114,7 @@ def adaptive_max_pool2d_backward(grad_output: Array, cache: AdaptiveMaxCache) ->
     check_grad(grad_output, indices.shape, dtype)
     dx = np.zeros((*shape[:2], shape[2] * shape[3]), dtype)
     samples, channels = np.ogrid[: shape[0], : shape[1]]
-    for i, j in np.ndindex(*indices.shape[2:]):  # one cell after the other: their windows may share a pixel
+    for i, j in np.ndindex(*indices.shape[2:]):  # one cell at a time: their windows may share a pixel
         dx[samples, channels, indices[:, :, i, j]] += grad_output[:, :, i, j]
     return dx.reshape(shape)
 
@@ -126,7 +126,7 @@ def adaptive_max_pool2d_indices(cache: AdaptiveMaxCache) -> Array:
         cache: from `adaptive_max_pool2d_forward`.
 
     Returns:
-        integers (N, C, OH, OW), from 0 to H*W - 1: the number of the pixel, row by row; the first of equal ones.
+        integers (N, C, OH, OW), from 0 to H*W - 1: the pixel's index in row-major order; the first of equal ones.
     """
     return cache.indices.copy()
 
@@ -163,7 +163,7 @@ class AdaptiveMaxPool2d(_Adaptive):
 
     Args:
         output_size: an int, or (OH, OW); None keeps the input's size.
-        return_indices: whether the output is a pair: the maxima, and the number of each one's pixel, row by row.
+        return_indices: whether the output is a pair: the maxima, and their pixels' indices in row-major order.
 
     Shape:
         input (N, C, H, W), output (N, C, OH, OW). Window i has the rows floor(i*H/OH) to ceil((i+1)*H/OH).

@@ -1,4 +1,4 @@
-"""Average pooling, and pooling by a p-norm, which rests on it."""
+"""Average pooling, and pooling by a p-norm, which builds on it."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _check_divisor(owner: str, divisor: int) -> int:
 
 
 def _counts(size: int, count: int, geometry: Geometry, axis: int, count_include_pad: bool) -> Array:
-    """Return how many numbers each window along an axis has."""
+    """Return how many numbers each window along an axis contains."""
     pad = geometry.before[axis]
     first: Array = np.arange(count) * geometry.stride[axis] - pad
     last = np.minimum(first + geometry.kernel[axis], size + pad)
@@ -113,8 +113,8 @@ def lp_pool2d_forward(
     p = _check_norm_type("lp_pool2d", norm_type)
     mean, cache = avg_pool2d_forward(x**p, kernel_size, stride=stride, ceil_mode=ceil_mode)
     area = cache.geometry.kernel[0] * cache.geometry.kernel[1]
-    total = mean * area  # a window that hangs over counts as a whole one, as in PyTorch
-    with np.errstate(invalid="ignore"):  # of a negative sum there is no root: NaN
+    total = mean * area  # a window that extends past the edge counts as a whole one, as in PyTorch
+    with np.errstate(invalid="ignore"):  # a negative sum has no root: NaN
         out = total ** (1 / p)
     return out, LPPoolCache(x, total, p, area, cache)
 
@@ -149,7 +149,7 @@ class AvgPool2d(Layer):
         kernel_size: an int, or (KH, KW).
         stride: an int, or (SH, SW); None means kernel_size.
         padding: zeros on each side, at most half the kernel.
-        ceil_mode: round the output size up instead of down; what hangs over the end is never counted.
+        ceil_mode: round the output size up instead of down; what extends past the end is never counted.
         count_include_pad: whether the divisor counts the padding.
         divisor_override: what to divide the sums by instead of the windows' sizes.
 

@@ -34,9 +34,9 @@ def batch_norm_forward(
     """Standardise each channel over the batch and all pixels, then scale and shift; the formula is in `norm.py`.
 
     x is (N, C), (N, C, L) or (N, C, H, W); weight and bias are (C,) or None. running, (mean, var) of (C,) each,
-    replaces x's own statistics: evaluation. eps is added to the variance. Returns out, the cache for
-    `batch_norm_backward`, and (mean, var), var divided by the number of values, not by one less. Raises ValueError if
-    shapes do not fit or there is only one value per channel, TypeError if dtypes do not fit.
+    replaces x's own statistics in evaluation. eps is added to the variance. Returns out, the cache for
+    `batch_norm_backward`, and (mean, var), where var is divided by the number of values, not by one less. Raises
+    ValueError if shapes do not fit or there is only one value per channel, TypeError if dtypes do not fit.
     """
     check_norm(x, None, weight, bias)
     if x.ndim < 2:
@@ -57,9 +57,9 @@ def batch_norm_forward(
 
 
 def batch_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    """Return the gradients of a normalisation; the formula is at the head of `norm.py`.
+    """Return the gradients of a normalisation; the formula is at the top of `norm.py`.
 
-    The cache says over which axes: this is also `instance_norm_backward`, `group_norm_backward` and
+    The cache determines the axes, so this is also `instance_norm_backward`, `group_norm_backward` and
     `layer_norm_backward`.
 
     Returns (dx, dweight, dbias) in the shapes of x and the parameters; None for a parameter that does not exist.
@@ -126,7 +126,7 @@ class _TrackedNorm(Norm):
         self.register_buffer("num_batches_tracked", np.zeros((), np.int64) if track_running_stats else None)
 
     def forward(self, x: Array) -> Array:
-        """Standardise each channel; in training mode also move the running statistics."""
+        """Standardise each channel; in training mode also update the running statistics."""
         if np.ndim(x) not in self.dimensions:
             raise ValueError(f"expected an input of shape {' or '.join(self.dimensions.values())}, got {np.shape(x)}")
         if self.num_features is None:
@@ -152,7 +152,7 @@ class _TrackedNorm(Norm):
         self.num_features = channels
 
     def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
-        """Return the output, the cache, and mean and variance (of a sample: divided by one less) of the channels."""
+        """Return the output, the cache, and mean and variance (unbiased: divided by one less) of the channels."""
         out, cache, (mean, var) = batch_norm_forward(x, *self._parameters(), running=running, eps=self._eps(x))
         count = x.size // max(1, x.shape[1])
         return out, cache, (mean, var * (count / max(1, count - 1)))
@@ -186,9 +186,9 @@ class BatchNorm1d(_TrackedNorm):
     Mean and variance are those of the batch (and of L) in training, the running ones in evaluation.
 
     Args:
-        num_features: number of channels, C; None: fixed by the first input, or by `summary`.
+        num_features: number of channels, C; None: set by the first input, or by `summary`.
         eps: added to the variance.
-        momentum: the share of the new statistics in the running ones; None makes these the mean of all batches.
+        momentum: the weight of the new statistics in the running ones; None makes these the mean over all batches.
         affine: whether there are a weight and a bias.
         track_running_stats: False means that the batch's statistics are used in evaluation too.
         bias: whether there is a bias, if there is a weight.
@@ -198,8 +198,8 @@ class BatchNorm1d(_TrackedNorm):
         input and output: (N, C) or (N, C, L), the same.
 
     Attributes:
-        weight, bias: Parameters (C,), ones and zeros at first; or None.
-        running_mean, running_var: buffers (C,); the running variance is that of a sample, divided by one less.
+        weight, bias: Parameters (C,), initially ones and zeros; or None.
+        running_mean, running_var: buffers (C,); the running variance is unbiased, divided by one less.
         num_batches_tracked: buffer, the number of batches seen.
 
     Source: Ioffe & Szegedy 2015, arXiv:1502.03167.
@@ -211,8 +211,8 @@ class BatchNorm1d(_TrackedNorm):
 class BatchNorm2d(_TrackedNorm):
     """Batch normalisation of images: `BatchNorm1d` over N, H and W.
 
-    The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype, the attributes and what is
-    raised are the same.
+    The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype, the attributes and the
+    exceptions are the same.
 
     Shape:
         input and output: (N, C, H, W), the same.
@@ -227,7 +227,7 @@ class InstanceNorm2d(_TrackedNorm):
     """Normalise each channel of each image over its pixels: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
     The arguments num_features, eps, momentum, affine, track_running_stats, bias and dtype are those of `BatchNorm1d`;
-    by default there are no weight and bias and no running statistics. num_batches_tracked stays 0, as in PyTorch.
+    by default there are no weight, bias or running statistics. num_batches_tracked stays 0, as in PyTorch.
 
     Shape:
         input and output: (N, C, H, W), the same.

@@ -21,8 +21,8 @@ Cache = tuple[Array, Array, Array, bool]  # both inputs, weight, whether there i
 def bilinear_forward(x1: Array, x2: Array, w: Array, b: Array | None = None) -> tuple[Array, Cache]:
     """Multiply two inputs through a matrix for each output: out[..., m] = x1 @ w[m] @ x2 + b[m].
 
-    x1 is (N, ..., K1), x2 (N, ..., K2), w (M, K1, K2), b (M,) or None, of one dtype. Returns out (N, ..., M) and the
-    cache for `bilinear_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
+    x1 is (N, ..., K1), x2 (N, ..., K2), w (M, K1, K2), b (M,) or None, of the same dtype. Returns out (N, ..., M) and
+    the cache for `bilinear_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     check_float(w, "weight")
     if w.ndim != 3:
@@ -61,7 +61,7 @@ class Bilinear(Module):
         out_features: size of the output, M.
         bias: whether to add b.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         inputs (N, ..., K1) and (N, ..., K2), output (N, ..., M). `backward` returns the gradients of both inputs.

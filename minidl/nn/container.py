@@ -30,8 +30,8 @@ class Sequential(_Listed):
         model = Sequential(OrderedDict(conv=Conv2d(1, 6, 5), act=ReLU()))    # model.conv, "conv.weight"
 
     ``model[0]``, ``model[-1]``, ``model[1:3]`` (shares its layers), ``len``, iteration and `append` work as on a
-    list. The same instance twice is refused: a layer has one memory, and its second forward pass would overwrite
-    what its first kept for backward. ``needs_input_grad`` is that of the first layer.
+    list. Adding the same instance twice is an error: its second forward pass would overwrite what its first saved
+    for backward. ``needs_input_grad`` is that of the first layer.
 
     Args:
         *layers: modules; or one mapping of names to modules.
@@ -114,7 +114,7 @@ class ModuleList(_Listed):
     """Modules by number. It has no forward pass: the module that owns it calls its items.
 
     Args:
-        modules: modules to begin with.
+        modules: initial modules.
 
     Raises:
         TypeError: something is not a Module.
@@ -152,7 +152,7 @@ class ModuleDict(Module):
     """Modules by name. It has no forward pass: the module that owns it calls its items.
 
     Args:
-        modules: a mapping of names to modules to begin with.
+        modules: initial modules, as a mapping of names to modules.
 
     Raises:
         TypeError: something is not a Module.
@@ -199,7 +199,7 @@ class ModuleDict(Module):
 
 
 class Residual(Module):
-    """A body and a way around it, added: y = body(x) + shortcut(x).
+    """A body and a shortcut around it, added: y = body(x) + shortcut(x).
 
     Args:
         body: a module.
@@ -219,19 +219,19 @@ class Residual(Module):
         _check_distinct("Residual", [m for m in (self.body, self.shortcut) if m is not None])
 
     def forward(self, x: Array) -> Array:
-        """Run both ways and add."""
+        """Run both paths and add."""
         around = x if self.shortcut is None else self.shortcut(x)
         through = self.body(x)
         if through.shape != around.shape:
             raise ValueError(
-                f"body gives shape {through.shape}, shortcut {around.shape}; a shortcut with stride and channels of "
-                "its own, such as a 1x1 Conv2d, makes them equal"
+                f"body gives shape {through.shape}, shortcut {around.shape}; a shortcut that changes stride and "
+                "channels, such as a 1x1 Conv2d, makes them equal"
             )
         self.save_for_backward(None)
         return through + around  # type: ignore[no-any-return]
 
     def backward(self, grad_output: Array) -> Array | None:
-        """Run both ways back and add."""
+        """Run both paths backward and add."""
         self.take_saved()
         around = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
         through = self.body.backward(grad_output)
@@ -239,11 +239,11 @@ class Residual(Module):
 
 
 class Parallel(Module):
-    """Several branches that get the same input, their outputs put together.
+    """Several branches that get the same input, with their outputs merged.
 
     Args:
         *branches: modules.
-        merge: 'cat' puts the outputs one after another along the channels (axis 1), 'sum' adds them.
+        merge: 'cat' concatenates the outputs along the channels (axis 1), 'sum' adds them.
 
     Shape:
         input: that of every branch; output: (N, C1 + C2 + ..., ...) for 'cat', the branches' for 'sum'.
@@ -275,7 +275,7 @@ class Parallel(Module):
         return np.concatenate(outputs, axis=1)
 
     def backward(self, grad_output: Array) -> Array | None:
-        """Run the branches back and add."""
+        """Run the branches backward and add."""
         sizes, branches = self.take_saved(), list(self.children())
         grads = [grad_output] * len(branches)
         if sizes is not None:
@@ -287,7 +287,7 @@ class Parallel(Module):
         return total
 
     def extra_repr(self) -> str:
-        """How the outputs are put together."""
+        """How the outputs are merged."""
         return f"merge={self.merge!r}"
 
 

@@ -1,4 +1,4 @@
-"""Two-dimensional convolution (cross-correlation, as every framework calls it), and what its relatives share."""
+"""Two-dimensional convolution (cross-correlation, as in every framework), and what its relatives share."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def conv2d_backward(
     dx is the correlation of the gradient with the flipped filters; dw[f, c, i, j] = sum over n, oh, ow of
     grad[n, f, oh, ow] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW]; db the sum of grad over n, oh, ow.
 
-    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not requested, db if there was no bias.
     Input pixels that no window covers have a zero gradient. ``grad_output`` must have the output's shape and dtype
-    (ValueError, TypeError); ``cache`` is from `conv2d_forward`. ``needs_input_grad=False`` leaves dx out.
+    (ValueError, TypeError); ``cache`` is from `conv2d_forward`. ``needs_input_grad=False`` skips dx.
     """
     x, w, has_bias, geometry, out_shape, engine = cache
     check_grad(grad_output, out_shape, x.dtype)
@@ -155,7 +155,7 @@ class Conv2d(ConvBase):
     c over the channels of f's group.
 
     Args:
-        in_channels: channels of the input, C; None: fixed by the first input, or by `summary`.
+        in_channels: channels of the input, C; None: set by the first input, or by `summary`.
         out_channels: number of filters, F.
         kernel_size: an int, or (KH, KW).
         stride: an int, or (SH, SW).
@@ -164,9 +164,9 @@ class Conv2d(ConvBase):
         dilation: distance between the kernel's elements: an int, or (DH, DW).
         groups: input channels and filters are split into this many independent groups; divides both.
         bias: whether to add one number per filter.
-        padding_mode: 'zeros', 'reflect', 'replicate' or 'circular': what the padding holds.
+        padding_mode: 'zeros', 'reflect', 'replicate' or 'circular': what the padding contains.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         input (N, C, H, W), output (N, F, OH, OW) with

@@ -1,4 +1,4 @@
-"""One-dimensional convolution: sequences are images of one row."""
+"""One-dimensional convolution: sequences are images with one row."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def conv1d_forward(
     dilation: int = 1,
     groups: int = 1,
 ) -> tuple[Array, ConvCache]:
-    """Convolve sequences: `conv2d_forward` on images of one row.
+    """Convolve sequences: `conv2d_forward` on images with one row.
 
     x is (N, C, L), w (F, C/groups, K), b (F,) or None; stride, padding, dilation and groups are those of `Conv1d`.
     Returns out (N, F, OL) and the cache for `conv1d_backward`. Raises ValueError if shapes or options do not fit,
@@ -51,9 +51,9 @@ def conv1d_backward(
 ) -> tuple[Array | None, Array, Array | None]:
     """Return the gradients of `conv1d_forward`.
 
-    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not requested, db if there was no bias.
     ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
-    `conv1d_forward`. ``needs_input_grad=False`` leaves dx out.
+    `conv1d_forward`. ``needs_input_grad=False`` skips dx.
     """
     n, f, _, length = cache.out_shape
     check_grad(grad_output, (n, f, length), cache.x.dtype)
@@ -71,9 +71,9 @@ class Conv1d(ConvBase):
         padding: zeros on each side: an int, 'valid' (none) or 'same' (output as long as the input, stride 1 only).
         groups: input channels and filters are split into this many independent groups; divides both.
         bias: whether to add one number per filter.
-        padding_mode: 'zeros', 'reflect', 'replicate' or 'circular': what the padding holds.
+        padding_mode: 'zeros', 'reflect', 'replicate' or 'circular': what the padding contains.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         input (N, C, L), output (N, F, OL), OL = floor((L + 2*P - D*(K - 1) - 1) / S) + 1.

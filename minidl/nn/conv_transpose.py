@@ -1,4 +1,4 @@
-"""Transposed convolution: what the backward pass of a convolution does to a gradient, as a layer."""
+"""Transposed convolution: what the backward pass of a convolution does to its gradient, as a layer."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ def conv_transpose2d_backward(
 ) -> tuple[Array | None, Array, Array | None]:
     """Return the gradients of `conv_transpose2d_forward`: dx is a convolution of the gradient.
 
-    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not requested, db if there was no bias.
     ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
-    `conv_transpose2d_forward`. ``needs_input_grad=False`` leaves dx out.
+    `conv_transpose2d_forward`. ``needs_input_grad=False`` skips dx.
     """
     x, w, has_bias, geometry, out_shape, engine = cache
     check_grad(grad_output, out_shape, x.dtype)
@@ -115,14 +115,14 @@ class ConvTranspose2d(ConvBase):
         out_channels: channels of the output, F.
         kernel_size: an int, or (KH, KW).
         stride: an int, or (SH, SW).
-        padding: what is cut off on each side: an int, or (PH, PW).
+        padding: how much is cut off on each side: an int, or (PH, PW).
         output_padding: rows and columns added at the end; less than the stride or the dilation.
         groups: input and output channels are split into this many independent groups; divides both.
         bias: whether to add one number per output channel.
         dilation: distance between the kernel's elements: an int, or (DH, DW).
         padding_mode: 'zeros'.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         input (N, C, H, W), output (N, F, OH, OW) with

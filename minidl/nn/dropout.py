@@ -1,4 +1,4 @@
-"""Dropout of elements, of whole channels, and the variant that suits SELU."""
+"""Dropout of elements, of whole channels, and the variant for SELU."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def dropout_backward(grad_output: Array, cache: Array) -> Array:
 def dropout_channels_forward(
     x: Array, p: float = 0.5, *, training: bool = True, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Zero whole channels with probability p, each of each sample by itself, and scale the others by 1/(1-p).
+    """Zero whole channels with probability p, independently for each sample, and scale the others by 1/(1-p).
 
     x is (N, C, ...); training and rng as for `dropout_forward`. Returns out and the cache for
     `dropout_channels_backward`. Raises ValueError if p is outside [0, 1] or x has no channels, TypeError if x is not
@@ -73,7 +73,7 @@ def dropout_channels_forward(
     return (multiply(x, whole) if training and p else x), whole
 
 
-# SELU's value at minus infinity: what alpha dropout replaces the dropped elements by
+# SELU's value at minus infinity: alpha dropout replaces dropped elements with it
 _DROPPED = -1.7580993408473766
 
 
@@ -120,7 +120,7 @@ class _Dropout(Module):
         return out
 
     def backward(self, grad_output: Array) -> Array:
-        """Return grad_output through the same mask."""
+        """Apply the same mask to grad_output."""
         return dropout_backward(grad_output, self.take_saved())
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Losses of each element: each is its value, and its slope with respect to the prediction.
+"""Elementwise losses: each is its value, and its slope with respect to the prediction.
 
 A new one is a class with these two; `ElementwiseLoss` does the rest.
 """
@@ -52,7 +52,7 @@ class ElementwiseCache(NamedTuple):
 
 
 class ElementwiseLoss(Loss):
-    """Base of the losses of each element: a subclass says the ``value`` at x for a target t, and its ``slope``.
+    """Base of the elementwise losses: a subclass defines the ``value`` at x for a target t, and its ``slope``.
 
     Args:
         reduction: 'mean', 'sum' or 'none'.
@@ -62,7 +62,7 @@ class ElementwiseLoss(Loss):
         prediction's shape.
 
     Raises:
-        ValueError, TypeError: when called: the shapes differ, or are not numbers.
+        ValueError, TypeError: when called: the shapes differ, or the values are not numbers.
     """
 
     weight: Array | None = None
@@ -114,7 +114,7 @@ def mse_loss_forward(
         prediction: x, any shape, float32 or float64.
         target: t, the same shape; converted to the prediction's dtype.
         reduction: 'mean', 'sum' or 'none'.
-        weight: a factor for each element, broadcast to it; or None.
+        weight: a factor for each element, broadcast to the shape; or None.
 
     Returns:
         The loss: a scalar, or with 'none' an array in the prediction's shape; and the cache for `mse_loss_backward`.
@@ -129,10 +129,10 @@ def mse_loss_forward(
 def mse_loss_backward(grad_output: Any, cache: tuple[ElementwiseLoss, ElementwiseCache]) -> Array:
     """Return the gradient of an elementwise loss with respect to the prediction.
 
-    The cache says of which loss: this is also `l1_loss_backward`, `huber_loss_backward` and the others.
+    The cache determines the loss, so this is also `l1_loss_backward`, `huber_loss_backward` and the others.
 
-    The gradient, of the prediction's shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array
-    in the loss's shape (ValueError); ``cache`` is from the forward function.
+    Returns the gradient in the prediction's shape and dtype. ``grad_output`` is a number, or for reduction 'none' an
+    array in the loss's shape (ValueError); ``cache`` is from the forward function.
     """
     loss, inner = cache
     return loss._differentiate(grad_output, inner)
@@ -275,7 +275,7 @@ class HuberLoss(ElementwiseLoss):
 def bce_loss_forward(
     prediction: Array, target: ArrayLike, *, reduction: str = "mean", weight: Array | None = None
 ) -> tuple[Any, tuple[ElementwiseLoss, ElementwiseCache]]:
-    """Binary cross-entropy of probabilities: -(t*log(x) + (1-t)*log(1-x)), the logarithms not below -100.
+    """Binary cross-entropy of probabilities: -(t*log(x) + (1-t)*log(1-x)), with logarithms clamped at -100.
 
     Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
     """
@@ -283,7 +283,7 @@ def bce_loss_forward(
 
 
 class BCELoss(ElementwiseLoss):
-    """Binary cross-entropy of probabilities: -(t*log(p) + (1-t)*log(1-p)), the logarithms not below -100.
+    """Binary cross-entropy of probabilities: -(t*log(p) + (1-t)*log(1-p)), with logarithms clamped at -100.
 
     Args:
         weight: a factor for each element, broadcast to the shape.
@@ -385,8 +385,8 @@ class KLDivLoss(ElementwiseLoss):
     """Kullback-Leibler divergence of log-probabilities from probabilities t: t * (log(t) - prediction), 0 where t is 0.
 
     Args:
-        reduction: 'mean' over all elements, 'batchmean' over the samples (what mathematics means), 'sum' or 'none'.
-        log_target: whether the target is given as log-probabilities too.
+        reduction: 'mean' over all elements, 'batchmean' over the samples (the mathematical definition), 'sum' or
+        'none'. log_target: whether the target is given as log-probabilities too.
 
     Shape:
         prediction and target: any, the same.
@@ -400,7 +400,7 @@ class KLDivLoss(ElementwiseLoss):
 
     @property
     def is_mean(self) -> bool:
-        """Whether the loss is a mean; that over the samples is one."""
+        """Whether the loss is a mean; a mean over the samples counts as one."""
         return self._by_sample or super().is_mean
 
     def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:

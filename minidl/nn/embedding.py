@@ -1,4 +1,4 @@
-"""Embedding: a table of vectors, looked up by number."""
+"""Embedding: a table of vectors, looked up by index."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class EmbeddingCache(NamedTuple):
 
 
 def embedding_forward(indices: Array, weight: Array, *, padding_idx: int | None = None) -> tuple[Array, EmbeddingCache]:
-    """Look rows of a table up: out[...] = weight[indices[...]].
+    """Look up rows of a table: out[...] = weight[indices[...]].
 
     indices are integers from 0 to K - 1 of any shape, weight is (K, D); the row padding_idx gets no gradient. Returns
     out (..., D) and the cache for `embedding_backward`. Raises ValueError if an index is out of range, TypeError if the
@@ -60,14 +60,14 @@ def embedding_backward(grad_output: Array, cache: EmbeddingCache) -> Array:
 
 
 class Embedding(Module):
-    """A table of trained vectors, looked up by number: y = weight[x].
+    """A table of trained vectors, looked up by index: y = weight[x].
 
     Args:
         num_embeddings: number of rows, K.
         embedding_dim: length of a row, D.
-        padding_idx: a row that is zero at first and gets no gradient; negative counts from the end.
+        padding_idx: a row that is initially zero and gets no gradient; a negative index counts from the end.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         input: integers of any shape, from 0 to K - 1; output (..., D). `backward` returns None: integers have no
@@ -103,13 +103,13 @@ class Embedding(Module):
             self.weight.data[padding_idx] = 0
 
     def forward(self, x: Array) -> Array:
-        """Look the rows up."""
+        """Look up the rows."""
         out, cache = embedding_forward(x, self.weight.data, padding_idx=self.padding_idx)
         self.save_for_backward(cache)
         return out
 
     def backward(self, grad_output: Array) -> None:
-        """Add the gradient of the rows; there is none of the input."""
+        """Add the gradient of the rows; the input has none."""
         self.weight.add_grad(embedding_backward(grad_output, self.take_saved()))
 
     def extra_repr(self) -> str:

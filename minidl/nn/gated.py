@@ -1,4 +1,4 @@
-"""Activations that are more than a function of each element: PReLU, with a learned slope, and GLU, with a gate."""
+"""Activations that are more than an elementwise function: PReLU, with a learned slope, and GLU, with a gate."""
 
 # mypy: disable-error-code="no-any-return"
 # (what NumPy computes from arrays of either dtype is Any)
@@ -24,7 +24,7 @@ class PReLU(Module):
 
     Args:
         num_parameters: 1, or the number of channels.
-        init: first value of the slopes.
+        init: initial value of the slopes.
         dtype: float32 (default) or float64.
 
     Shape:

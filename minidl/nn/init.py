@@ -67,7 +67,7 @@ def fan_out(parameter: Parameter) -> int:
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """Return by what an initialiser's deviation is multiplied for the activation that follows, as PyTorch has it.
+    """Return the factor on an initialiser's standard deviation for the activation that follows, as in PyTorch.
 
     Args:
         nonlinearity: 'linear', 'conv1d', 'conv2d', 'sigmoid' (1), 'tanh' (5/3), 'relu' (sqrt(2)), 'leaky_relu'
@@ -75,7 +75,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         param: negative slope of the leaky ReLU; None means 0.01.
 
     Raises:
-        ValueError: another nonlinearity.
+        ValueError: the nonlinearity is unknown.
     """
     slope = 0.01 if param is None else float(param)
     gains = dict.fromkeys(("linear", "conv1d", "conv2d", "sigmoid"), 1.0)
@@ -106,16 +106,16 @@ def trunc_normal_(
     *,
     rng: np.random.Generator | None = None,
 ) -> Parameter:
-    """Fill with values from the normal distribution, drawn again until they lie in [a, b]; return the parameter.
+    """Fill with values from the normal distribution, redrawn until they lie in [a, b]; return the parameter.
 
     Args:
         parameter: changed in place.
-        mean, std: of the distribution before.
+        mean, std: of the distribution before truncation.
         a, b: the limits.
         rng: generator; None means minidl's own.
 
     Raises:
-        ValueError: the limits lie where nearly nothing would be drawn.
+        ValueError: almost no values would be drawn within the limits.
     """
     if not a < b or a > mean + 4 * std or b < mean - 4 * std:
         raise ValueError(f"trunc_normal_: the limits [{a}, {b}] are too far from mean {mean} with std {std}")
@@ -147,7 +147,7 @@ def eye_(parameter: Parameter) -> Parameter:
     """Make an (M, K) weight the identity; return the parameter.
 
     Raises:
-        ValueError: the parameter has not two axes.
+        ValueError: the parameter does not have two axes.
     """
     if parameter.data.ndim != 2:
         raise ValueError(f"eye_ needs a parameter of two axes, got shape {parameter.shape}")
@@ -180,7 +180,7 @@ def orthogonal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Gener
     """Make the rows (or columns, if there are fewer) of a weight orthogonal and of length ``gain``; return it.
 
     Args:
-        parameter: changed in place; at least two axes, all but the first taken as one.
+        parameter: changed in place; at least two axes, all but the first flattened.
         gain: the length.
         rng: generator; None means minidl's own.
 
@@ -197,16 +197,16 @@ def orthogonal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Gener
 def sparse_(
     parameter: Parameter, sparsity: float, std: float = 0.01, *, rng: np.random.Generator | None = None
 ) -> Parameter:
-    """Fill an (M, K) weight with normal values, but for a share of each column, which is zero; return the parameter.
+    """Fill an (M, K) weight with normal values, except for a share of zeros in each column; return the parameter.
 
     Args:
         parameter: changed in place; two axes.
-        sparsity: the share that is zero, rounded up.
+        sparsity: the share of zeros, rounded up.
         std: of the normal distribution.
         rng: generator; None means minidl's own.
 
     Raises:
-        ValueError: the parameter has not two axes.
+        ValueError: the parameter does not have two axes.
     """
     if parameter.data.ndim != 2:
         raise ValueError(f"sparse_ needs a parameter of two axes, got shape {parameter.shape}")
@@ -234,7 +234,7 @@ def xavier_uniform_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.G
 
 
 def xavier_normal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
-    """Fill with values from a normal distribution of deviation gain * sqrt(2 / (fan_in + fan_out)); return it.
+    """Fill with values from a normal distribution with std gain * sqrt(2 / (fan_in + fan_out)); return the parameter.
 
     Args:
         parameter: changed in place; at least two axes.
@@ -261,7 +261,7 @@ def kaiming_normal_(
     *,
     rng: np.random.Generator | None = None,
 ) -> Parameter:
-    """Fill with values from a normal distribution of deviation gain / sqrt(fan); return the parameter.
+    """Fill with values from a normal distribution with std gain / sqrt(fan); return the parameter.
 
     Args:
         parameter: changed in place; at least two axes.

@@ -1,4 +1,4 @@
-"""Losses of classes: scores, log-probabilities or margins against integer labels."""
+"""Losses for classification: scores, log-probabilities or margins against integer labels."""
 
 # mypy: disable-error-code="no-any-return"
 # (what NumPy computes from arrays of either dtype is Any)
@@ -39,7 +39,7 @@ def _class_weights(weight: Array | None, logits: Array) -> Array:
 
 
 def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> tuple[Array, Array]:
-    """Return the labels, with 0 in the ignored places, and where they are kept."""
+    """Return the labels, with 0 in place of ignored ones, and a mask of those that are not ignored."""
     if target.dtype.kind not in "iu":
         raise TypeError(f"expected integer labels or float class probabilities, got {target.dtype}")
     expected = (shape[0], *shape[2:])
@@ -55,7 +55,7 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
 
 
 class LabelLoss(Loss):
-    """Base of the losses against integer labels, with a weight for each class."""
+    """Base of the losses against integer labels, with a weight per class."""
 
     weight: Array | None
 
@@ -92,14 +92,14 @@ def cross_entropy_forward(
 
     loss_i = -sum_c w[c] * ((1-e) * t_i[c] + e/C) * log p_i[c],   p_i = softmax(logits_i)
 
-    t_i being the given probabilities, or one-hot of the label y_i. 'mean' divides the sum by sum_i w[y_i] over the
-    labels that are not ignored, with probabilities by the number of samples (and positions).
+    where t_i are the given probabilities, or one-hot of the label y_i. 'mean' divides the sum by sum_i w[y_i] over the
+    labels that are not ignored; with probabilities, by the number of samples (and positions).
 
     Args:
         logits: scores (N, C), or (N, C, d1, ...), float32 or float64; not softmax outputs.
         target: labels (N,), or (N, d1, ...), integers in [0, C) or ignore_index; or probabilities in logits' shape.
         weight: w above, one per class (C,); None means ones.
-        ignore_index: labels with this value add nothing, to the loss or the gradient.
+        ignore_index: labels with this value contribute nothing to the loss or the gradient.
         label_smoothing: e above, in [0, 1].
         reduction: 'mean', 'sum' or 'none'.
 
@@ -166,11 +166,11 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
 class CrossEntropyLoss(LabelLoss):
     """Cross-entropy between softmax(logits) and labels: -sum_c w[c] * t[c] * log softmax(logits)[c].
 
-    The prediction is logits: scores as the last Linear gives them, with no softmax before.
+    The prediction is logits: the raw scores of the last Linear, without softmax.
 
     Args:
         weight: one factor per class, (C,); the mean divides by the sum of the labels' weights.
-        ignore_index: labels with this value count for nothing.
+        ignore_index: labels with this value are ignored.
         reduction: 'mean', 'sum' or 'none'.
         label_smoothing: this share of each target is spread evenly over the classes, in [0, 1].
 
@@ -253,8 +253,8 @@ def nll_loss_forward(
 def nll_loss_backward(grad_output: Any, cache: LabelCache) -> Array:
     """Return the gradient of `nll_loss_forward`: -w[y_i] at the label, divided as the loss was, and 0 elsewhere.
 
-    The gradient, of the predictions' shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array
-    in the loss's shape (ValueError); ``cache`` is from `nll_loss_forward`.
+    Returns the gradient in the prediction's shape and dtype. ``grad_output`` is a number, or for reduction 'none' an
+    array in the loss's shape (ValueError); ``cache`` is from `nll_loss_forward`.
     """
     slope, divisor, reduction, shape = cache
     grad = check_loss_grad(grad_output, shape, reduction, slope.dtype)
@@ -268,7 +268,7 @@ class NLLLoss(LabelLoss):
 
     Args:
         weight: one factor per class, (C,); the mean divides by the sum of the labels' weights.
-        ignore_index: labels with this value count for nothing.
+        ignore_index: labels with this value are ignored.
         reduction: 'mean', 'sum' or 'none'.
 
     Shape:
@@ -300,7 +300,7 @@ def multi_margin_loss_forward(
     weight: Array | None = None,
     reduction: str = "mean",
 ) -> tuple[Any, LabelCache]:
-    """Hinge loss of several classes: loss_i = w[y_i]/C * sum over j != y_i of max(0, margin - x[i, y_i] + x[i, j])**p.
+    """Multi-class hinge loss: loss_i = w[y_i]/C * sum over j != y_i of max(0, margin - x[i, y_i] + x[i, j])**p.
 
     scores x is (N, C), target has labels y (N,); p, margin, weight w and reduction are those of `MultiMarginLoss`.
     Returns the loss and the cache for `multi_margin_loss_backward`; raises as `nll_loss_forward` does.
@@ -325,11 +325,11 @@ multi_margin_loss_backward = nll_loss_backward
 
 
 class MultiMarginLoss(LabelLoss):
-    """Hinge loss of several classes: weight[y]/C * sum over j != y of max(0, margin - x[y] + x[j])**p.
+    """Multi-class hinge loss: weight[y]/C * sum over j != y of max(0, margin - x[y] + x[j])**p.
 
     Args:
         p: 1 or 2.
-        margin: by how much the label's score should exceed the others.
+        margin: how much the label's score should exceed the others.
         weight: one factor per class, (C,).
         reduction: 'mean', 'sum' or 'none'.
 

@@ -11,7 +11,7 @@ __all__ = ["Layer"]
 
 
 class Layer(Module):
-    """A module that keeps between its passes what the first of two pure functions returned for the second.
+    """A module built on two pure functions; it saves the cache that the first returns for the second.
 
     A subclass defines ``_compute(x) -> (out, cache)`` and ``_differentiate(grad_output, cache) -> dx``; ``shown`` names
     the attributes that repr shows.

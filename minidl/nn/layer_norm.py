@@ -1,4 +1,4 @@
-"""Normalisations of each sample by itself: of groups of channels, and of the last axes."""
+"""Normalisations of each sample separately: over groups of channels, and over the last axes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def rms_norm_forward(x: Array, ndim: int, weight: Array | None = None, *, eps: f
 
 
 def rms_norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None]:
-    """Return the gradients of `rms_norm_forward`; the formula is at the head of `norm.py`, the mean being 0.
+    """Return the gradients of `rms_norm_forward`; the formula is at the top of `norm.py`, with mean 0.
 
     Returns (dx, dweight) in the shapes of x and the parameter; None for a parameter that does not exist.
     ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from

@@ -25,9 +25,9 @@ class LinearCache(NamedTuple):
 
 
 def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, LinearCache]:
-    """Multiply with a matrix and add a bias: out = x @ w.T + b.
+    """Multiply by a matrix and add a bias: out = x @ w.T + b.
 
-    x (N, ..., K), w (M, K) and b (M,) or None are of one dtype. Returns out (N, ..., M) and the cache for
+    x (N, ..., K), w (M, K) and b (M,) or None have the same dtype. Returns out (N, ..., M) and the cache for
     `linear_backward`. Raises ValueError if shapes or options do not fit, TypeError if dtypes do not.
     """
     check_float(x)
@@ -45,7 +45,7 @@ def linear_forward(x: Array, w: Array, b: Array | None = None) -> tuple[Array, L
         raise ValueError(f"expected {in_features} input features, got {x.shape[-1]} (input shape {x.shape}); {hint}")
     check_same_dtype(x, w)
     check_bias(b, out_features, w)
-    # (w @ x.T).T rather than x @ w.T: the batch stays innermost in memory, as convolutions have it, and BLAS is faster
+    # (w @ x.T).T rather than x @ w.T: the batch stays innermost in memory, as in convolutions, and BLAS is faster
     out = product(w, x.reshape(-1, in_features).T, b).T
     return out.reshape(*x.shape[:-1], out_features), LinearCache(x, w, b is not None)
 
@@ -55,9 +55,9 @@ def linear_backward(
 ) -> tuple[Array | None, Array, Array | None]:
     """Return the gradients of `linear_forward`: dx = grad @ w, dw = grad.T @ x, db = sum of grad over the batch.
 
-    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not asked for, db if there was no bias.
+    Returns (dx, dw, db) in the shapes of x, w and b; dx is None if it was not requested, db if there was no bias.
     ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
-    `linear_forward`. ``needs_input_grad=False`` leaves dx out.
+    `linear_forward`. ``needs_input_grad=False`` skips dx.
     """
     x, w, has_bias = cache
     check_grad(grad_output, (*x.shape[:-1], w.shape[0]), x.dtype)
@@ -70,11 +70,11 @@ class Linear(Module):
     """Fully connected layer: y = x W^T + b.
 
     Args:
-        in_features: size of each input sample, K; None: it is fixed by the first input, or by `summary`.
+        in_features: size of each input sample, K; None: set by the first input, or by `summary`.
         out_features: size of each output sample, M.
         bias: whether to add b.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         input (N, ..., K), output (N, ..., M).

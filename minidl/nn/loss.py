@@ -37,7 +37,7 @@ class Loss(Module):
         self.reduction = check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
     def finish(self, loss: Any, cache: Any) -> Any:
-        """Keep the cache, which has a ``divisor``; return a reduced loss as a float, an unreduced one as an array."""
+        """Save the cache, which has a ``divisor``; return a reduced loss as a float, an unreduced one as an array."""
         self.save_for_backward(cache)
         self.divisor = cache.divisor
         return loss if self.reduction == "none" else float(loss)
@@ -49,7 +49,7 @@ class Loss(Module):
             grad_output: gradient of the loss, 1 by default; with reduction 'none' an array in the loss's shape.
 
         Raises:
-            RuntimeError: there was no forward pass, or it was used up already.
+            RuntimeError: there was no forward pass, or backward was already called for it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward()")
 

@@ -75,8 +75,8 @@ def max_pool2d_forward(
 def max_pool2d_backward(grad_output: Array, cache: MaxPoolCache) -> Array:
     """Return the gradient of `max_pool2d_forward`: each window's gradient goes to its first maximum.
 
-    Returns dx (N, C, H, W). Its sum is that of grad_output, except for windows that dilation keeps in the padding
-    alone: their output is -inf, as in PyTorch, and their gradient is dropped. ``grad_output`` must have the output's
+    Returns dx (N, C, H, W). Its sum is that of grad_output, except for windows that, because of dilation, see only
+    padding: their output is -inf, as in PyTorch, and their gradient is dropped. ``grad_output`` must have the output's
     shape and dtype (ValueError, TypeError); ``cache`` is from `max_pool2d_forward`.
     """
     x, out, geometry, engine = cache
@@ -91,7 +91,7 @@ def max_pool2d_indices(cache: MaxPoolCache) -> Array:
         cache: from `max_pool2d_forward` or `max_pool1d_forward`.
 
     Returns:
-        integers (N, C, OH, OW), from 0 to H*W - 1: the number of the pixel, row by row; the first of equal ones.
+        integers (N, C, OH, OW), from 0 to H*W - 1: the pixel's index in row-major order; the first of equal ones.
     """
     x, out, geometry, _ = cache
     h, w = x.shape[2:]
@@ -112,7 +112,7 @@ def max_pool1d_forward(
     dilation: int = 1,
     ceil_mode: bool = False,
 ) -> tuple[Array, MaxPoolCache]:
-    """Take the maximum of each window of a sequence: `max_pool2d_forward` on images of one row.
+    """Take the maximum of each window of a sequence: `max_pool2d_forward` on images with one row.
 
     x is (N, C, L); kernel_size, stride, padding, dilation and ceil_mode are those of `MaxPool1d`. Returns out (N, C,
     OL) and the cache for `max_pool1d_backward`. Raises ValueError if shapes or options do not fit, TypeError if x is
@@ -163,7 +163,7 @@ class _MaxPool(Layer):
         self.return_indices = check_flag(owner, "return_indices", return_indices)
 
     def _result(self, out: Array, cache: MaxPoolCache) -> tuple[Any, MaxPoolCache]:
-        """Return what forward gives: the maxima, with their positions where these are wanted; and the cache."""
+        """Return what forward returns: the maxima, with their positions if requested; and the cache."""
         return (out, max_pool2d_indices(cache).reshape(out.shape)) if self.return_indices else out, cache
 
     def _options(self) -> dict[str, Any]:

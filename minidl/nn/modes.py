@@ -1,4 +1,4 @@
-"""Modes: no_grad, in which nothing is kept for a backward pass, and training or evaluation, restored afterwards."""
+"""Modes: no_grad, in which nothing is saved for a backward pass, and training or evaluation, restored afterwards."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def is_grad_enabled() -> bool:
 
 
 class no_grad(ContextDecorator):
-    """Context manager, and decorator, inside which layers keep nothing for a backward pass.
+    """Context manager and decorator inside which layers save nothing for a backward pass.
 
-    It saves memory when predicting. backward() after a forward pass in here is a RuntimeError.
+    This uses less memory when predicting. backward() after a forward pass in here raises a RuntimeError.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class no_grad(ContextDecorator):
 
 @contextmanager
 def modes_kept(model: Module) -> Iterator[None]:
-    """Restore each module's mode, training or evaluation, on leaving."""
+    """Restore each module's mode, training or evaluation, on exit."""
     modes = [(module, module.training) for module in model.modules()]
     try:
         yield
@@ -58,7 +58,7 @@ def modes_kept(model: Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Put a model and its descendants into evaluation mode, without gradients; restore each one's mode on leaving."""
+    """Put a model and its descendants into evaluation mode, without gradients; restore each one's mode on exit."""
     with modes_kept(model), no_grad():
         model.eval()
         yield

@@ -1,4 +1,4 @@
-"""Module: the base of every layer, container and loss. It keeps parameters, modes, and what backward needs."""
+"""Module: the base of every layer, container and loss. It holds parameters, modes, and what backward needs."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
 
 
 class Module:
-    """Base class: subclass it, give it Parameters and Modules as attributes, write `forward` and `backward`.
+    """Base class: subclass it, assign Parameters and Modules as attributes, define `forward` and `backward`.
 
-    Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, also inside
-    lists, tuples and dicts. Call ``super().__init__()`` before the first of them.
+    Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, even inside
+    lists, tuples and dicts. Call ``super().__init__()`` before assigning any of them.
 
         class Scale(nn.Module):
             def __init__(self, features):
@@ -67,27 +67,27 @@ class Module:
         if "backward" in cls.__dict__:
             cls.backward = _guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
 
-    # The pass
+    # Forward and backward
 
     def forward(self, *inputs: Any) -> Any:
-        """Compute the output; keep what `backward` needs with `save_for_backward`."""
+        """Compute the output; save what `backward` needs with `save_for_backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
     def backward(self, grad_output: Any) -> Any:
         """Add parameter gradients, and return the gradient of the input (a tuple for several inputs).
 
         Args:
-            grad_output: gradient of the loss with respect to the last forward pass's output, in its shape.
+            grad_output: gradient of the loss with respect to the last forward pass's output, in the output's shape.
 
         Raises:
-            RuntimeError: there was no forward pass, it ran inside `no_grad`, or it was used up already.
+            RuntimeError: there was no forward pass, it ran inside `no_grad`, or backward was already called for it.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward()")
 
     def __call__(self, *inputs: Any) -> Any:
         """Run `forward`, then the forward hooks.
 
-        An error is given this layer's name and path, and leaves nothing kept: not here, not in any descendant.
+        An error gets this layer's name and path, and leaves nothing saved, neither here nor in any descendant.
         """
         try:
             output = self.forward(*inputs)
@@ -103,17 +103,17 @@ class Module:
         return output
 
     def save_for_backward(self, value: Any) -> None:
-        """Keep ``value`` (one object; a tuple for several) until `take_saved`; inside `no_grad` keep nothing.
+        """Save ``value`` (one object; a tuple for several) until `take_saved`; inside `no_grad` save nothing.
 
-        What an earlier forward pass kept is replaced in both cases.
+        What an earlier forward pass saved is discarded in both cases.
         """
         self._saved[:] = [value] if is_grad_enabled() else []
 
     def take_saved(self) -> Any:
-        """Return what `save_for_backward` kept, and forget it: a forward pass serves one backward pass.
+        """Return what `save_for_backward` saved, and discard it: a forward pass serves one backward pass.
 
         Raises:
-            RuntimeError: nothing is kept.
+            RuntimeError: nothing is saved.
         """
         if not self._saved:
             raise RuntimeError(
@@ -123,10 +123,10 @@ class Module:
         return self._saved.pop()
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
-        """Have ``hook(module, inputs, output)`` called after each forward pass of this module.
+        """Call ``hook(module, inputs, output)`` after each forward pass of this module.
 
         Args:
-            hook: gets the module, the tuple of inputs and the output; what it returns, if not None, replaces the
+            hook: gets the module, the tuple of inputs and the output; its return value, if not None, replaces the
                 output.
 
         Returns:
@@ -136,7 +136,7 @@ class Module:
         self._forward_hooks[handle] = hook
         return handle
 
-    # What is inside
+    # Children, parameters and buffers
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield (name, module) for each direct child, in the order of assignment."""
@@ -177,11 +177,11 @@ class Module:
             yield parameter
 
     def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Yield what `named_params` does, under PyTorch's name."""
+        """Same as `named_params`, under PyTorch's name."""
         return self.named_params(prefix)
 
     def parameters(self) -> Iterator[Parameter]:
-        """Yield what `params` does, under PyTorch's name."""
+        """Same as `params`, under PyTorch's name."""
         return self.params()
 
     def register_buffer(self, name: str, value: Array | None, persistent: bool = True) -> None:
@@ -229,7 +229,7 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget every parameter's gradient: `grad` becomes None."""
+        """Reset every parameter's gradient: `grad` becomes None."""
         for parameter in self.params():
             parameter.grad = None
 
@@ -243,7 +243,7 @@ class Module:
         """Convert parameters, gradients and float buffers to float32 or float64, in place; return self.
 
         Raises:
-            TypeError: another dtype.
+            TypeError: the dtype is neither.
         """
         wanted = np.dtype(dtype)
         if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
@@ -291,7 +291,7 @@ class Module:
     def output_shape(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> tuple[int, ...]:
         """Return the output's shape for an input of ``input_shape``, the batch axis included.
 
-        Found by running the module on zeros, in evaluation mode and without keeping anything.
+        Found by running the module on zeros, in evaluation mode and without saving anything.
 
         Args:
             input_shape: shape of the input, such as (1, 1, 28, 28).
@@ -321,7 +321,7 @@ class Module:
         """Return the multiply-add operations of this module itself, without its children, for `summary`."""
         return 0
 
-    # How Python sees it
+    # Representation and attributes
 
     def extra_repr(self) -> str:
         """Return the options shown between the parentheses of ``repr``."""
@@ -358,10 +358,10 @@ class Module:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        # a copy or a pickle starts without what the last forward pass kept
+        # a copy or a pickle starts without what the last forward pass saved
         return {**self.__dict__, "_saved": []}
 
-    # Walking
+    # Traversal
 
     def _members(self) -> Iterator[tuple[str, Parameter | Module]]:
         for name, value in self.__dict__.items():
@@ -400,7 +400,7 @@ def _named(init: FunctionType, owner: str) -> FunctionType:
 
 
 def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Name the layer in the errors of a backward method, and let a call that fails use nothing up."""
+    """Name the layer in the errors of a backward method, and let a failed call consume nothing."""
 
     @wraps(backward)
     def guarded(self: Module, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Errors that say where: the layer's class and its path, in front of the message."""
+"""Errors that say where: the layer's class and path are prepended to the message."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["name_layer"]
 def name_layer(error: BaseException, module: Module) -> None:
     """Put ``module``, through which ``error`` is passing, into the error's message.
 
-    Called with the innermost layer first: its class is put in front (``Linear: expected ...``). Each container on
-    the way out adds a step to the path (``Linear "head.2": expected ...``). Only plain errors with a plain message
-    are touched; others pass unchanged.
+    Called with the innermost layer first: its class is prepended (``Linear: expected ...``). Each container on
+    the way out adds a part of the path (``Linear "head.2": expected ...``). Only plain errors with a plain message
+    are changed; others pass through unchanged.
     """
     if type(error) not in (ValueError, TypeError, RuntimeError) or len(error.args) != 1:
         return

@@ -2,7 +2,7 @@
 
     xhat = (x - mean) / sqrt(var + eps),     out = xhat * weight + bias
 
-They differ in the axes of mean and variance only: (N, H, W) for a batch norm, (H, W) for an instance norm, a group's
+They differ only in the axes of mean and variance: (N, H, W) for a batch norm, (H, W) for an instance norm, a group's
 channels and (H, W) for a group norm, the last axes for a layer norm. With g = grad * weight, means over the same axes,
 
     dx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(var + eps),     dweight = sum grad * xhat,     dbias = sum grad
@@ -66,7 +66,7 @@ def norm_forward(
         param_shape: the shape in which they, and given statistics, broadcast to x.
         shape: of the output.
         centred: False takes the mean as 0 (RMS normalisation).
-        given: mean and variance to be used in place of x's own.
+        given: mean and variance to use instead of x's own.
 
     Returns:
         the output, the cache for `norm_backward`, and (mean, var), the mean None if it is taken as 0.
@@ -89,7 +89,7 @@ def norm_forward(
 
 
 def norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
-    """Return (dx, dweight, dbias), by the formula at the head of this file; None for an absent parameter."""
+    """Return (dx, dweight, dbias), by the formula at the top of this file; None for an absent parameter."""
     x, mean, inverse_std, weight, bias_shape, axes, param_shape, shape, engine = cache
     check_grad(grad_output, shape, x.dtype)
     grad = grad_output.reshape(x.shape)

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 MODES = ("constant", "reflect", "replicate", "circular")
-_LIMIT = {"reflect": 1, "circular": 0}  # by how much the image must be larger than the padding
+_LIMIT = {"reflect": 1, "circular": 0}  # how much larger than the padding the image must be
 
 
 @remembered
@@ -36,7 +36,7 @@ def _sides(owner: str, padding: int | Sequence[int]) -> tuple[int, int, int, int
 
 
 class _Axis(NamedTuple):
-    """One axis: which outputs come from within the image, and where the others come from."""
+    """One axis: which outputs lie within the image, and which inputs the others copy."""
 
     size: int
     before: int
@@ -49,7 +49,7 @@ class _Axis(NamedTuple):
 
     @property
     def kept(self) -> slice:
-        """The inputs that they are."""
+        """The inputs that they copy."""
         return slice(self.inner.start - self.before, self.inner.stop - self.before)
 
     def copies(self, mode: str) -> list[tuple[int, int]]:
@@ -156,7 +156,7 @@ class _Pad(Layer):
 
 
 class ConstantPad2d(_Pad):
-    """Put a constant around images.
+    """Pad images with a constant.
 
     Args:
         padding: an int, or (left, right, top, bottom); negative padding crops.
@@ -178,7 +178,7 @@ class ConstantPad2d(_Pad):
 
 
 class ZeroPad2d(_Pad):
-    """Put zeros around images; ``padding`` is an int, or (left, right, top, bottom); negative padding crops.
+    """Pad images with zeros; ``padding`` is an int, or (left, right, top, bottom); negative padding crops.
 
     Shape:
         input (N, C, H, W), output (N, C, H + top + bottom, W + left + right).
@@ -188,7 +188,7 @@ class ZeroPad2d(_Pad):
 
 
 class ReflectionPad2d(_Pad):
-    """Continue images mirrored, without repeating the edge; ``padding`` as for ZeroPad2d, less than the image.
+    """Pad images by mirroring them, without repeating the edge; ``padding`` as for ZeroPad2d, less than the image.
 
     Shape:
         input (N, C, H, W), output (N, C, H + top + bottom, W + left + right).
@@ -198,7 +198,7 @@ class ReflectionPad2d(_Pad):
 
 
 class ReplicationPad2d(_Pad):
-    """Continue images by repeating the edge; ``padding`` as for ZeroPad2d.
+    """Pad images by repeating the edge; ``padding`` as for ZeroPad2d.
 
     Shape:
         input (N, C, H, W), output (N, C, H + top + bottom, W + left + right).
@@ -208,7 +208,7 @@ class ReplicationPad2d(_Pad):
 
 
 class CircularPad2d(_Pad):
-    """Continue images by repeating them; ``padding`` as for ZeroPad2d, at most the image.
+    """Pad images by repeating them; ``padding`` as for ZeroPad2d, at most the image's size.
 
     Shape:
         input (N, C, H, W), output (N, C, H + top + bottom, W + left + right).

@@ -17,16 +17,16 @@ class Parameter:
     """An array that an optimiser changes, with a place for its gradient.
 
     Args:
-        data: the first value; a float32 or float64 array, copied.
+        data: the initial value; a float32 or float64 array, copied.
         requires_grad: False freezes it: gradients are dropped and optimisers skip it.
 
     Attributes:
         data: the value, float32 or float64. Optimisers change it in place.
-        grad: gradient of data's shape and dtype; None until the first backward pass, to which later ones add.
+        grad: gradient with data's shape and dtype; None until the first backward pass; later passes add to it.
         requires_grad: whether gradients are collected.
 
     Raises:
-        TypeError: data is not of a float dtype.
+        TypeError: data does not have a float dtype.
     """
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
@@ -45,13 +45,13 @@ class Parameter:
         return self.data.dtype
 
     def add_grad(self, grad: Array) -> None:
-        """Add to `grad`; what layers call in their backward pass. Nothing happens when frozen.
+        """Add to `grad`; layers call it in their backward pass. Does nothing if the parameter is frozen.
 
         Args:
             grad: array of data's shape; copied, and converted to data's dtype.
 
         Raises:
-            ValueError: the shape is not data's.
+            ValueError: the shape differs from data's.
         """
         if not self.requires_grad:
             return
@@ -69,5 +69,5 @@ class Parameter:
 
 
 def filled(shape: int | tuple[int, ...], value: float, dtype: DTypeLike | None) -> Parameter:
-    """Return a Parameter of equal numbers; a dtype of None is float32."""
+    """Return a Parameter filled with one value; a dtype of None is float32."""
     return Parameter(np.full(shape, value, np.float32 if dtype is None else dtype))

@@ -1,4 +1,4 @@
-"""Piecewise linear activations, and other pieces put together at corners."""
+"""Piecewise linear activations, and others defined piece by piece."""
 
 # mypy: disable-error-code="no-any-return"
 # (what NumPy computes from arrays of either dtype is Any)
@@ -56,7 +56,7 @@ class LeakyReLU(Activation):
 
     Args:
         negative_slope: slope below zero.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+        inplace: accepted, as in PyTorch; the output is always a new array.
     """
 
     shown = ("negative_slope",)
@@ -81,7 +81,7 @@ class Hardtanh(Activation):
     Args:
         min_val: least value.
         max_val: greatest value, above min_val.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+        inplace: accepted, as in PyTorch; the output is always a new array.
     """
 
     shown = "min_val", "max_val"
@@ -109,7 +109,7 @@ class Threshold(Layer):
     Args:
         threshold: what x must exceed.
         value: what replaces it.
-        inplace: accepted, as PyTorch has it; the output is always a new array.
+        inplace: accepted, as in PyTorch; the output is always a new array.
     """
 
     shown = "threshold", "value"

@@ -27,7 +27,7 @@ __all__ = [
 
 
 class ShapeCache(NamedTuple):
-    """What a change of shape needs on the way back: the shapes before and after, and the dtype."""
+    """What the backward pass of a reshape needs: the shapes before and after, and the dtype."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -35,7 +35,7 @@ class ShapeCache(NamedTuple):
 
 
 def flatten_shape(shape: tuple[int, ...], start_dim: int = 1, end_dim: int = -1) -> tuple[int, ...]:
-    """Return ``shape`` with the axes from ``start_dim`` to ``end_dim`` (both included) joined to one.
+    """Return ``shape`` with the axes from ``start_dim`` to ``end_dim`` (both included) joined into one.
 
     Raises:
         ValueError: the axes do not exist, or are in the wrong order.
@@ -104,7 +104,7 @@ def pixel_shuffle_forward(x: Array, upscale_factor: int) -> tuple[Array, ShapeCa
 
 
 def pixel_shuffle_backward(grad_output: Array, cache: ShapeCache) -> Array:
-    """Return the gradient of `pixel_shuffle_forward`: the pixels back in their channels.
+    """Return the gradient of `pixel_shuffle_forward`: the pixels moved back to their channels.
 
     Returns dx (N, C*r*r, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
     ``cache`` is from `pixel_shuffle_forward`.
@@ -116,7 +116,7 @@ def pixel_shuffle_backward(grad_output: Array, cache: ShapeCache) -> Array:
 
 
 class Flatten(Layer):
-    """Join several axes to one, in row-major order.
+    """Join several axes into one, in row-major order.
 
     Args:
         start_dim: first axis to join.

@@ -1,4 +1,4 @@
-"""Resizing images: a matrix for each axis, (outputs, inputs), and its transpose on the way back."""
+"""Resizing images: a matrix for each axis, (outputs, inputs), and its transpose in the backward pass."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def upsample_forward(
     Args:
         x: images (N, C, H, W), float32 or float64.
         size: (OH, OW), or an int for both; or None.
-        scale_factor: what to multiply the sizes with, a number or a pair; in place of size.
+        scale_factor: factor for the sizes, a number or a pair; instead of size.
         mode: 'nearest' or 'bilinear'.
         align_corners: whether the corner pixels' centres stay where they are; bilinear only.
 
@@ -136,7 +136,7 @@ class Upsample(Layer):
 
     Args:
         size: (OH, OW), or an int for both.
-        scale_factor: what to multiply the sizes with, a number or a pair; in place of size.
+        scale_factor: factor for the sizes, a number or a pair; instead of size.
         mode: 'nearest' or 'bilinear'.
         align_corners: whether the corner pixels' centres stay where they are; bilinear only.
 

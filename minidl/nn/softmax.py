@@ -28,7 +28,7 @@ Cache = tuple[Array, int]  # output and axis
 def softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
     """Exponentiate and normalise along an axis: out = exp(x - max x) / sum exp(x - max x).
 
-    x, the scores (logits), may have any shape; axis is that of the classes. Returns probabilities and the cache for
+    x, the scores (logits), may have any shape; axis is the class axis. Returns probabilities and the cache for
     `softmax_backward`. Raises TypeError if x is not float32 or float64.
     """
     check_float(x)
@@ -52,7 +52,7 @@ def softmax_backward(grad_output: Array, cache: Cache) -> Array:
 def log_softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
     """Logarithm of the softmax, without forming it: out = x - max x - log sum exp(x - max x).
 
-    x, the scores (logits), may have any shape; +-1e4 is no trouble. axis is that of the classes. Returns
+    x, the scores (logits), may have any shape and be as large as +-1e4; axis is the class axis. Returns
     log-probabilities and the cache for `log_softmax_backward`. Raises TypeError if x is not float32 or float64.
     """
     check_float(x)
@@ -79,7 +79,7 @@ class Softmax(Layer):
     Args:
         dim: the axis; None means axis 1, as PyTorch chooses it (axis 0 for one or three axes).
 
-    CrossEntropyLoss takes logits: there must be no Softmax before it.
+    CrossEntropyLoss takes logits: do not put a Softmax before it.
     """
 
     shown: ClassVar[tuple[str, ...]] = ("dim",)

@@ -21,13 +21,13 @@ class SqueezeExcite(Module):
         input_channels: channels of the input, C.
         squeeze_channels: channels in between, S; None means C/4, at least 1.
         dtype: float32 (default) or float64.
-        rng: generator for the first weights; None means minidl's own, see `minidl.manual_seed`.
+        rng: generator for the initial weights; None means minidl's own, see `minidl.manual_seed`.
 
     Shape:
         input and output: (N, C, H, W), the same.
 
     Attributes:
-        fc1, fc2: Conv2d of kernel 1, C to S and S to C channels; torchvision's SqueezeExcitation has the same names.
+        fc1, fc2: 1x1 Conv2d, C to S and S to C channels; torchvision's SqueezeExcitation has the same names.
 
     Source: Hu et al. 2018, arXiv:1709.01507.
     """
@@ -59,7 +59,7 @@ class SqueezeExcite(Module):
         return out
 
     def backward(self, grad_output: Array) -> Array:
-        """Add the gradients of both convolutions; return that of the input, by both ways."""
+        """Add the gradients of both convolutions; return that of the input, along both paths."""
         x, gate = self.take_saved()
         check_grad(grad_output, x.shape, x.dtype)
         through = (grad_output * x).sum(axis=(2, 3), keepdims=True)

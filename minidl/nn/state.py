@@ -22,7 +22,7 @@ class IncompatibleKeys(NamedTuple):
 def match_state(
     owner: str, own: Mapping[str, Array], state: Mapping[str, Any], strict: bool
 ) -> tuple[dict[str, Array], IncompatibleKeys]:
-    """Return the arrays of ``state`` that go into ``own``'s, by name, and the names without a counterpart.
+    """Return the arrays of ``state`` that match those of ``own``, by name, and the names without a counterpart.
 
     Raises:
         ValueError: names (if strict) or shapes do not match; the message lists all of them.
@@ -48,7 +48,7 @@ def _as_array(owner: str, name: str, value: Any) -> Array:
     """Return an entry of a state dict as an array of numbers; PyTorch's tensors may be part of a graph."""
     try:
         array = np.asarray(value.detach() if hasattr(value, "detach") else value)
-    except Exception as error:  # on another device, or of a dtype that NumPy does not have
+    except Exception as error:  # on another device, or with a dtype that NumPy does not have
         raise TypeError(f"{owner}: cannot load {name!r}: {error}") from error
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{owner}: cannot load {name!r}: expected an array of numbers, got {array.dtype}")

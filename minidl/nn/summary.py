@@ -91,7 +91,7 @@ class Summary(str):
 def output_shape(model: Module, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> tuple[int, ...]:
     """Return the shape of the model's output for zeros of ``input_shape``; see `Module.output_shape`."""
     shape = _check_shape(model, input_shape)
-    # one sample tells as much as the batch, if the first axis stays the batch's
+    # one sample is as good as the batch, if the first axis stays the batch axis
     single = np.shape(dry_run(model, (1, *shape[1:]), None, dtype))
     if single[:1] == (1,):
         return (shape[0], *single[1:])

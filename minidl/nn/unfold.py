@@ -31,19 +31,19 @@ __all__ = [
 def im2col(
     x: Array, kernel_size: IntPair, *, stride: IntPair = 1, padding: IntPair = 0, dilation: IntPair = 1
 ) -> Array:
-    """Lay every window out as a column, in the orientation of ``torch.nn.functional.unfold``.
+    """Lay out every window as a column, in the orientation of ``torch.nn.functional.unfold``.
 
     cols[n, (c*KH + i)*KW + j, oh*OW + ow] = x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW]
 
     Args:
-        x: images (N, C, H, W), float32 or float64, zero outside.
+        x: images (N, C, H, W), float32 or float64, taken as zero outside.
         kernel_size, stride, padding, dilation: an int, or a (height, width) pair.
 
     Returns:
         Columns (N, C*KH*KW, L) of x's dtype, L = OH*OW windows in row-major order.
 
     Raises:
-        ValueError: not one window fits, or the shape is wrong.
+        ValueError: no window fits, or the shape is wrong.
         TypeError: the dtype is not a float.
     """
     check_images(x)
@@ -60,7 +60,7 @@ def col2im(
     padding: IntPair = 0,
     dilation: IntPair = 1,
 ) -> Array:
-    """Add columns back into images, as ``torch.nn.functional.fold``: where windows overlap, values add up.
+    """Add columns back into images, like ``torch.nn.functional.fold``: where windows overlap, values add up.
 
     Args:
         cols: columns (N, C*KH*KW, L), as `im2col` makes them.
@@ -88,7 +88,7 @@ def col2im(
 
 
 class WindowCache(NamedTuple):
-    """What the way back needs: the images' size, the output's shape and dtype, and the windows' options."""
+    """What the backward pass needs: the images' size, the output's shape and dtype, and the windows' options."""
 
     image_size: tuple[int, int]
     out_shape: tuple[int, ...]
@@ -100,9 +100,9 @@ class WindowCache(NamedTuple):
 def unfold_forward(
     x: Array, kernel_size: IntPair, *, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1
 ) -> tuple[Array, WindowCache]:
-    """Lay every window out as a column: `im2col` as half of a pair.
+    """Lay out every window as a column: `im2col` as half of a pair.
 
-    x, kernel_size, dilation, padding and stride are those of `im2col`, and so is what is raised. Returns columns (N,
+    x, kernel_size, dilation, padding and stride, and the exceptions, are those of `im2col`. Returns columns (N,
     C*KH*KW, L) and the cache for `unfold_backward`.
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation}
@@ -131,8 +131,8 @@ def fold_forward(
 ) -> tuple[Array, WindowCache]:
     """Add columns back into images: `col2im` as half of a pair.
 
-    x is (N, C*KH*KW, L); output_size (H, W), kernel_size, dilation, padding and stride are those of `col2im`, and so is
-    what is raised. Returns images (N, C, H, W) and the cache for `fold_backward`.
+    x is (N, C*KH*KW, L); output_size (H, W), kernel_size, dilation, padding and stride, and the exceptions, are those
+    of `col2im`. Returns images (N, C, H, W) and the cache for `fold_backward`.
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     out = col2im(x, output_size, kernel_size, **options)
@@ -149,7 +149,7 @@ def fold_backward(grad_output: Array, cache: WindowCache) -> Array:
 
 
 class Unfold(Layer):
-    """Lay every window of images out as a column.
+    """Lay out every window of images as a column.
 
     Args:
         kernel_size, dilation, padding, stride: an int, or a (height, width) pair.

@@ -1,4 +1,4 @@
-"""Weights and biases: their first values, for layers that know their input size and for those that do not yet."""
+"""Weights and biases: initial values, for layers that know their input size and for those that do not yet."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def weight_and_bias(
 
     Args:
         shape: the weight's shape, outputs first.
-        bias: whether there is a bias, one number for each output.
+        bias: whether there is a bias, one number per output.
         dtype: float32 (None) or float64.
         rng: generator; None means minidl's own.
-        bias_size: how many numbers the bias has, if not as many as the weight has outputs.
+        bias_size: size of the bias, if it differs from the number of outputs.
     """
     dtype = np.float32 if dtype is None else dtype
     weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), math.sqrt(5), rng=rng)
@@ -49,7 +49,7 @@ def fix_size(
     shape: tuple[int, ...],
     rng: np.random.Generator | None,
 ) -> None:
-    """Give parameters that `unsized` made their size and first values; they stay the same objects."""
+    """Set the size and initial values of parameters made by `unsized`; they stay the same objects."""
     sized_weight, sized_bias = weight_and_bias(shape, bias is not None, weight.dtype, rng)
     weight.data = sized_weight.data
     if bias is not None and sized_bias is not None:

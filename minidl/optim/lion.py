@@ -13,14 +13,14 @@ __all__ = ["Lion"]
 
 
 class Lion(Optimizer):
-    """Lion: every entry moves by lr, in the direction that momentum and gradient together have:
+    """Lion: every entry moves by lr, in the direction given by momentum and gradient together:
 
         p = p * (1 - lr * weight_decay)
         p = p - lr * sign(beta1 * m + (1 - beta1) * grad)
         m = beta2 * m + (1 - beta2) * grad                     m = 0 before the first step
 
-    It remembers half as much as Adam. The paper advises a learning rate 3 to 10 times smaller than AdamW's, and a
-    weight_decay that is larger by the same factor.
+    It stores half as much state as Adam. The paper recommends a learning rate 3 to 10 times smaller than AdamW's, and
+    a weight_decay that is larger by the same factor.
 
     Args:
         params: Parameters, or parameter groups; see `Optimizer`.

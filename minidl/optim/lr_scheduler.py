@@ -64,7 +64,7 @@ class _Schedule:
 
 
 class LRScheduler(_Schedule):
-    """Base class: a subclass writes `factor`, or `rate` if its rates are not multiples of the first learning rate.
+    """Base class: a subclass implements `factor`, or `rate` if its rates are not multiples of the first learning rate.
 
     Args:
         optimizer: the optimizer whose groups' "lr" is set, at once and in every `step`.
@@ -84,7 +84,7 @@ class LRScheduler(_Schedule):
         self._set()
 
     def factor(self, epoch: int, group: int) -> float:
-        """Return what the first learning rate of a group is multiplied by after ``epoch`` steps."""
+        """Return the factor on a group's first learning rate after ``epoch`` steps."""
         raise NotImplementedError(f"{type(self).__name__} does not define factor()")
 
     def rate(self, epoch: int, group: int) -> float:
@@ -341,7 +341,7 @@ class SequentialLR(LRScheduler):
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int]) -> None:
         if not schedulers or len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                f"SequentialLR: expected one milestone less than schedulers, got {len(milestones)} and "
+                f"SequentialLR: expected one milestone fewer than schedulers, got {len(milestones)} and "
                 f"{len(schedulers)}"
             )
         if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
@@ -362,14 +362,14 @@ class ReduceLROnPlateau(_Schedule):
 
     Args:
         optimizer: the optimizer to schedule.
-        mode: 'min' if less is better, 'max' if more is.
+        mode: 'min' if lower is better, 'max' if higher is.
         factor: what the rates are multiplied by, less than 1.
         patience: epochs without improvement to tolerate.
         threshold: how much better a measure must be to count: by this fraction ('rel'), or by this amount ('abs').
         threshold_mode: 'rel' or 'abs'.
         cooldown: epochs to wait after a reduction before counting again.
         min_lr: no rate goes below this.
-        eps: reductions by less than this are not made.
+        eps: reductions smaller than this are skipped.
 
     Attributes:
         best: the best measure so far.

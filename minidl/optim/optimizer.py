@@ -1,8 +1,7 @@
 """Optimizer: parameter groups and state, the base of every update rule.
 
-A rule works entry by entry: what happens to one entry of a parameter depends only on that entry, its gradient and what
-the rule remembers about it. So the base can cut large parameters into pieces that fit a core's cache, and share them
-among threads.
+A rule works entry by entry: what happens to one entry of a parameter depends only on that entry, its gradient and its
+state. So the base class can cut large parameters into pieces that fit in a core's cache, and share them among threads.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Params = Iterable[Parameter] | Iterable[dict[str, Any]]
 # The check of each option: it takes the class's name, the option's name and the value; it returns the value, or raises.
 Checks = Mapping[str, Callable[[str, str, Any], Any]]
 
-# Bytes of the parameter in a piece of work: with its gradient and slots it fits a core's second-level cache.
+# Bytes of the parameter in a piece of work: with its gradient and slots it fits in a core's second-level cache.
 _PIECE = 2**18
 
 # Keys of PyTorch's groups that say how a step is computed, or that its schedules and users keep there: whatever their
@@ -35,7 +34,8 @@ _WITHOUT_EFFECT = {
 
 
 class Optimizer:
-    """Base class of the optimisers. A subclass declares its `options` and writes `update`, and `slots` if it has any:
+    """Base class of the optimisers. A subclass declares its `options` and implements `update`, and `slots` if it has
+    any:
 
         class SignSGD(Optimizer):
             options = {"lr": check_number}  # from minidl._core
@@ -117,10 +117,10 @@ class Optimizer:
         return {name: self.options[name](type(self).__name__, name, value) for name, value in options.items()}
 
     def check_group(self, group: dict[str, Any]) -> None:
-        """Raise ValueError where the options of a group do not go together; each by itself has been checked before."""
+        """Raise ValueError if the options of a group are incompatible; each has already been checked on its own."""
 
     def slots(self, group: dict[str, Any]) -> dict[str, float]:
-        """Return the names of the arrays, of the parameter's shape, that the rule remembers, and their first value."""
+        """Return the names of the arrays, of the parameter's shape, that the rule remembers, and initial values."""
         return {}
 
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
@@ -177,7 +177,7 @@ class Optimizer:
         in_pieces(work, data, grad, *(state[name] for name in slots), size=_PIECE)
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters: `grad` becomes None."""
+        """Reset the gradients of all parameters: `grad` becomes None."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -204,7 +204,7 @@ class Optimizer:
 
         Raises:
             ValueError: groups or array shapes do not match, an option is out of range, or one that this class does not
-                have would change the steps (``maximize=True``); nothing has changed then.
+                have would change the steps (``maximize=True``); in that case nothing has changed.
             TypeError: an option is of the wrong type; nothing has changed then.
         """
         owner, groups = type(self).__name__, state["param_groups"]
@@ -280,7 +280,7 @@ def check_betas(owner: str, argument: str, value: Any) -> tuple[float, float]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of NumPy or PyTorch, also inside a pair, as Python's: groups may have been changed by hand."""
+    """Return a NumPy or PyTorch number, even inside a pair, as a Python one: groups may have been changed by hand."""
     if type(value) in (float, bool):  # the usual case, quickly; NumPy's float64 is only a subclass
         return value
     if isinstance(value, (tuple, list)):

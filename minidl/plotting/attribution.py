@@ -16,7 +16,7 @@ __all__ = ["grad_cam_map", "input_gradient", "split_at"]
 
 @contextmanager
 def _as_it_was(model: Module) -> Iterator[None]:
-    """Put a model into evaluation mode; restore its modes, its gradients and what it has kept for backward."""
+    """Put a model into evaluation mode; restore its modes, its gradients and what it has saved for backward."""
     grads = [(parameter, parameter.grad) for parameter in model.params()]
     kept = [(module, list(module._saved)) for module in model.modules()]
     first = model.needs_input_grad
@@ -71,7 +71,7 @@ def input_gradient(model: Module, images: Array, target: int | None = None) -> A
 
 
 def grad_cam_map(model: Sequential, images: Array, layer: int | str | None = None, target: int | None = None) -> Array:
-    """Return where in the images a class is seen: Grad-CAM, at the output of a layer of a Sequential.
+    """Return which regions of the images support a class: Grad-CAM, at the output of a layer of a Sequential.
 
         map = relu(sum over channels c of w[c] * A[c]) / its largest value
 

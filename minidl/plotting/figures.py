@@ -154,7 +154,7 @@ def feature_maps(model: Sequential, image: Array, layer: int | str | None = None
         columns: images per row.
 
     Returns:
-        A matplotlib Figure; each channel is scaled by itself.
+        A matplotlib Figure; each channel is scaled separately.
 
     Raises:
         TypeError, ValueError: the model cannot be split there, or the output is not an image.
@@ -273,7 +273,7 @@ def saliency(model: Module, images: Array, target: int | None = None) -> Any:
 
 
 def grad_cam(model: Sequential, images: Array, layer: int | str | None = None, target: int | None = None) -> Any:
-    """Draw where in the images a class is seen: Grad-CAM, see `grad_cam_map`.
+    """Draw which regions of the images support a class: Grad-CAM, see `grad_cam_map`.
 
     Args:
         model: a Sequential from images (N, C, H, W) to logits (N, K).

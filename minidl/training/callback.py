@@ -12,7 +12,7 @@ __all__ = ["Callback", "StopTraining"]
 
 
 class StopTraining(Exception):
-    """Raise it in a callback to end the fit at once, in good order: `fit` returns the history.
+    """Raise this in a callback to end the fit at once but cleanly: `fit` returns the history.
 
     Args:
         reason: shown to the user.
@@ -26,7 +26,7 @@ class Callback:
     """Base class: override the hooks you need. Each gets the Trainer, whose attributes tell where the fit is.
 
     Callbacks are called in the order in which the Trainer got them: first `on_batch_end` (or `on_epoch_end`) of all
-    of them, then `on_save` of all of them. Set ``trainer.stop = True`` to end the fit after the current epoch, raise
+    of them, then `on_save` of all of them. Set ``trainer.stop = True`` to end the fit after the current epoch, or raise
     `StopTraining` to end it at once. Any other exception ends the fit and reaches its caller; `on_fit_end` of every
     callback is still called, and if several raise, the first exception is the one that is raised.
     """
@@ -44,10 +44,10 @@ class Callback:
         """After the epoch's row, validation included, has been added to ``trainer.history``."""
 
     def on_save(self, trainer: Trainer) -> None:
-        """After `on_batch_end` or `on_epoch_end` of all callbacks: the time to save what they know."""
+        """After `on_batch_end` or `on_epoch_end` of all callbacks: the time to save their states."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """After the last epoch, however the fit ended: also after Ctrl-C or an exception."""
+        """After the last epoch, however the fit ended, even after Ctrl-C or an exception."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold for the fit to continue: numbers, text, arrays, lists, dicts."""

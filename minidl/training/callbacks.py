@@ -47,7 +47,7 @@ class EarlyStopping(Callback):
         best_epoch: its epoch.
 
     Raises:
-        TypeError, ValueError: an option is not what it should be.
+        TypeError, ValueError: an option is invalid.
     """
 
     def __init__(

@@ -28,8 +28,8 @@ class NonFiniteLossError(RuntimeError):
         what: what is not finite.
         epoch, batch: when it happened, counted from 1.
         lr: learning rate of the first parameter group.
-        grad_norm: norm of all gradients together in the last step that was finite; NaN before the first.
-        where: which layer, parameter or input was the first that is not finite.
+        grad_norm: norm of all gradients together in the last finite step; NaN before the first.
+        where: the first layer, parameter or input that is not finite.
     """
 
     def __init__(self, what: str, epoch: int, batch: int, lr: float, grad_norm: float, where: str) -> None:
@@ -45,7 +45,7 @@ class NonFiniteLossError(RuntimeError):
 def first_non_finite(model: Module, x: Array) -> str:
     """Describe where the first NaN or infinity of a forward pass appears: input, parameter, layer or loss.
 
-    Runs the model once more on the batch, keeping nothing. Random layers draw new numbers, buffers may change.
+    Runs the model once more on the batch, saving nothing. Random layers draw new numbers, and buffers may change.
 
     Args:
         model: the model, in the mode in which it failed.

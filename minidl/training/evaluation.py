@@ -1,4 +1,4 @@
-"""Evaluation and prediction: forward passes over batches, in evaluation mode, which keep nothing."""
+"""Evaluation and prediction: forward passes over batches, in evaluation mode, which save nothing."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Hooks:
         """Call the named hooks: the first of every callback, then the second of every callback.
 
         Raises:
-            StopTraining: a callback raised it; the others have been called nevertheless.
+            StopTraining: a callback raised it; the others have been called anyway.
         """
         reason: StopTraining | None = None
         for name in names:
@@ -47,7 +47,7 @@ class Hooks:
 
         Args:
             trainer: what they get as their argument.
-            failed: whether the fit has failed; then its exception is on the way, and those of the hooks are dropped.
+            failed: whether the fit has failed; then its exception is being raised, and those of the hooks are dropped.
         """
         first: BaseException | None = None
         for callback in self._started:

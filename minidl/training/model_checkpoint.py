@@ -40,7 +40,7 @@ class ModelCheckpoint(Callback):
         best: the best value so far.
 
     Raises:
-        TypeError, ValueError: an option is not what it should be.
+        TypeError, ValueError: an option is invalid.
     """
 
     def __init__(
@@ -94,17 +94,17 @@ class ModelCheckpoint(Callback):
         new.replace(last)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value, to be read by people: the history tells it too."""
+        """Return the best value, for people to read: the history contains it too."""
         return {"best": self.best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Do nothing: the history, which is restored with the fit, tells the best value."""
+        """Do nothing: the best value follows from the history, which is restored with the fit."""
 
     def _best_of(self, rows: Sequence[Mapping[str, float]]) -> Best:
         """Return the best of some rows of the history.
 
-        It is computed from the history each time, so that it does not matter in what order several checkpoints look
-        at an epoch and save each other's state.
+        It is computed from the history each time, so that the order in which several checkpoints look at an epoch and
+        save each other's state does not matter.
         """
         known = self._history.rows
         without_validation = bool(known) and "val_loss" not in known[-1]

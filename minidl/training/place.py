@@ -1,4 +1,4 @@
-"""Place: where a fit is, as callbacks ask the Trainer for it."""
+"""Place: how far a fit has come, as callbacks read it from the Trainer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Place"]
 
 
 class Place:
-    """The part of a Trainer that tells where the fit is: ``trainer.epoch`` is ``trainer.state.epoch``, and so on.
+    """The part of a Trainer that tells how far the fit has come: ``trainer.epoch`` is ``trainer.state.epoch``, etc.
 
     Attributes:
         state: of the current or last fit.

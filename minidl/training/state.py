@@ -1,4 +1,4 @@
-"""FitState: all that a fit consists of, and so all that a checkpoint holds."""
+"""FitState: everything that a fit consists of, and so everything that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COUNTERS = {
 
 @dataclass(eq=False)
 class FitState:
-    """What takes part in a fit, and how far it has come. The Trainer creates one for each fit and moves it on.
+    """What takes part in a fit, and how far it has come. The Trainer creates one for each fit and advances it.
 
     Attributes:
         model, loss, optimizer, scheduler: what is trained, and by what; `Trainer` describes them.
@@ -45,7 +45,7 @@ class FitState:
         batch_loss, lr: loss and learning rate of the last step.
         stop: whether to end the fit after the current epoch.
         finished: whether the current epoch has finished; False while it is running.
-        passed: whether its pass over the training data has; what remains is the validation.
+        passed: whether its pass over the training data has finished; what remains is the validation.
         skipped: batches of the epoch that made no step, because something was not finite.
         first_lr: learning rate at the beginning of the epoch.
         position: where the pass over the loader is, whatever callbacks do with the loader in the meantime.
@@ -118,7 +118,7 @@ class FitState:
     # The checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that the fit needs to continue from here, and what it is the state of."""
+        """Return everything the fit needs to continue from here, and a description of what the state belongs to."""
         return {
             "made_of": self._made_of(),
             "model": self.model.state_dict(),
@@ -137,7 +137,7 @@ class FitState:
         """Restore what `state_dict` returned, in a fit made of the same parts.
 
         Raises:
-            ValueError: it is the state of something else; everything is as it was before.
+            ValueError: the state belongs to something else; nothing has changed.
         """
         self._check(state)
         before = self.state_dict()
@@ -173,14 +173,14 @@ class FitState:
             setattr(self, name, state[key])
 
     def _of_callbacks(self, state: Mapping[str, Any]) -> list[Any]:
-        """Return the callbacks' states in our order: a file may have another, with checkpoints last."""
+        """Return the callbacks' states in our order: a file may have a different one, with checkpoints last."""
         saved: dict[str, list[Any]] = {}
         for name, own in zip(state["made_of"]["callbacks"], state["callbacks"], strict=True):
             saved.setdefault(name, []).append(own)
         return [saved[type(callback).__name__].pop(0) for callback in self.callbacks]
 
     def _check(self, state: Mapping[str, Any]) -> None:
-        """Raise ValueError if it is the state of something else."""
+        """Raise ValueError if the state belongs to something else."""
         if not {"made_of", "model", "rngs", "callbacks", *_COUNTERS} <= set(state):
             raise ValueError("Trainer: cannot resume: this is not the state of a fit")
         for name, ours in self._made_of().items():

@@ -82,12 +82,12 @@ class Step:
         """Return the norm of all gradients together; raise NonFinite if one is not finite."""
         grads = [p.grad.reshape(-1) for p in self._trained() if p.grad is not None]
         total = sum(float(np.vdot(grad, grad)) for grad in grads)
-        if not math.isfinite(total):  # it may be only the squares that overflow
+        if not math.isfinite(total):  # perhaps only the squares overflow
             broken = [name for name, p in self.model.named_params() if p.grad is not None and not _finite(p.grad)]
             if broken:
                 raise NonFinite(
                     "a gradient is not finite",
-                    f'the first on the way back is that of "{broken[-1]}"; norms by parameter: '
+                    f'the first in the backward pass is that of "{broken[-1]}"; norms by parameter: '
                     + ", ".join(f"{name} {norm:.3g}" for name, norm in grad_norms(self.model).items()),
                 )
             return math.sqrt(sum(float(np.vdot(g, g)) for g in (grad.astype(np.float64) for grad in grads)))
@@ -109,7 +109,7 @@ def loss_of(loss: Any, output: Array, target: Any, weights: Any = None) -> tuple
     """Return the mean loss of a batch, what the mean was divided by, and the argument for ``loss.backward``.
 
     Args:
-        loss: a loss; it keeps what its backward pass needs.
+        loss: a loss; it saves what its backward pass needs.
         output, target: the model's output, and what it should be.
         weights: a number for each sample (N,), for the mean sum(w * l) / sum(w); or None.
 

@@ -109,8 +109,8 @@ class Trainer(Place):
     ) -> History:
         """Train for some epochs, validating after each.
 
-        The mode of every module is restored afterwards, also after an exception. Ctrl-C ends the fit; the history so
-        far is returned, with ``interrupted`` set, and the model keeps what it has learnt.
+        The mode of every module is restored afterwards, even after an exception. Ctrl-C ends the fit; the history so
+        far is returned, with ``interrupted`` set, and the model keeps what it has learned.
 
         Args:
             train: batches (input, target) or (input, target, sample weights): a DataLoader, or anything that can be
@@ -188,7 +188,7 @@ class Trainer(Place):
             yield waiting
 
     def _update(self, batches: list[Batch]) -> bool:
-        """Make a step of the optimiser; return False if it was skipped, because something is not finite."""
+        """Take an optimiser step; return False if it was skipped because something is not finite."""
         assert self._step is not None
         state = self.state
         state.lr = float(self._step.optimizer.param_groups[0]["lr"])
@@ -267,7 +267,7 @@ class Trainer(Place):
             release_memory()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that a fit needs to continue from here; to be called in a callback, between two steps.
+        """Return everything a fit needs to continue from here; to be called in a callback, between two steps.
 
         Parameters, buffers, optimiser, schedule, the state of every random generator, the loader's position, the
         callbacks' states, the history, the sums of the current epoch, and a description of what the state belongs to.
@@ -278,7 +278,7 @@ class Trainer(Place):
         """Restore what `state_dict` returned, in a Trainer created in the same way; `fit` does it for ``resume``.
 
         Raises:
-            ValueError: it is the state of something else; everything is as it was before.
+            ValueError: the state belongs to something else; nothing has changed.
         """
         self.state.load_state_dict(state)
 

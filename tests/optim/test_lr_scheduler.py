@@ -116,7 +116,7 @@ def _sgd():
         (lambda: lr_scheduler.LinearLR(_sgd(), 0.0), ValueError, "LinearLR: start_factor must be greater than 0"),
         (lambda: lr_scheduler.OneCycleLR(_sgd(), 0.1), ValueError, "OneCycleLR: give total_steps, or both"),
         (lambda: lr_scheduler.OneCycleLR(_sgd(), [1, 2], 5), ValueError, "expected 1 values of max_lr, got 2"),
-        (lambda: lr_scheduler.SequentialLR(_sgd(), [], []), ValueError, "SequentialLR: expected one milestone less"),
+        (lambda: lr_scheduler.SequentialLR(_sgd(), [], []), ValueError, "SequentialLR: expected one milestone fewer"),
         (
             lambda: lr_scheduler.SequentialLR(_sgd(), [lr_scheduler.ExponentialLR(_sgd(), 0.9)], []),
             ValueError,

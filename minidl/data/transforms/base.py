@@ -15,7 +15,7 @@ Batch = tuple[Any, ...]
 
 
 class Transform:
-    """Base class: write `__call__` if only the images change, or `apply` if the labels change too."""
+    """Base class: implement `__call__` if only the images change, or `apply` if the labels change too."""
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Return the transformed images.
@@ -49,7 +49,7 @@ class Compose(Transform):
 
     Raises:
         TypeError: an argument is not a Transform.
-        ValueError: a transform returns another number of images than it was given (when it is applied).
+        ValueError: a transform returns a different number of images than it was given (when it is applied).
     """
 
     def __init__(self, *transforms: Transform) -> None:

@@ -1,4 +1,4 @@
-"""Transforms that blank a part of each image: Cutout and RandomErasing; and the rectangles they share with CutMix."""
+"""Transforms that blank part of each image: Cutout and RandomErasing; and the rectangles they share with CutMix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transforms of where pixels are: crop, flip, rotation and affine maps."""
+"""Geometric transforms: crop, flip, rotation and affine maps."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class RandomHorizontalFlip(Transform):
 
 
 class RandomAffine(Transform):
-    """Rotate, move, scale and shear each image about its centre, with bilinear interpolation.
+    """Rotate, shift, scale and shear each image about its centre, with bilinear interpolation.
 
     Args:
         degrees: angles are drawn from [-degrees, degrees].
-        translate: the largest moves, as fractions (of the width, of the height).
+        translate: the largest shifts, as fractions (of the width, of the height).
         scale: range of the scale.
         shear: horizontal shear angles are drawn from [-shear, shear] degrees.
         fill: what the pixels from outside the image become.
@@ -101,7 +101,7 @@ class RandomAffine(Transform):
         scale = _uniform(rng, self.scale, images)
         move_x = _uniform(rng, (-self.translate[0], self.translate[0]), images) * w
         move_y = _uniform(rng, (-self.translate[1], self.translate[1]), images) * h
-        # where each pixel of the output comes from: undo the move, the rotation, the shear, the scale
+        # where each pixel of the output comes from: undo the shift, the rotation, the shear, the scale
         x = (np.arange(w, dtype=images.dtype) - (w - 1) / 2)[None, None, :] - move_x
         y = (np.arange(h, dtype=images.dtype) - (h - 1) / 2)[None, :, None] - move_y
         x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x

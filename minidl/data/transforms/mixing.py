@@ -45,7 +45,7 @@ class _Mix(Transform):
         self.alpha = check_number(type(self).__name__, "alpha", alpha, minimum=1e-6)
 
     def apply(self, batch: Batch, rng: np.random.Generator) -> Batch:
-        """Mix each image, and its label, with another one of the batch; labels become probabilities (N, C)."""
+        """Mix each image, and its label, with another one from the batch; labels become probabilities (N, C)."""
         owner = type(self).__name__
         if len(batch) < 2:
             raise ValueError(f"{owner}: expected a batch (images, labels), got images only")
@@ -67,7 +67,7 @@ class _Mix(Transform):
 
 
 class MixUp(_Mix):
-    """Blend each image, and its label, with another one of the batch: s*x + (1 - s)*x', s from Beta(alpha, alpha).
+    """Blend each image, and its label, with another one from the batch: s*x + (1 - s)*x', s from Beta(alpha, alpha).
 
     Args:
         num_classes: C of the soft labels.
@@ -86,7 +86,7 @@ class MixUp(_Mix):
 
 
 class CutMix(_Mix):
-    """Paste a rectangle of another image of the batch into each image, and mix the labels by area.
+    """Paste a rectangle of another image from the batch into each image, and mix the labels by area.
 
     Args:
         num_classes: C of the soft labels.
