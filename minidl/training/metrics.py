@@ -150,7 +150,7 @@ class MeanLoss(Metric):
 
 
 class ConfusionMatrix(Metric):
-    """How often each class was predicted as each other: row = label, column = prediction.
+    """Counts of labels and predicted classes: row = label, column = prediction.
 
     Args:
         num_classes: C; None: as many as the outputs have.
