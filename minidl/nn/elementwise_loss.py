@@ -385,8 +385,8 @@ class KLDivLoss(ElementwiseLoss):
     """Kullback-Leibler divergence of log-probabilities from probabilities t: t * (log(t) - prediction), 0 where t is 0.
 
     Args:
-        reduction: 'mean' over all elements, 'batchmean' over the samples (the mathematical definition), 'sum' or
-        'none'. log_target: whether the target is given as log-probabilities too.
+        reduction: 'mean' over all elements, 'batchmean' over the samples (the usual definition), 'sum' or 'none'.
+        log_target: whether the target is given as log-probabilities too.
 
     Shape:
         prediction and target: any, the same.

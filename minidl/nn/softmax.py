@@ -52,7 +52,7 @@ def softmax_backward(grad_output: Array, cache: Cache) -> Array:
 def log_softmax_forward(x: Array, axis: int = 1) -> tuple[Array, Cache]:
     """Logarithm of the softmax, without forming it: out = x - max x - log sum exp(x - max x).
 
-    x, the scores (logits), may have any shape and be as large as +-1e4; axis is the class axis. Returns
+    x, the scores (logits), may have any shape; values of +-1e4 are fine. axis is the class axis. Returns
     log-probabilities and the cache for `log_softmax_backward`. Raises TypeError if x is not float32 or float64.
     """
     check_float(x)

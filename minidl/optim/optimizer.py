@@ -34,8 +34,7 @@ _WITHOUT_EFFECT = {
 
 
 class Optimizer:
-    """Base class of the optimisers. A subclass declares its `options` and implements `update`, and `slots` if it has
-    any:
+    """Base class of the optimisers. A subclass declares its `options` and implements `update`, and `slots` if any:
 
         class SignSGD(Optimizer):
             options = {"lr": check_number}  # from minidl._core

@@ -137,7 +137,7 @@ class FitState:
         """Restore what `state_dict` returned, in a fit made of the same parts.
 
         Raises:
-            ValueError: the state belongs to something else; nothing has changed.
+            ValueError: the state belongs to something else; everything stays as it was.
         """
         self._check(state)
         before = self.state_dict()

@@ -278,7 +278,7 @@ class Trainer(Place):
         """Restore what `state_dict` returned, in a Trainer created in the same way; `fit` does it for ``resume``.
 
         Raises:
-            ValueError: the state belongs to something else; nothing has changed.
+            ValueError: the state belongs to something else; everything stays as it was.
         """
         self.state.load_state_dict(state)
 
