@@ -1,4 +1,4 @@
-"""The three methods of a correlation: which one is taken, and the scratch memory that each counts on. Numbers by hand."""
+"""The three methods of a correlation: which one is taken, and the scratch memory that it counts on, by hand."""
 
 import numpy as np
 import pytest

@@ -131,3 +131,17 @@ def test_an_empty_batch_goes_through(name, args):
     layer = getattr(nn, name)(*args)
     out = layer(np.zeros((0, 3, 4, 4)))
     assert layer.backward(out).shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize(("slopes", "shape"), [(1, (5,)), (1, (5, 3)), (3, (5, 3)), (3, (5, 3, 4)), (1, (5, 3, 4))])
+def test_prelu_of_every_rank_as_pytorch(slopes, shape, torch, rng):
+    ours, theirs = nn.PReLU(slopes).astype(np.float64), torch.nn.PReLU(slopes).double()
+    ours.weight.data[...] = np.linspace(-0.5, 2, slopes)
+    theirs.load_state_dict({"weight": torch.from_numpy(ours.weight.data.copy())})
+    x, grad = rng.standard_normal((2, *shape))
+    tensor = torch.from_numpy(x).requires_grad_()
+    out = theirs(tensor)
+    out.backward(torch.from_numpy(grad))
+    assert_close(ours(x), out.detach().numpy(), 1e-12)
+    assert_close(ours.backward(grad), tensor.grad.numpy(), 1e-12)
+    assert_close(ours.weight.grad, theirs.weight.grad.numpy(), 1e-12)

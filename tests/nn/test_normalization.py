@@ -16,8 +16,10 @@ from minidl.engine import sums
         ("BatchNorm2d", {"momentum": None}),
         ("BatchNorm2d", {"momentum": 0.3, "affine": False}),
         ("BatchNorm2d", {"track_running_stats": False}),
+        ("BatchNorm2d", {"momentum": 0.0}),
         ("BatchNorm2d", {"bias": False}),
         ("InstanceNorm2d", {"track_running_stats": True, "affine": True}),
+        ("InstanceNorm2d", {"track_running_stats": True, "momentum": None}),
     ],
 )
 def test_running_statistics_and_evaluation_as_pytorch(layer, options, dtype, torch):
@@ -73,3 +75,12 @@ def test_the_pieces_do_not_change_the_result(size, layer, order, monkeypatch):
     monkeypatch.setattr(sums, "_PIECE", size)
     for piecewise, expected in zip(run(), whole, strict=True):
         assert_close(piecewise, expected, 1e-12)
+
+
+@pytest.mark.parametrize("lies", [(0, 1, 2, 3), (2, 1, 3, 0), (1, 0, 2, 3)], ids=["images", "block", "channels first"])
+def test_many_images_in_pieces_however_they_lie_in_memory(lies, rng):
+    x = rng.standard_normal([(300, 4, 30, 8)[axis] for axis in lies]).transpose(np.argsort(lies)) * 3 + 5
+    assert x.shape == (300, 4, 30, 8)
+    assert x.nbytes > sums._PIECE
+    mean, var = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
+    assert_close(nn.InstanceNorm2d(4)(x), (x - mean) / np.sqrt(var + 1e-5), 1e-12)

@@ -99,3 +99,9 @@ def test_arguments_are_in_pytorchs_order(layer, torch):
     assert (ours.return_indices, ours.ceil_mode) == (theirs.return_indices, theirs.ceil_mode) == (True, True)
     ours, theirs = getattr(nn, layer)(*args[:5]), getattr(torch.nn, layer)(*args[:5])
     assert (ours.return_indices, ours.ceil_mode) == (theirs.return_indices, theirs.ceil_mode) == (True, False)
+
+
+def test_no_window_fits_names_the_padded_size():
+    message = r"kernel \(7, 9\) is larger than the padded input \(5, 8\) \(input \(3, 4\)\)"
+    with pytest.raises(ValueError, match=message):
+        nn.Conv2d(1, 1, (7, 9), padding=(1, 2))(np.zeros((1, 1, 3, 4), np.float32))
