@@ -46,6 +46,15 @@ def test_dropout_is_the_identity_in_testing_and_draws_nothing():
     assert rng.bit_generator.state == before
 
 
+@pytest.mark.parametrize("name", ["dropout", "dropout_channels", "alpha_dropout"])
+def test_dropout_of_nothing_is_the_identity_and_draws_nothing(name, rng):
+    before, x = rng.bit_generator.state, np.ones((2, 3, 4))
+    out, cache = getattr(f, f"{name}_forward")(x, 0.0, rng=rng)
+    np.testing.assert_array_equal(out, x)
+    np.testing.assert_array_equal(getattr(f, f"{name}_backward")(3 * x, cache), 3 * x)
+    assert rng.bit_generator.state == before
+
+
 def test_dropout_of_everything():
     out, cache = f.dropout_forward(np.full((2, 3), np.float32(5)), 1.0, rng=np.random.default_rng(0))
     assert (out == 0).all()

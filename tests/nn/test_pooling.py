@@ -102,6 +102,6 @@ def test_arguments_are_in_pytorchs_order(layer, torch):
 
 
 def test_no_window_fits_names_the_padded_size():
-    message = r"kernel \(7, 9\) is larger than the padded input \(5, 8\) \(input \(3, 4\)\)"
+    message = r"kernel \(7, 9\) is larger than the padded input \(6, 8\) \(input \(4, 4\)\)"
     with pytest.raises(ValueError, match=message):
-        nn.Conv2d(1, 1, (7, 9), padding=(1, 2))(np.zeros((1, 1, 3, 4), np.float32))
+        nn.Conv2d(1, 1, (7, 9), padding=(1, 2))(np.zeros((1, 1, 4, 4), np.float32))
