@@ -55,6 +55,18 @@ def test_dropout_of_nothing_is_the_identity_and_draws_nothing(name, rng):
     assert rng.bit_generator.state == before
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_alpha_dropout_keeps_mean_0_and_variance_1(p, rng):
+    x = rng.standard_normal(1_000_000)
+    out, cache = f.alpha_dropout_forward(x, p, rng=rng)
+    assert abs(out.mean()) < 0.01
+    assert abs(out.var() - 1) < 0.01
+    dropped = cache == 0
+    assert abs(dropped.mean() - p) < 0.005
+    assert np.ptp(out[dropped]) < 1e-12  # one value for all of them
+    assert_close(np.diff(out[~dropped]), np.diff(x[~dropped]) * cache.max(), 1e-12)
+
+
 def test_dropout_of_everything():
     out, cache = f.dropout_forward(np.full((2, 3), np.float32(5)), 1.0, rng=np.random.default_rng(0))
     assert (out == 0).all()
