@@ -106,3 +106,8 @@ def test_a_module_dict():
         heads["train"] = nn.ReLU()
     with pytest.raises(KeyError):
         heads["none"]
+
+
+@pytest.mark.parametrize(("channels", "squeezed"), [(1, 1), (3, 1), (4, 1), (8, 2), (11, 2)])
+def test_squeeze_excite_keeps_a_quarter_of_the_channels_at_least_one(channels, squeezed):
+    assert nn.SqueezeExcite(channels).fc1.out_channels == squeezed

@@ -165,3 +165,12 @@ def test_conv1d_checks_ranks_before_it_indexes():
         f.conv1d_forward(np.zeros(5), np.zeros((1, 1, 3)))
     with pytest.raises(TypeError, match="conv1d: groups must be an integer, got 1.5"):
         f.conv1d_forward(np.zeros((1, 1, 5)), np.zeros((1, 1, 3)), groups=1.5)
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv2d", "conv_transpose2d"])
+def test_arrays_by_name_and_options_only_by_name(name, rng):
+    forward, axes = getattr(f, f"{name}_forward"), 1 if "1d" in name else 2
+    x, w = rng.standard_normal((2, 3, *(8,) * axes)), rng.standard_normal((3, 3, *(2,) * axes))
+    np.testing.assert_array_equal(forward(x=x, w=w, b=None, stride=2)[0], forward(x, w, None, stride=2)[0])
+    with pytest.raises(TypeError, match="positional argument"):
+        forward(x, w, None, 2)

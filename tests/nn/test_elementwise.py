@@ -46,6 +46,27 @@ def test_dropout_is_the_identity_in_testing_and_draws_nothing():
     assert rng.bit_generator.state == before
 
 
+@pytest.mark.parametrize("name", ["dropout", "dropout_channels", "alpha_dropout"])
+def test_dropout_of_nothing_is_the_identity_and_draws_nothing(name, rng):
+    before, x = rng.bit_generator.state, np.ones((2, 3, 4))
+    out, cache = getattr(f, f"{name}_forward")(x, 0.0, rng=rng)
+    np.testing.assert_array_equal(out, x)
+    np.testing.assert_array_equal(getattr(f, f"{name}_backward")(3 * x, cache), 3 * x)
+    assert rng.bit_generator.state == before
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_alpha_dropout_keeps_mean_0_and_variance_1(p, rng):
+    x = rng.standard_normal(1_000_000)
+    out, cache = f.alpha_dropout_forward(x, p, rng=rng)
+    assert abs(out.mean()) < 0.01
+    assert abs(out.var() - 1) < 0.01
+    dropped = cache == 0
+    assert abs(dropped.mean() - p) < 0.005
+    assert np.ptp(out[dropped]) < 1e-12  # one value for all of them
+    assert_close(np.diff(out[~dropped]), np.diff(x[~dropped]) * cache.max(), 1e-12)
+
+
 def test_dropout_of_everything():
     out, cache = f.dropout_forward(np.full((2, 3), np.float32(5)), 1.0, rng=np.random.default_rng(0))
     assert (out == 0).all()
@@ -131,3 +152,17 @@ def test_an_empty_batch_goes_through(name, args):
     layer = getattr(nn, name)(*args)
     out = layer(np.zeros((0, 3, 4, 4)))
     assert layer.backward(out).shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize(("slopes", "shape"), [(1, (5,)), (1, (5, 3)), (3, (5, 3)), (3, (5, 3, 4)), (1, (5, 3, 4))])
+def test_prelu_of_every_rank_as_pytorch(slopes, shape, torch, rng):
+    ours, theirs = nn.PReLU(slopes).astype(np.float64), torch.nn.PReLU(slopes).double()
+    ours.weight.data[...] = np.linspace(-0.5, 2, slopes)
+    theirs.load_state_dict({"weight": torch.from_numpy(ours.weight.data.copy())})
+    x, grad = rng.standard_normal((2, *shape))
+    tensor = torch.from_numpy(x).requires_grad_()
+    out = theirs(tensor)
+    out.backward(torch.from_numpy(grad))
+    assert_close(ours(x), out.detach().numpy(), 1e-12)
+    assert_close(ours.backward(grad), tensor.grad.numpy(), 1e-12)
+    assert_close(ours.weight.grad, theirs.weight.grad.numpy(), 1e-12)

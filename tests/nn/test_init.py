@@ -117,3 +117,11 @@ def test_gains_as_pytorch(name, torch):
 def test_what_does_not_fit_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make(nn.Parameter(np.zeros((4, 2, 3))))
+
+
+def test_the_standard_truncated_normal_lies_within_two_deviations():
+    values = nn.init.trunc_normal_(nn.Parameter(np.zeros(20_000)), rng=np.random.default_rng(0)).data
+    assert -2 <= values.min() < -1.9
+    assert 1.9 < values.max() <= 2
+    assert abs(values.mean()) < 0.02
+    assert abs(values.std() - 0.8796) < 0.02  # scipy.stats.truncnorm(-2, 2).std()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from checks import assert_close
 
+from minidl import functional as f
 from minidl import nn
 from minidl.engine import sums
 
@@ -16,6 +17,7 @@ from minidl.engine import sums
         ("BatchNorm2d", {"momentum": None}),
         ("BatchNorm2d", {"momentum": 0.3, "affine": False}),
         ("BatchNorm2d", {"track_running_stats": False}),
+        ("BatchNorm2d", {"momentum": 0.0}),
         ("BatchNorm2d", {"bias": False}),
         ("InstanceNorm2d", {"track_running_stats": True, "affine": True}),
     ],
@@ -73,3 +75,38 @@ def test_the_pieces_do_not_change_the_result(size, layer, order, monkeypatch):
     monkeypatch.setattr(sums, "_PIECE", size)
     for piecewise, expected in zip(run(), whole, strict=True):
         assert_close(piecewise, expected, 1e-12)
+
+
+@pytest.mark.parametrize("lies", [(0, 1, 2, 3), (2, 1, 3, 0), (1, 0, 2, 3)], ids=["images", "block", "channels first"])
+def test_many_images_in_pieces_however_they_lie_in_memory(lies, rng):
+    x = rng.standard_normal([(300, 4, 30, 8)[axis] for axis in lies]).transpose(np.argsort(lies)) * 3 + 5
+    assert x.shape == (300, 4, 30, 8)
+    assert x.nbytes > sums._PIECE
+    mean, var = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
+    assert_close(nn.InstanceNorm2d(4)(x), (x - mean) / np.sqrt(var + 1e-5), 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 5, 1), (2, 3, 1, 5)])
+def test_instance_norm_of_sequences_and_lines_as_pytorch(shape, torch, rng):
+    x, weight, bias = rng.standard_normal(shape), *rng.standard_normal((2, 3))
+    out, _, _ = f.instance_norm_forward(x, weight, bias)
+    x_, weight_, bias_ = map(torch.from_numpy, (x, weight, bias))
+    expected = torch.nn.functional.instance_norm(x_, weight=weight_, bias=bias_)
+    assert_close(out, expected.numpy(), 1e-12)
+    with pytest.raises(ValueError, match="expected more than one pixel"):
+        f.instance_norm_forward(np.zeros((2, 3, *(1,) * (len(shape) - 2))))
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_parameters_and_statistics_of_another_number_of_channels(size):
+    x, wrong = np.zeros((5, 3)), np.ones(size)
+    for options in ({"weight": wrong}, {"bias": wrong}, {"running": (wrong, wrong)}):
+        with pytest.raises(ValueError, match=rf"expected {size} channels, got 3 \(input shape \(5, 3\)\)"):
+            f.batch_norm_forward(x, **options)
+
+
+def test_instance_norm_tracks_a_batch_of_one_image():
+    layer = nn.InstanceNorm2d(1, momentum=0.5, track_running_stats=True, dtype=np.float64)
+    layer(np.array([[[[1.0, 2.0], [3.0, 6.0]]]]))  # mean 3, squared deviations 4 + 1 + 0 + 9
+    assert_close(layer.running_mean, [1.5], 1e-12)  # half of 0 and half of 3
+    assert_close(layer.running_var, [0.5 + 14 / 3 / 2], 1e-12)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from minidl import functional as f
 from minidl import nn, reference
+from minidl.engine import pooling
+from minidl.engine.window import Geometry
 
 
 def both(x, grad_seed=0, **options):
@@ -99,3 +101,22 @@ def test_arguments_are_in_pytorchs_order(layer, torch):
     assert (ours.return_indices, ours.ceil_mode) == (theirs.return_indices, theirs.ceil_mode) == (True, True)
     ours, theirs = getattr(nn, layer)(*args[:5]), getattr(torch.nn, layer)(*args[:5])
     assert (ours.return_indices, ours.ceil_mode) == (theirs.return_indices, theirs.ceil_mode) == (True, False)
+
+
+def test_no_window_fits_names_the_padded_size():
+    message = r"kernel \(7, 9\) is larger than the padded input \(6, 8\) \(input \(4, 4\)\)"
+    with pytest.raises(ValueError, match=message):
+        nn.Conv2d(1, 1, (7, 9), padding=(1, 2))(np.zeros((1, 1, 4, 4), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("padding", "size", "windows", "covered"),
+    [
+        (0, 6, 2, True),
+        (0, 7, 2, False),
+        (1, 6, 2, False),
+    ],  # 1 padding: pixels -1 to 4; the last one, 5, is in no window
+)
+def test_whether_windows_cover_every_pixel(padding, size, windows, covered):
+    geometry = Geometry((3, 1), (3, 1), (padding, 0), (1, 1))
+    assert pooling._tiles((size, 4), geometry, (windows, 4)) is covered

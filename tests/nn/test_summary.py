@@ -81,6 +81,17 @@ def test_output_shape(layer, shape, expected):
     assert layer.output_shape(shape) == expected
 
 
+class Total(nn.Module):
+    """The sum of all numbers of a batch."""
+
+    def forward(self, x):
+        return x.sum()
+
+
+def test_output_shape_of_a_single_number():
+    assert Total().output_shape((4, 3)) == ()
+
+
 def test_a_shape_that_does_not_fit_names_the_layer():
     model = nn.Sequential(nn.Flatten(), nn.Linear(10, 3))
     with pytest.raises(ValueError, match=r'Linear "1": expected 10 input features, got 12'):

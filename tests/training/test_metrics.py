@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidl import nn
+from minidl.training.meter import Meter
 from minidl.training.metrics import Accuracy, ConfusionMatrix, F1Score, MeanLoss, Precision, Recall, TopK
 
 
@@ -72,3 +73,12 @@ def test_images_of_labels():
     assert metric.compute() == (output.argmax(1) == labels).mean()
     with pytest.raises(ValueError, match=r"expected labels for an output of shape \(2, 3, 4, 4\), got int64 \(2, 4\)"):
         metric.update(output, labels[:, 0])
+
+
+def test_one_label_for_an_image_of_outputs_is_not_counted_as_right_or_wrong():
+    meter = Meter(nn.MSELoss())
+    output = np.arange(24.0).reshape(2, 3, 2, 2)
+    meter.add(1.0, 2.0, output, np.array([2, 0]))
+    assert meter.losses() == {"loss": 1.0}
+    meter.add(4.0, 1.0, output, np.full((2, 2, 2), [[2, 2], [2, 0]]))  # the largest is always class 2
+    assert meter.losses() == {"loss": 2.0, "accuracy": 0.75}

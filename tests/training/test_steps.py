@@ -202,3 +202,12 @@ def test_a_skipped_step_rolls_buffers_and_gradients_back():
     tracked = dict(model.named_buffers())["1.num_batches_tracked"]
     assert tracked == before["1.num_batches_tracked"] + 1
     assert all(np.isfinite(value).all() for _, value in model.named_buffers())
+
+
+def test_a_batch_of_samples_without_weight_counts_for_nothing():
+    x, labels = problem(30, np.float64).arrays
+    halves = [(x[:10], labels[:10], np.zeros(10)), (x[10:], labels[10:], np.ones(20))]
+    one, other = plain(accumulate=2), plain()
+    first, second = one.fit(halves, epochs=2), other.fit([(x[10:], labels[10:])], epochs=2)
+    assert first["train_loss"] == pytest.approx(second["train_loss"])
+    assert_same(one, other)
