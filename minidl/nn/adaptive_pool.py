@@ -132,7 +132,7 @@ def adaptive_max_pool2d_indices(cache: AdaptiveMaxCache) -> Array:
 
 
 class _Adaptive(Layer):
-    shown = ("output_size",)
+    _options = ("output_size",)
 
     def __init__(self, output_size: Size) -> None:
         super().__init__()
@@ -152,10 +152,7 @@ class AdaptiveAvgPool2d(_Adaptive):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveAvgPool2d.html
     """
 
-    def _compute(self, x: Array) -> tuple[Array, AdaptiveAvgCache]:
-        return adaptive_avg_pool2d_forward(x, self.output_size)
-
-    _differentiate = staticmethod(adaptive_avg_pool2d_backward)
+    _pair = adaptive_avg_pool2d_forward, adaptive_avg_pool2d_backward
 
 
 class AdaptiveMaxPool2d(_Adaptive):
@@ -171,12 +168,12 @@ class AdaptiveMaxPool2d(_Adaptive):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AdaptiveMaxPool2d.html
     """
 
+    _pair = adaptive_max_pool2d_forward, adaptive_max_pool2d_backward
+
     def __init__(self, output_size: Size, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = check_flag("AdaptiveMaxPool2d", "return_indices", return_indices)
 
     def _compute(self, x: Array) -> tuple[Any, AdaptiveMaxCache]:
-        out, cache = adaptive_max_pool2d_forward(x, self.output_size)
+        out, cache = super()._compute(x)
         return (out, adaptive_max_pool2d_indices(cache)) if self.return_indices else out, cache
-
-    _differentiate = staticmethod(adaptive_max_pool2d_backward)

@@ -160,6 +160,8 @@ class AvgPool2d(Layer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.AvgPool2d.html
     """
 
+    _pair = avg_pool2d_forward, avg_pool2d_backward
+    _options = "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"
     shown = "kernel_size", "stride", "padding"
 
     def __init__(
@@ -180,12 +182,6 @@ class AvgPool2d(Layer):
         self.count_include_pad = check_flag("AvgPool2d", "count_include_pad", count_include_pad)
         self.divisor_override = None if divisor_override is None else _check_divisor("AvgPool2d", divisor_override)
 
-    def _compute(self, x: Array) -> tuple[Array, AvgPoolCache]:
-        names = ("stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
-        return avg_pool2d_forward(x, self.kernel_size, **{name: getattr(self, name) for name in names})
-
-    _differentiate = staticmethod(avg_pool2d_backward)
-
 
 class LPPool2d(Layer):
     """The p-norm of each window of an image: (sum of x**p)**(1/p).
@@ -203,7 +199,8 @@ class LPPool2d(Layer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LPPool2d.html
     """
 
-    shown = "norm_type", "kernel_size", "stride", "ceil_mode"
+    _pair = lp_pool2d_forward, lp_pool2d_backward
+    _options = "norm_type", "kernel_size", "stride", "ceil_mode"
 
     def __init__(
         self, norm_type: float, kernel_size: IntPair, stride: IntPair | None = None, ceil_mode: bool = False
@@ -214,8 +211,3 @@ class LPPool2d(Layer):
         self.kernel_size: Any = plain(kernel_size)
         self.stride: Any = plain(stride)
         self.ceil_mode = check_flag("LPPool2d", "ceil_mode", ceil_mode)
-
-    def _compute(self, x: Array) -> tuple[Array, LPPoolCache]:
-        return lp_pool2d_forward(x, self.norm_type, self.kernel_size, stride=self.stride, ceil_mode=self.ceil_mode)
-
-    _differentiate = staticmethod(lp_pool2d_backward)

@@ -73,16 +73,14 @@ class LocalResponseNorm(Layer):
     Source: Krizhevsky et al. 2012.
     """
 
+    _pair = local_response_norm_forward, local_response_norm_backward
+    _options = "size", "alpha", "beta", "k"
+
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = check_int("LocalResponseNorm", "size", size)
         options = (("alpha", alpha), ("beta", beta), ("k", k))
         self.alpha, self.beta, self.k = (_number("LocalResponseNorm", *option) for option in options)
-
-    def _compute(self, x: Array) -> tuple[Array, Any]:
-        return local_response_norm_forward(x, self.size, alpha=self.alpha, beta=self.beta, k=self.k)
-
-    _differentiate = staticmethod(local_response_norm_backward)
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""

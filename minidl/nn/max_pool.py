@@ -141,7 +141,7 @@ def max_pool1d_backward(grad_output: Array, cache: MaxPoolCache) -> Array:
 
 
 class _MaxPool(Layer):
-    shown = "kernel_size", "stride", "padding", "dilation", "ceil_mode"
+    _options = "kernel_size", "stride", "padding", "dilation", "ceil_mode"
 
     def __init__(
         self,
@@ -162,13 +162,9 @@ class _MaxPool(Layer):
         self.ceil_mode = check_flag(owner, "ceil_mode", ceil_mode)
         self.return_indices = check_flag(owner, "return_indices", return_indices)
 
-    def _result(self, out: Array, cache: MaxPoolCache) -> tuple[Any, MaxPoolCache]:
-        """Return what forward returns: the maxima, with their positions if requested; and the cache."""
+    def _compute(self, x: Array) -> tuple[Any, MaxPoolCache]:
+        out, cache = super()._compute(x)
         return (out, max_pool2d_indices(cache).reshape(out.shape)) if self.return_indices else out, cache
-
-    def _options(self) -> dict[str, Any]:
-        options = ("stride", "padding", "dilation", "ceil_mode")
-        return {name: getattr(self, name) for name in options}
 
 
 class MaxPool2d(_MaxPool):
@@ -193,10 +189,7 @@ class MaxPool2d(_MaxPool):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MaxPool2d.html
     """
 
-    def _compute(self, x: Array) -> tuple[Any, MaxPoolCache]:
-        return self._result(*max_pool2d_forward(x, self.kernel_size, **self._options()))
-
-    _differentiate = staticmethod(max_pool2d_backward)
+    _pair = max_pool2d_forward, max_pool2d_backward
 
 
 class MaxPool1d(_MaxPool):
@@ -214,6 +207,8 @@ class MaxPool1d(_MaxPool):
         input (N, C, L), output (N, C, OL), OL as OW of MaxPool2d.
     """
 
+    _pair = max_pool1d_forward, max_pool1d_backward
+
     def __init__(
         self,
         kernel_size: int,
@@ -225,8 +220,3 @@ class MaxPool1d(_MaxPool):
     ) -> None:
         check_int("MaxPool1d", "kernel_size", kernel_size)
         super().__init__(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
-
-    def _compute(self, x: Array) -> tuple[Any, MaxPoolCache]:
-        return self._result(*max_pool1d_forward(x, self.kernel_size, **self._options()))
-
-    _differentiate = staticmethod(max_pool1d_backward)

@@ -138,17 +138,14 @@ def pad2d_backward(grad_output: Array, cache: PadCache) -> Array:
 
 
 class _Pad(Layer):
+    _pair = pad2d_forward, pad2d_backward
+    _options = "padding", "mode", "value"
     mode: ClassVar[str]
     value: float = 0.0
 
     def __init__(self, padding: int | Sequence[int]) -> None:
         super().__init__()
         self.padding = _sides(type(self).__name__, padding)
-
-    def _compute(self, x: Array) -> tuple[Array, PadCache]:
-        return pad2d_forward(x, self.padding, mode=self.mode, value=self.value)
-
-    _differentiate = staticmethod(pad2d_backward)
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""

@@ -128,7 +128,8 @@ class Flatten(Layer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Flatten.html
     """
 
-    shown = "start_dim", "end_dim"
+    _pair = flatten_forward, flatten_backward
+    _options = "start_dim", "end_dim"
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
@@ -136,11 +137,6 @@ class Flatten(Layer):
         self.end_dim = check_int("Flatten", "end_dim", end_dim, minimum=-32)
         if (start_dim < 0) == (end_dim < 0) and start_dim > end_dim:
             raise ValueError(f"Flatten: start_dim must not come after end_dim, got {start_dim} and {end_dim}")
-
-    def _compute(self, x: Array) -> tuple[Array, ShapeCache]:
-        return flatten_forward(x, self.start_dim, self.end_dim)
-
-    _differentiate = staticmethod(flatten_backward)
 
 
 class Unflatten(Layer):
@@ -154,7 +150,8 @@ class Unflatten(Layer):
         input (N, C*H*W), output (N, C, H, W) with dim=1.
     """
 
-    shown = "dim", "unflattened_size"
+    _pair = unflatten_forward, unflatten_backward
+    _options = "dim", "unflattened_size"
 
     def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
         super().__init__()
@@ -163,11 +160,6 @@ class Unflatten(Layer):
             raise TypeError(f"Unflatten: unflattened_size must be a tuple of integers, got {unflattened_size!r}")
         sizes = (check_int("Unflatten", "unflattened_size", size, minimum=-1) for size in unflattened_size)
         self.unflattened_size = tuple(sizes)
-
-    def _compute(self, x: Array) -> tuple[Array, ShapeCache]:
-        return unflatten_forward(x, self.dim, self.unflattened_size)
-
-    _differentiate = staticmethod(unflatten_backward)
 
 
 class PixelShuffle(Layer):
@@ -182,13 +174,9 @@ class PixelShuffle(Layer):
     Source: Shi et al. 2016, arXiv:1609.05158.
     """
 
-    shown = ("upscale_factor",)
+    _pair = pixel_shuffle_forward, pixel_shuffle_backward
+    _options = ("upscale_factor",)
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
         self.upscale_factor = check_int("PixelShuffle", "upscale_factor", upscale_factor)
-
-    def _compute(self, x: Array) -> tuple[Array, ShapeCache]:
-        return pixel_shuffle_forward(x, self.upscale_factor)
-
-    _differentiate = staticmethod(pixel_shuffle_backward)

@@ -146,6 +146,9 @@ class Upsample(Layer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Upsample.html
     """
 
+    _pair = upsample_forward, upsample_backward
+    _options = "size", "scale_factor", "mode", "align_corners"
+
     def __init__(
         self,
         size: IntPair | None = None,
@@ -162,13 +165,6 @@ class Upsample(Layer):
         if factors is not None:  # floats, as PyTorch makes them
             factors = tuple(map(float, factors)) if isinstance(factors, (tuple, list)) else float(factors)
         self.scale_factor: Factor = factors
-
-    def _compute(self, x: Array) -> tuple[Array, UpsampleCache]:
-        return upsample_forward(
-            x, size=self.size, scale_factor=self.scale_factor, mode=self.mode, align_corners=self.align_corners
-        )
-
-    _differentiate = staticmethod(upsample_backward)
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""

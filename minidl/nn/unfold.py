@@ -148,7 +148,15 @@ def fold_backward(grad_output: Array, cache: WindowCache) -> Array:
     return im2col(check_grad(grad_output, cache.out_shape, cache.dtype), cache.kernel_size, **cache.options)
 
 
-class Unfold(Layer):
+class _Windows(Layer):
+    def __init__(self, kernel_size: IntPair, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1) -> None:
+        super().__init__()
+        window_geometry(type(self).__name__, kernel_size, stride, padding, dilation)
+        self.kernel_size, self.dilation = plain(kernel_size), plain(dilation)
+        self.padding, self.stride = plain(padding), plain(stride)
+
+
+class Unfold(_Windows):
     """Lay out every window of images as a column.
 
     Args:
@@ -160,22 +168,11 @@ class Unfold(Layer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Unfold.html
     """
 
-    shown = "kernel_size", "dilation", "padding", "stride"
-
-    def __init__(self, kernel_size: IntPair, dilation: IntPair = 1, padding: IntPair = 0, stride: IntPair = 1) -> None:
-        super().__init__()
-        window_geometry("Unfold", kernel_size, stride, padding, dilation)
-        self.kernel_size, self.dilation = plain(kernel_size), plain(dilation)
-        self.padding, self.stride = plain(padding), plain(stride)
-
-    def _compute(self, x: Array) -> tuple[Array, WindowCache]:
-        options = {"dilation": self.dilation, "padding": self.padding, "stride": self.stride}
-        return unfold_forward(x, self.kernel_size, **options)
-
-    _differentiate = staticmethod(unfold_backward)
+    _pair = unfold_forward, unfold_backward
+    _options = "kernel_size", "dilation", "padding", "stride"
 
 
-class Fold(Layer):
+class Fold(_Windows):
     """Add columns, as Unfold makes them, back into images: where windows overlap, values add up.
 
     Args:
@@ -188,7 +185,8 @@ class Fold(Layer):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Fold.html
     """
 
-    shown = "output_size", "kernel_size", "dilation", "padding", "stride"
+    _pair = fold_forward, fold_backward
+    _options = "output_size", "kernel_size", "dilation", "padding", "stride"
 
     def __init__(
         self,
@@ -198,15 +196,6 @@ class Fold(Layer):
         padding: IntPair = 0,
         stride: IntPair = 1,
     ) -> None:
-        super().__init__()
         check_pair("Fold", "output_size", output_size)
-        window_geometry("Fold", kernel_size, stride, padding, dilation)
+        super().__init__(kernel_size, dilation, padding, stride)
         self.output_size = plain(output_size)
-        self.kernel_size, self.dilation = plain(kernel_size), plain(dilation)
-        self.padding, self.stride = plain(padding), plain(stride)
-
-    def _compute(self, x: Array) -> tuple[Array, WindowCache]:
-        options = {"dilation": self.dilation, "padding": self.padding, "stride": self.stride}
-        return fold_forward(x, self.output_size, self.kernel_size, **options)
-
-    _differentiate = staticmethod(fold_backward)
