@@ -10,8 +10,8 @@ from numpy.typing import DTypeLike
 from .._core import Array, check_bias, check_flag, check_float, check_grad, check_int, check_same_dtype
 from ..engine import sum_over
 from . import init
-from .module import Module
 from .parameter import Parameter
+from .weights import Weighted
 
 __all__ = ["Bilinear", "bilinear_backward", "bilinear_forward"]
 
@@ -52,7 +52,7 @@ def bilinear_backward(grad_output: Array, cache: Cache) -> tuple[Array, Array, A
     return dx1, dx2, dw, sum_over(grad_output.reshape(-1, len(w)), (0,)) if has_bias else None
 
 
-class Bilinear(Module):
+class Bilinear(Weighted):
     """A product of two inputs: y[m] = x1 W[m] x2 + b[m].
 
     Args:
@@ -91,22 +91,20 @@ class Bilinear(Module):
         kind, bound = np.float32 if dtype is None else dtype, 1 / math.sqrt(self.in1_features)
         shape = (self.out_features, self.in1_features, self.in2_features)
         self.weight = init.uniform_(Parameter(np.empty(shape, kind)), -bound, bound, rng=rng)
-        self.bias: Parameter | None = None
+        self.bias = None
         if bias:
             self.bias = init.uniform_(Parameter(np.empty(self.out_features, kind)), -bound, bound, rng=rng)
 
     def forward(self, x1: Array, x2: Array) -> Array:
         """Apply the layer to (N, ..., K1) and (N, ..., K2)."""
-        out, cache = bilinear_forward(x1, x2, self.weight.data, None if self.bias is None else self.bias.data)
+        out, cache = bilinear_forward(x1, x2, self.weight.data, self._bias())
         self.save_for_backward(cache)
         return out
 
     def backward(self, grad_output: Array) -> tuple[Array, Array]:
         """Add the gradients of weight and bias; return those of both inputs."""
         dx1, dx2, dw, db = bilinear_backward(grad_output, self.take_saved())
-        self.weight.add_grad(dw)
-        if self.bias is not None and db is not None:
-            self.bias.add_grad(db)
+        self._add_grads(dw, db)
         return dx1, dx2
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,7 +14,6 @@ from .._core import (
     IntPair,
     check_bias,
     check_choice,
-    check_flag,
     check_float,
     check_grad,
     check_images,
@@ -22,10 +22,8 @@ from .._core import (
 )
 from ..engine import Engine, Geometry, correlation_geometry, current_engine, output_size
 from . import init
-from .module import Module
-from .pad import pad2d_backward, pad2d_forward
-from .parameter import Parameter
-from .weights import fix_size, unsized, weight_and_bias
+from .pad import PadCache, pad2d_backward, pad2d_forward
+from .weights import Weighted
 
 __all__ = ["Conv2d", "conv2d_backward", "conv2d_forward"]
 
@@ -93,8 +91,8 @@ def conv2d_backward(
     return dx, dw, db
 
 
-class ConvBase(Module):
-    """Base of the convolutions: channels, parameters, their gradients, repr."""
+class ConvBase(Weighted):
+    """Base of the convolutions: channels and repr."""
 
     in_channels: int | None
     out_channels: int
@@ -104,8 +102,6 @@ class ConvBase(Module):
     dilation: tuple[int, ...]
     groups: int
     padding_mode: str
-    weight: Parameter
-    bias: Parameter | None
 
     def _channels(self, in_channels: int | None, out_channels: int, groups: int) -> None:
         owner = type(self).__name__
@@ -115,16 +111,6 @@ class ConvBase(Module):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels is not None and channels % groups:
                 raise ValueError(f"{owner}: {name} must be divisible by groups={groups}, got {channels}")
-
-    def _bias(self) -> Array | None:
-        return None if self.bias is None else self.bias.data
-
-    def _add_grads(self, dx: Array | None, dw: Array, db: Array | None) -> Array | None:
-        """Add the gradients of the parameters; return that of the input."""
-        self.weight.add_grad(dw)
-        if self.bias is not None and db is not None:
-            self.bias.add_grad(db)
-        return dx
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """One for each output and each element of its filter."""
@@ -148,7 +134,40 @@ class ConvBase(Module):
         return ""
 
 
-class Conv2d(ConvBase):
+class PaddedConv(ConvBase):
+    """Base of `Conv1d` and `Conv2d`: a pair of pure functions, which pad with zeros, behind padding of any mode."""
+
+    _pair: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
+
+    def _pad(self, x: Array) -> tuple[Array, PadCache]:
+        """Pad the input with something other than zeros."""
+        raise NotImplementedError(f"{type(self).__name__} does not define _pad()")
+
+    def _unpad(self, dx: Array, cache: PadCache) -> Array:
+        """Return the gradient of the input, given that of the padded one."""
+        return pad2d_backward(dx, cache)
+
+    def _convolve(self, x: Array, stride: Any, padding: Any, dilation: Any) -> Array:
+        pad_cache = None
+        if self.padding_mode != "zeros":
+            (x, pad_cache), padding = self._pad(x), 0
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": self.groups}
+        out: Array
+        out, cache = self._pair[0](x, self.weight.data, self._bias(), **options)
+        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
+        return out
+
+    def backward(self, grad_output: Array) -> Array | None:
+        """Add the gradients of weight and bias; return that of the input."""
+        saved = self.take_saved()
+        cache, pad_cache = (saved, None) if isinstance(saved, ConvCache) else saved
+        dx: Array | None
+        dx, dw, db = self._pair[1](grad_output, cache, needs_input_grad=self.needs_input_grad)
+        self._add_grads(dw, db)
+        return dx if dx is None or pad_cache is None else self._unpad(dx, pad_cache)
+
+
+class Conv2d(PaddedConv):
     """Two-dimensional convolution (cross-correlation) over a batch of images.
 
     y[n, f, oh, ow] = bias[f] + sum over c, i, j of weight[f, c, i, j] * x_padded[n, c, oh*SH + i*DH, ow*SW + j*DW],
@@ -180,6 +199,7 @@ class Conv2d(ConvBase):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv2d.html
     """
 
+    _pair = conv2d_forward, conv2d_backward
     kernel_size: tuple[int, int]
     stride: tuple[int, int]
     dilation: tuple[int, int]
@@ -204,13 +224,8 @@ class Conv2d(ConvBase):
         geometry, _ = correlation_geometry("Conv2d", kernel_size, stride, padding, dilation, groups)
         self.kernel_size, self.stride, self.dilation = geometry.kernel, geometry.stride, geometry.dilation
         self.padding = padding if isinstance(padding, str) else geometry.before
-        check_flag("Conv2d", "bias", bias)
         self.padding_mode = check_choice("Conv2d", "padding_mode", padding_mode, PADDING_MODES)
-        self._rng = rng
-        if in_channels is None:
-            self.weight, self.bias = unsized(bias, dtype)
-        else:
-            self.weight, self.bias = weight_and_bias(self._shape(in_channels), bias, dtype, rng)
+        self._make(None if in_channels is None else self._shape(in_channels), bias, dtype, rng)
 
     def _shape(self, in_channels: int) -> tuple[int, ...]:
         return (self.out_channels, in_channels // self.groups, *self.kernel_size)
@@ -218,37 +233,14 @@ class Conv2d(ConvBase):
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, H, W)."""
         if self.in_channels is None and check_images(x).shape[1] % self.groups == 0:
-            fix_size(self.weight, self.bias, self._shape(x.shape[1]), self._rng)
+            self._fix_size(self._shape(x.shape[1]))
             self.in_channels = x.shape[1]
-        padding: Any = self.padding
-        pad_cache = None
-        if self.padding_mode != "zeros":
-            (x, pad_cache), padding = self._pad(x), 0
-        out, cache = conv2d_forward(
-            x,
-            self.weight.data,
-            self._bias(),
-            stride=self.stride,
-            padding=padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
-        return out
+        return self._convolve(x, self.stride, self.padding, self.dilation)
 
-    def _pad(self, x: Array) -> tuple[Array, Any]:
-        """Pad with something other than zeros, before the convolution."""
+    def _pad(self, x: Array) -> tuple[Array, PadCache]:
         check_images(x, self.in_channels)
         geometry, after = correlation_geometry(
             "Conv2d", self.kernel_size, self.stride, self.padding, self.dilation, self.groups
         )
         (top, left), (bottom, right) = geometry.before, after
         return pad2d_forward(x, (left, right, top, bottom), mode=self.padding_mode)
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Add the gradients of weight and bias; return that of the input."""
-        saved = self.take_saved()
-        cache, pad_cache = (saved, None) if isinstance(saved, ConvCache) else saved
-        grads = conv2d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad)
-        dx = self._add_grads(*grads)
-        return dx if dx is None or pad_cache is None else pad2d_backward(dx, pad_cache)

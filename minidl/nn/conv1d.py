@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import Array, check_choice, check_flag, check_float, check_grad, check_int, check_sequences
+from .._core import Array, check_choice, check_float, check_grad, check_int, check_sequences
 from ..engine import correlation_geometry
-from .conv import PADDING_MODES, ConvBase, ConvCache, conv2d_backward, conv2d_forward
-from .pad import pad2d_backward, pad2d_forward
-from .weights import weight_and_bias
+from .conv import PADDING_MODES, ConvCache, PaddedConv, conv2d_backward, conv2d_forward
+from .pad import PadCache, pad2d_backward, pad2d_forward
 
 __all__ = ["Conv1d", "conv1d_backward", "conv1d_forward"]
 
@@ -61,7 +60,7 @@ def conv1d_backward(
     return None if dx is None else dx[:, :, 0], dw[:, :, 0], db
 
 
-class Conv1d(ConvBase):
+class Conv1d(PaddedConv):
     """One-dimensional convolution (cross-correlation) over a batch of sequences.
 
     Args:
@@ -84,6 +83,8 @@ class Conv1d(ConvBase):
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.Conv1d.html
     """
+
+    _pair = conv1d_forward, conv1d_backward
 
     def __init__(
         self,
@@ -109,9 +110,8 @@ class Conv1d(ConvBase):
             padding = check_int("Conv1d", "padding", padding, minimum=0)
         self.padding = padding if isinstance(padding, str) else (padding,)
         self._sides()
-        check_flag("Conv1d", "bias", bias)
         self.padding_mode = check_choice("Conv1d", "padding_mode", padding_mode, PADDING_MODES)
-        self.weight, self.bias = weight_and_bias((out_channels, in_channels // groups, kernel), bias, dtype, rng)
+        self._make((out_channels, in_channels // groups, kernel), bias, dtype, rng)
 
     def _sides(self) -> tuple[int, int]:
         """Return the padding on the left and on the right."""
@@ -122,27 +122,13 @@ class Conv1d(ConvBase):
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, L)."""
-        padding: int | str = self.padding if isinstance(self.padding, str) else self.padding[0]
-        pad_cache = None
-        if self.padding_mode != "zeros":
-            images = check_sequences(x, self.in_channels)[:, :, None]
-            padded, pad_cache = pad2d_forward(images, (*self._sides(), 0, 0), mode=self.padding_mode)
-            x, padding = padded[:, :, 0], 0
-        out, cache = conv1d_forward(
-            x,
-            self.weight.data,
-            self._bias(),
-            stride=self.stride[0],
-            padding=padding,
-            dilation=self.dilation[0],
-            groups=self.groups,
-        )
-        self.save_for_backward(cache if pad_cache is None else (cache, pad_cache))
-        return out
+        padding = self.padding if isinstance(self.padding, str) else self.padding[0]
+        return self._convolve(x, self.stride[0], padding, self.dilation[0])
 
-    def backward(self, grad_output: Array) -> Array | None:
-        """Add the gradients of weight and bias; return that of the input."""
-        saved = self.take_saved()
-        cache, pad_cache = (saved, None) if isinstance(saved, ConvCache) else saved
-        dx = self._add_grads(*conv1d_backward(grad_output, cache, needs_input_grad=self.needs_input_grad))
-        return dx if dx is None or pad_cache is None else pad2d_backward(dx[:, :, None], pad_cache)[:, :, 0]
+    def _pad(self, x: Array) -> tuple[Array, PadCache]:
+        images = check_sequences(x, self.in_channels)[:, :, None]
+        padded, cache = pad2d_forward(images, (*self._sides(), 0, 0), mode=self.padding_mode)
+        return padded[:, :, 0], cache
+
+    def _unpad(self, dx: Array, cache: PadCache) -> Array:
+        return pad2d_backward(dx[:, :, None], cache)[:, :, 0]

@@ -13,7 +13,6 @@ from .._core import (
     IntPair,
     check_bias,
     check_choice,
-    check_flag,
     check_float,
     check_grad,
     check_images,
@@ -24,7 +23,6 @@ from .._core import (
 from ..engine import Geometry, correlation_geometry, current_engine, sum_over
 from . import init
 from .conv import ConvBase, ConvCache
-from .weights import weight_and_bias
 
 __all__ = ["ConvTranspose2d", "conv_transpose2d_backward", "conv_transpose2d_forward"]
 
@@ -157,10 +155,11 @@ class ConvTranspose2d(ConvBase):
         geometry, extra = _options(owner, kernel_size, stride, padding, output_padding, dilation, groups)
         self.kernel_size, self.stride, self.padding, self.dilation = geometry[:4]
         self.output_padding = extra
-        check_flag(owner, "bias", bias)
         self.padding_mode = check_choice(owner, "padding_mode", padding_mode, ("zeros",))
-        shape = (in_channels, out_channels // groups, *geometry.kernel)
-        self.weight, self.bias = weight_and_bias(shape, bias, dtype, rng, bias_size=out_channels)
+        self._make((in_channels, out_channels // groups, *geometry.kernel), bias, dtype, rng)
+
+    def _outputs(self) -> int:
+        return self.out_channels
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, H, W)."""
@@ -180,8 +179,10 @@ class ConvTranspose2d(ConvBase):
 
     def backward(self, grad_output: Array) -> Array | None:
         """Add the gradients of weight and bias; return that of the input."""
-        grads = conv_transpose2d_backward(grad_output, self.take_saved(), needs_input_grad=self.needs_input_grad)
-        return self._add_grads(*grads)
+        saved = self.take_saved()
+        dx, dw, db = conv_transpose2d_backward(grad_output, saved, needs_input_grad=self.needs_input_grad)
+        self._add_grads(dw, db)
+        return dx
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """One for each input and each element of its filter."""

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import Array, check_bias, check_flag, check_float, check_grad, check_int, check_same_dtype
+from .._core import Array, check_bias, check_float, check_grad, check_int, check_same_dtype
 from ..engine import product, sum_over
 from .module import Module
-from .weights import fix_size, unsized, weight_and_bias
+from .weights import Weighted
 
 __all__ = ["Identity", "Linear", "linear_backward", "linear_forward"]
 
@@ -66,7 +66,7 @@ def linear_backward(
     return dx, product(grad.T, flat), sum_over(grad, (0,)) if has_bias else None
 
 
-class Linear(Module):
+class Linear(Weighted):
     """Fully connected layer: y = x W^T + b.
 
     Args:
@@ -98,28 +98,21 @@ class Linear(Module):
         super().__init__()
         self.in_features = None if in_features is None else check_int("Linear", "in_features", in_features)
         self.out_features = check_int("Linear", "out_features", out_features)
-        check_flag("Linear", "bias", bias)
-        self._rng = rng
-        if in_features is None:
-            self.weight, self.bias = unsized(bias, dtype)
-        else:
-            self.weight, self.bias = weight_and_bias((out_features, in_features), bias, dtype, rng)
+        self._make(None if in_features is None else (out_features, in_features), bias, dtype, rng)
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, ..., K)."""
         if self.in_features is None and check_float(x).ndim > 1:
-            fix_size(self.weight, self.bias, (self.out_features, x.shape[-1]), self._rng)
+            self._fix_size((self.out_features, x.shape[-1]))
             self.in_features = x.shape[-1]
-        out, cache = linear_forward(x, self.weight.data, None if self.bias is None else self.bias.data)
+        out, cache = linear_forward(x, self.weight.data, self._bias())
         self.save_for_backward(cache)
         return out
 
     def backward(self, grad_output: Array) -> Array | None:
         """Add the gradients of weight and bias; return that of the input."""
         dx, dw, db = linear_backward(grad_output, self.take_saved(), needs_input_grad=self.needs_input_grad)
-        self.weight.add_grad(dw)
-        if self.bias is not None and db is not None:
-            self.bias.add_grad(db)
+        self._add_grads(dw, db)
         return dx
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""Weights and biases: initial values, for layers that know their input size and for those that do not yet."""
+"""Weighted: the base of the linear and convolutional layers."""
 
 from __future__ import annotations
 
@@ -7,50 +7,48 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._core import Array, check_flag
 from . import init
+from .module import Module
 from .parameter import Parameter, filled
 
-__all__ = ["fix_size", "unsized", "weight_and_bias"]
+__all__ = ["Weighted"]
 
 
-def weight_and_bias(
-    shape: tuple[int, ...],
-    bias: bool,
-    dtype: DTypeLike | None,
-    rng: np.random.Generator | None,
-    *,
-    bias_size: int | None = None,
-) -> tuple[Parameter, Parameter | None]:
-    """Make the parameters of a linear or convolutional layer, from U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+class Weighted(Module):
+    """A module with a weight and a bias: their initial values and gradients, whether it knows its input size or not."""
 
-    Args:
-        shape: the weight's shape, outputs first.
-        bias: whether there is a bias, one number per output.
-        dtype: float32 (None) or float64.
-        rng: generator; None means minidl's own.
-        bias_size: size of the bias, if it differs from the number of outputs.
-    """
-    dtype = np.float32 if dtype is None else dtype
-    weight = init.kaiming_uniform_(Parameter(np.empty(shape, dtype)), math.sqrt(5), rng=rng)
-    if not bias:
-        return weight, None
-    bound = 1 / math.sqrt(init.fan_in(weight))
-    return weight, init.uniform_(Parameter(np.empty(bias_size or shape[0], dtype)), -bound, bound, rng=rng)
+    weight: Parameter
+    bias: Parameter | None
 
+    def _make(
+        self, shape: tuple[int, ...] | None, bias: bool, dtype: DTypeLike | None, rng: np.random.Generator | None
+    ) -> None:
+        """Make the parameters, the weight of this ``shape``; None leaves them empty until `_fix_size`."""
+        check_flag(type(self).__name__, "bias", bias)
+        self.weight = filled(0, 0, dtype)
+        self.bias = filled(0, 0, dtype) if bias else None
+        self._rng = rng
+        if shape is not None:
+            self._fix_size(shape)
 
-def unsized(bias: bool, dtype: DTypeLike | None) -> tuple[Parameter, Parameter | None]:
-    """Make empty parameters, for a layer whose input size is not known until `fix_size`."""
-    return filled(0, 0, dtype), filled(0, 0, dtype) if bias else None
+    def _fix_size(self, shape: tuple[int, ...]) -> None:
+        """Set the parameters' sizes and draw their values from U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+        self.weight.data = np.empty(shape, self.weight.dtype)
+        init.kaiming_uniform_(self.weight, math.sqrt(5), rng=self._rng)
+        if self.bias is not None:
+            self.bias.data = np.empty(self._outputs(), self.bias.dtype)
+            bound = 1 / math.sqrt(init.fan_in(self.weight))
+            init.uniform_(self.bias, -bound, bound, rng=self._rng)
 
+    def _outputs(self) -> int:
+        """Return the size of the bias: the weight's first axis, unless a subclass says otherwise."""
+        return self.weight.shape[0]
 
-def fix_size(
-    weight: Parameter,
-    bias: Parameter | None,
-    shape: tuple[int, ...],
-    rng: np.random.Generator | None,
-) -> None:
-    """Set the size and initial values of parameters made by `unsized`; they stay the same objects."""
-    sized_weight, sized_bias = weight_and_bias(shape, bias is not None, weight.dtype, rng)
-    weight.data = sized_weight.data
-    if bias is not None and sized_bias is not None:
-        bias.data = sized_bias.data
+    def _bias(self) -> Array | None:
+        return None if self.bias is None else self.bias.data
+
+    def _add_grads(self, dw: Array, db: Array | None) -> None:
+        self.weight.add_grad(dw)
+        if self.bias is not None and db is not None:
+            self.bias.add_grad(db)
