@@ -60,7 +60,7 @@ class Activation(Layer):
         """Return the derivative at inputs x, whose outputs are y."""
         raise NotImplementedError(f"{type(self).__name__} does not define slope()")
 
-    def _compute(self, x: Array) -> tuple[Array, Cache]:
+    def _compute(self, x: Array) -> tuple[Array, Any]:
         out = empty_like(check_float(x))
 
         def work(piece: Array, result: Array) -> None:
@@ -70,7 +70,7 @@ class Activation(Layer):
         in_pieces(work, x, out)
         return out, (x, out)
 
-    def _differentiate(self, grad_output: Array, cache: Cache) -> Array:
+    def _differentiate(self, grad_output: Array, cache: Any) -> Array:
         x, out = cache
         check_grad(grad_output, out.shape, out.dtype)
         dx = empty_like(grad_output)
@@ -86,8 +86,8 @@ class Activation(Layer):
         return check_number(type(self).__name__, name, value, minimum=minimum)
 
 
-class WithoutOptions(Activation):
-    """An activation without options. ``inplace`` is accepted, as in PyTorch; the output is always a new array."""
+class InPlace(Activation):
+    """An activation with PyTorch's option ``inplace``: it is accepted, and the output is always a new array."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ def relu_backward(grad_output: Array, cache: Array) -> Array:
     return dx
 
 
-class ReLU(WithoutOptions):
+class ReLU(InPlace):
     """Rectified linear unit: y = max(x, 0). Its gradient at x == 0 is 0.
 
     Args:
@@ -142,11 +142,8 @@ class ReLU(WithoutOptions):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
 
-    def _compute(self, x: Array) -> tuple[Array, Any]:
-        return relu_forward(x)
-
-    def _differentiate(self, grad_output: Array, cache: Any) -> Array:
-        return relu_backward(grad_output, cache)
+    _compute = staticmethod(relu_forward)
+    _differentiate = staticmethod(relu_backward)
 
 
 def sigmoid_forward(x: Array) -> tuple[Array, Cache]:
@@ -248,7 +245,7 @@ class Softsign(Activation):
         return (1 + abs(x)) ** -2
 
 
-class SiLU(WithoutOptions):
+class SiLU(InPlace):
     """Sigmoid linear unit, or swish: y = x / (1 + exp(-x)). ``inplace`` is accepted and ignored."""
 
     def value(self, x: Array) -> Array:
@@ -264,7 +261,7 @@ class SiLU(WithoutOptions):
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
-class SELU(WithoutOptions):
+class SELU(InPlace):
     """Scaled ELU: y = 1.0507 * (x where x > 0, else 1.6733 * (exp(x) - 1)). ``inplace`` is accepted and ignored.
 
     Source: Klambauer et al., "Self-normalizing neural networks", 2017, arXiv:1706.02515.
@@ -279,20 +276,21 @@ class SELU(WithoutOptions):
         return _SELU_SCALE * np.where(x > 0, 1, _SELU_ALPHA * np.exp(np.minimum(x, 0)))
 
 
-class ELU(Activation):
+class _Alpha(InPlace):
+    shown = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.alpha = self._number("alpha", alpha)
+
+
+class ELU(_Alpha):
     """Exponential linear unit: y = x where x > 0, else alpha * (exp(x) - 1).
 
     Args:
         alpha: minus the limit at minus infinity.
         inplace: accepted, as in PyTorch; the output is always a new array.
     """
-
-    shown = ("alpha",)
-
-    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        check_flag("ELU", "inplace", inplace)
-        self.alpha = self._number("alpha", alpha)
 
     def value(self, x: Array) -> Array:
         """Return y."""
@@ -303,7 +301,7 @@ class ELU(Activation):
         return np.where(x > 0, 1, self.alpha * np.exp(np.minimum(x, 0)))
 
 
-class CELU(Activation):
+class CELU(_Alpha):
     """Continuously differentiable ELU: y = x where x > 0, else alpha * (exp(x/alpha) - 1).
 
     Args:
@@ -311,12 +309,8 @@ class CELU(Activation):
         inplace: accepted, as in PyTorch; the output is always a new array.
     """
 
-    shown = ("alpha",)
-
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        check_flag("CELU", "inplace", inplace)
-        self.alpha = self._number("alpha", alpha)
+        super().__init__(alpha, inplace)
         if alpha == 0:
             raise ValueError("CELU: alpha must not be 0")
 
@@ -360,7 +354,7 @@ class Softplus(Activation):
         return np.where(self.beta * x > self.threshold, 1, _sigmoid(self.beta * x))
 
 
-class Mish(WithoutOptions):
+class Mish(InPlace):
     """Mish: y = x * tanh(log(1 + exp(x))). ``inplace`` is accepted and ignored."""
 
     def value(self, x: Array) -> Array:

@@ -51,10 +51,8 @@ class Sequential(_Listed):
             self._add(name, layer)
 
     def _add(self, name: str, layer: Module) -> None:
-        if not isinstance(layer, Module):
-            hint = f"; did you mean {layer.__name__}()?" if isinstance(layer, type) else ""
-            hint = "; unpack the list: Sequential(*layers)" if isinstance(layer, (list, tuple)) else hint
-            raise TypeError(f"Sequential: layer {name!r} must be a Module, got {layer!r}{hint}")
+        hint = "; unpack the list: Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
+        _check_module("Sequential", f"layer {name!r}", layer, hint)
         if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or name in self.__dict__:
             raise ValueError(f"Sequential: {name!r} cannot be the name of a layer")
         own = {id(module): path for path, module in self.named_modules()}
@@ -291,9 +289,9 @@ class Parallel(Module):
         return f"merge={self.merge!r}"
 
 
-def _check_module(owner: str, name: str, module: Any) -> Module:
+def _check_module(owner: str, name: str, module: Any, hint: str = "") -> Module:
     if not isinstance(module, Module):
-        hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else ""
+        hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else hint
         raise TypeError(f"{owner}: {name} must be a Module, got {module!r}{hint}")
     return module
 

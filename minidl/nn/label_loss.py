@@ -4,7 +4,8 @@
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -55,8 +56,13 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
 
 
 class LabelLoss(Loss):
-    """Base of the losses against integer labels, with a weight per class."""
+    """Base of the losses against integer labels, with a weight per class; a subclass names its pair and options.
 
+    ``_options`` are attributes that the first function of the pair takes as arguments of the same names.
+    """
+
+    _pair: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
+    _options: ClassVar[tuple[str, ...]]
     weight: Array | None
 
     def __init__(self, weight: ArrayLike | None, reduction: str) -> None:
@@ -68,6 +74,15 @@ class LabelLoss(Loss):
 
     def _ignore(self, ignore_index: int) -> int:
         return check_int(type(self).__name__, "ignore_index", ignore_index, minimum=-(2**62))
+
+    def forward(self, prediction: Array, target: ArrayLike) -> Any:
+        """Return the loss of a prediction (N, C, ...) against labels (N, ...), or whatever else the loss accepts."""
+        options = {name: getattr(self, name) for name in self._options}
+        return self.finish(*self._pair[0](prediction, target, **options))
+
+    def backward(self, grad_output: Any = 1.0) -> Array:
+        """Return the gradient with respect to the prediction; see `Loss.backward`."""
+        return self._pair[1](grad_output, self.take_saved())
 
 
 class CrossEntropyCache(NamedTuple):
@@ -184,6 +199,9 @@ class CrossEntropyLoss(LabelLoss):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
     """
 
+    _pair = cross_entropy_forward, cross_entropy_backward
+    _options = "weight", "ignore_index", "label_smoothing", "reduction"
+
     def __init__(
         self,
         weight: ArrayLike | None = None,
@@ -195,22 +213,6 @@ class CrossEntropyLoss(LabelLoss):
         super().__init__(weight, reduction)
         self.ignore_index = self._ignore(ignore_index)
         self.label_smoothing = check_number("CrossEntropyLoss", "label_smoothing", label_smoothing, maximum=1.0)
-
-    def forward(self, prediction: Array, target: ArrayLike) -> Any:
-        """Return the loss of logits (N, C, ...) against labels or probabilities."""
-        loss, cache = cross_entropy_forward(
-            prediction,
-            target,
-            weight=self.weight,
-            ignore_index=self.ignore_index,
-            label_smoothing=self.label_smoothing,
-            reduction=self.reduction,
-        )
-        return self.finish(loss, cache)
-
-    def backward(self, grad_output: Any = 1.0) -> Array:
-        """Return the gradient with respect to the logits; see `Loss.backward`."""
-        return cross_entropy_backward(grad_output, self.take_saved())
 
 
 class LabelCache(NamedTuple):
@@ -275,20 +277,12 @@ class NLLLoss(LabelLoss):
         prediction (N, C) or (N, C, d1, ...); labels (N,) or (N, d1, ...).
     """
 
+    _pair = nll_loss_forward, nll_loss_backward
+    _options = "weight", "ignore_index", "reduction"
+
     def __init__(self, weight: ArrayLike | None = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(weight, reduction)
         self.ignore_index = self._ignore(ignore_index)
-
-    def forward(self, prediction: Array, target: ArrayLike) -> Any:
-        """Return the loss of log-probabilities (N, C, ...) against labels."""
-        loss, cache = nll_loss_forward(
-            prediction, target, weight=self.weight, ignore_index=self.ignore_index, reduction=self.reduction
-        )
-        return self.finish(loss, cache)
-
-    def backward(self, grad_output: Any = 1.0) -> Array:
-        """Return the gradient with respect to the prediction; see `Loss.backward`."""
-        return nll_loss_backward(grad_output, self.take_saved())
 
 
 def multi_margin_loss_forward(
@@ -337,6 +331,9 @@ class MultiMarginLoss(LabelLoss):
         prediction x (N, C); labels y (N,).
     """
 
+    _pair = multi_margin_loss_forward, multi_margin_loss_backward
+    _options = "p", "margin", "weight", "reduction"
+
     def __init__(
         self, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None, reduction: str = "mean"
     ) -> None:
@@ -345,14 +342,3 @@ class MultiMarginLoss(LabelLoss):
             raise ValueError(f"MultiMarginLoss: p must be 1 or 2, got {p!r}")
         self.p = int(p)
         self.margin = check_number("MultiMarginLoss", "margin", margin, minimum=-float("inf"))
-
-    def forward(self, prediction: Array, target: ArrayLike) -> Any:
-        """Return the loss of scores (N, C) against labels (N,)."""
-        loss, cache = multi_margin_loss_forward(
-            prediction, target, p=self.p, margin=self.margin, weight=self.weight, reduction=self.reduction
-        )
-        return self.finish(loss, cache)
-
-    def backward(self, grad_output: Any = 1.0) -> Array:
-        """Return the gradient with respect to the prediction; see `Loss.backward`."""
-        return multi_margin_loss_backward(grad_output, self.take_saved())

@@ -147,7 +147,29 @@ class GroupNorm(Norm):
         )
 
 
-class LayerNorm(Norm):
+class _LastAxes(Norm):
+    def _set_up(
+        self, shape: int | Sequence[int], eps: float | None, affine: bool, bias: bool, dtype: DTypeLike | None
+    ) -> None:
+        owner = type(self).__name__
+        sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+        self.normalized_shape = tuple(check_int(owner, "normalized_shape", size) for size in sizes)
+        self.elementwise_affine = check_flag(owner, "elementwise_affine", affine)
+        self._make(self.normalized_shape, eps, affine, bias, dtype)
+
+    def _check_last(self, x: Any) -> int:
+        """Check the sizes of the last axes of a batch, and return their number."""
+        shape = self.normalized_shape
+        if np.shape(x)[-len(shape) :] != shape or np.ndim(x) <= len(shape):
+            raise ValueError(f"expected a batch whose last axes are {shape}, got shape {np.shape(x)}")
+        return len(shape)
+
+    def extra_repr(self) -> str:
+        """Options in PyTorch's form."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class LayerNorm(_LastAxes):
     """Normalise the last axes of each sample: y = (x - mean) / sqrt(var + eps) * weight + bias.
 
     Args:
@@ -176,26 +198,21 @@ class LayerNorm(Norm):
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = _shape("LayerNorm", normalized_shape)
-        self.elementwise_affine = check_flag("LayerNorm", "elementwise_affine", elementwise_affine)
-        self._make(self.normalized_shape, eps, elementwise_affine, bias, dtype)
+        self._set_up(normalized_shape, eps, elementwise_affine, bias, dtype)
 
     def forward(self, x: Array) -> Array:
         """Standardise the last axes of each sample."""
-        _check_last(x, self.normalized_shape)
-        out, cache = layer_norm_forward(x, len(self.normalized_shape), *self._parameters(), eps=self._eps(x))
+        ndim = self._check_last(x)
+        out, cache = layer_norm_forward(x, ndim, *self._parameters(), eps=self._eps(x))
         self.save_for_backward(cache)
         return out
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""
-        return (
-            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
-            f"bias={self.bias is not None}"
-        )
+        return f"{super().extra_repr()}, bias={self.bias is not None}"
 
 
-class RMSNorm(Norm):
+class RMSNorm(_LastAxes):
     """Divide the last axes of each sample by their root mean square: y = x / sqrt(mean(x**2) + eps) * weight.
 
     Args:
@@ -222,27 +239,11 @@ class RMSNorm(Norm):
         dtype: DTypeLike | None = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = _shape("RMSNorm", normalized_shape)
-        self.elementwise_affine = check_flag("RMSNorm", "elementwise_affine", elementwise_affine)
-        self._make(self.normalized_shape, eps, elementwise_affine, False, dtype)
+        self._set_up(normalized_shape, eps, elementwise_affine, False, dtype)
 
     def forward(self, x: Array) -> Array:
         """Divide the last axes of each sample by their root mean square."""
-        _check_last(x, self.normalized_shape)
-        out, cache = rms_norm_forward(x, len(self.normalized_shape), self._parameters()[0], eps=self._eps(x))
+        ndim = self._check_last(x)
+        out, cache = rms_norm_forward(x, ndim, self._parameters()[0], eps=self._eps(x))
         self.save_for_backward(cache)
         return out
-
-    def extra_repr(self) -> str:
-        """Options in PyTorch's form."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-
-
-def _shape(owner: str, shape: int | Sequence[int]) -> tuple[int, ...]:
-    sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-    return tuple(check_int(owner, "normalized_shape", size) for size in sizes)
-
-
-def _check_last(x: Any, shape: tuple[int, ...]) -> None:
-    if np.shape(x)[-len(shape) :] != shape or np.ndim(x) <= len(shape):
-        raise ValueError(f"expected a batch whose last axes are {shape}, got shape {np.shape(x)}")

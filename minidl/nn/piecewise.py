@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_flag, check_float, check_grad, check_number
-from .activation import INF, Activation, WithoutOptions
+from .activation import INF, Activation, InPlace
 from .layer import Layer
 
 __all__ = ["Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "ReLU6", "Softshrink", "Threshold"]
 
 
-class ReLU6(WithoutOptions):
+class ReLU6(InPlace):
     """ReLU that stops at six: y = min(max(x, 0), 6). ``inplace`` is accepted and ignored."""
 
     def value(self, x: Array) -> Array:
@@ -27,7 +27,7 @@ class ReLU6(WithoutOptions):
         return ((x > 0) & (x < 6)).astype(x.dtype)
 
 
-class Hardsigmoid(WithoutOptions):
+class Hardsigmoid(InPlace):
     """Piecewise linear sigmoid: y = min(max(x + 3, 0), 6) / 6. ``inplace`` is accepted and ignored."""
 
     def value(self, x: Array) -> Array:
@@ -39,7 +39,7 @@ class Hardsigmoid(WithoutOptions):
         return ((x > -3) & (x < 3)).astype(x.dtype) / 6
 
 
-class Hardswish(WithoutOptions):
+class Hardswish(InPlace):
     """Hard swish: y = x * min(max(x + 3, 0), 6) / 6. ``inplace`` is accepted and ignored."""
 
     def value(self, x: Array) -> Array:
@@ -51,7 +51,7 @@ class Hardswish(WithoutOptions):
         return np.where(x <= -3, 0, np.where(x >= 3, 1, x / 3 + x.dtype.type(0.5)))
 
 
-class LeakyReLU(Activation):
+class LeakyReLU(InPlace):
     """Leaky ReLU: y = x where x > 0, else negative_slope * x.
 
     Args:
@@ -62,8 +62,7 @@ class LeakyReLU(Activation):
     shown = ("negative_slope",)
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
-        check_flag("LeakyReLU", "inplace", inplace)
+        super().__init__(inplace)
         self.negative_slope = self._number("negative_slope", negative_slope)
 
     def value(self, x: Array) -> Array:
@@ -75,7 +74,7 @@ class LeakyReLU(Activation):
         return np.where(x > 0, 1, x.dtype.type(self.negative_slope))
 
 
-class Hardtanh(Activation):
+class Hardtanh(InPlace):
     """Clip: y = min(max(x, min_val), max_val).
 
     Args:
@@ -87,8 +86,7 @@ class Hardtanh(Activation):
     shown = "min_val", "max_val"
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
-        check_flag("Hardtanh", "inplace", inplace)
+        super().__init__(inplace)
         self.min_val = self._number("min_val", min_val)
         self.max_val = self._number("max_val", max_val)
         if min_val >= max_val:
