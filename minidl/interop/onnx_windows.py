@@ -10,7 +10,6 @@ import numpy as np
 
 from .. import nn
 from .._core import check_pair
-from ..engine import correlation_geometry
 
 if TYPE_CHECKING:
     from .onnx_export import OnnxGraph
@@ -27,7 +26,7 @@ Pads = Sequence[tuple[int, int]]
 def conv(graph: OnnxGraph, layer: Any, x: str) -> str:
     """Conv or ConvTranspose; a padding mode other than zeros becomes a Pad node before it."""
     transposed = isinstance(layer, nn.ConvTranspose2d)
-    pads = _conv_pads(layer)
+    pads = layer.pads()
     if layer.padding_mode != "zeros":
         x = _pad(graph, x, pads, layer.padding_mode)
         pads = [(0, 0)] * len(pads)
@@ -43,16 +42,6 @@ def conv(graph: OnnxGraph, layer: Any, x: str) -> str:
         group=layer.groups,
         output_padding=layer.output_padding if transposed else None,
     )
-
-
-def _conv_pads(layer: Any) -> Pads:
-    """Return a convolution's padding as (before, after) for each axis; 'same' and 'valid' are resolved."""
-    if not isinstance(layer.padding, str):
-        return [(size, size) for size in layer.padding]
-    axes = len(layer.kernel_size)
-    kernel, dilation = ((1,) * (2 - axes) + sizes for sizes in (layer.kernel_size, layer.dilation))
-    geometry, after = correlation_geometry("Conv2d", kernel, (1, 1), layer.padding, dilation, 1)
-    return tuple(zip(geometry.before, after, strict=True))[-axes:]
 
 
 # Pooling

@@ -92,7 +92,7 @@ def conv2d_backward(
 
 
 class ConvBase(Weighted):
-    """Base of the convolutions: channels and repr."""
+    """Base of the convolutions: channels, padding, repr."""
 
     in_channels: int | None
     out_channels: int
@@ -111,6 +111,15 @@ class ConvBase(Weighted):
         for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
             if channels is not None and channels % groups:
                 raise ValueError(f"{owner}: {name} must be divisible by groups={groups}, got {channels}")
+
+    def pads(self) -> list[tuple[int, int]]:
+        """Return the padding before and after each axis; 'same' and 'valid' are resolved."""
+        if not isinstance(self.padding, str):
+            return [(size, size) for size in self.padding]
+        row = (1,) * (2 - len(self.kernel_size))  # a sequence is an image with one row
+        kernel, stride, dilation = (row + sizes for sizes in (self.kernel_size, self.stride, self.dilation))
+        geometry, after = correlation_geometry(type(self).__name__, kernel, stride, self.padding, dilation, self.groups)
+        return list(zip(geometry.before, after, strict=True))[len(row) :]
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """One for each output and each element of its filter."""
@@ -225,6 +234,7 @@ class Conv2d(PaddedConv):
         self.kernel_size, self.stride, self.dilation = geometry.kernel, geometry.stride, geometry.dilation
         self.padding = padding if isinstance(padding, str) else geometry.before
         self.padding_mode = check_choice("Conv2d", "padding_mode", padding_mode, PADDING_MODES)
+        self._rng = rng
         self._make(None if in_channels is None else self._shape(in_channels), bias, dtype, rng)
 
     def _shape(self, in_channels: int) -> tuple[int, ...]:
@@ -233,14 +243,10 @@ class Conv2d(PaddedConv):
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, H, W)."""
         if self.in_channels is None and check_images(x).shape[1] % self.groups == 0:
-            self._fix_size(self._shape(x.shape[1]))
+            self._fix_size(self._shape(x.shape[1]), self._rng)
             self.in_channels = x.shape[1]
         return self._convolve(x, self.stride, self.padding, self.dilation)
 
     def _pad(self, x: Array) -> tuple[Array, PadCache]:
-        check_images(x, self.in_channels)
-        geometry, after = correlation_geometry(
-            "Conv2d", self.kernel_size, self.stride, self.padding, self.dilation, self.groups
-        )
-        (top, left), (bottom, right) = geometry.before, after
-        return pad2d_forward(x, (left, right, top, bottom), mode=self.padding_mode)
+        (top, bottom), (left, right) = self.pads()
+        return pad2d_forward(check_images(x, self.in_channels), (left, right, top, bottom), mode=self.padding_mode)

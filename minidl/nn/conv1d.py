@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_choice, check_float, check_grad, check_int, check_sequences
-from ..engine import correlation_geometry
 from .conv import PADDING_MODES, ConvCache, PaddedConv, conv2d_backward, conv2d_forward
 from .pad import PadCache, pad2d_backward, pad2d_forward
 
@@ -109,16 +108,9 @@ class Conv1d(PaddedConv):
         if not isinstance(padding, str):
             padding = check_int("Conv1d", "padding", padding, minimum=0)
         self.padding = padding if isinstance(padding, str) else (padding,)
-        self._sides()
+        self.pads()  # checks 'same' and 'valid'
         self.padding_mode = check_choice("Conv1d", "padding_mode", padding_mode, PADDING_MODES)
         self._make((out_channels, in_channels // groups, kernel), bias, dtype, rng)
-
-    def _sides(self) -> tuple[int, int]:
-        """Return the padding on the left and on the right."""
-        padding = self.padding if isinstance(self.padding, str) else (0, *self.padding)
-        kernel, stride, dilation = (1, *self.kernel_size), (1, *self.stride), (1, *self.dilation)
-        geometry, after = correlation_geometry("Conv1d", kernel, stride, padding, dilation, self.groups)
-        return geometry.before[1], after[1]
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, C, L)."""
@@ -127,7 +119,7 @@ class Conv1d(PaddedConv):
 
     def _pad(self, x: Array) -> tuple[Array, PadCache]:
         images = check_sequences(x, self.in_channels)[:, :, None]
-        padded, cache = pad2d_forward(images, (*self._sides(), 0, 0), mode=self.padding_mode)
+        padded, cache = pad2d_forward(images, (*self.pads()[0], 0, 0), mode=self.padding_mode)
         return padded[:, :, 0], cache
 
     def _unpad(self, dx: Array, cache: PadCache) -> Array:

@@ -98,12 +98,13 @@ class Linear(Weighted):
         super().__init__()
         self.in_features = None if in_features is None else check_int("Linear", "in_features", in_features)
         self.out_features = check_int("Linear", "out_features", out_features)
+        self._rng = rng
         self._make(None if in_features is None else (out_features, in_features), bias, dtype, rng)
 
     def forward(self, x: Array) -> Array:
         """Apply the layer to (N, ..., K)."""
         if self.in_features is None and check_float(x).ndim > 1:
-            self._fix_size((self.out_features, x.shape[-1]))
+            self._fix_size((self.out_features, x.shape[-1]), self._rng)
             self.in_features = x.shape[-1]
         out, cache = linear_forward(x, self.weight.data, self._bias())
         self.save_for_backward(cache)

@@ -28,18 +28,17 @@ class Weighted(Module):
         check_flag(type(self).__name__, "bias", bias)
         self.weight = filled(0, 0, dtype)
         self.bias = filled(0, 0, dtype) if bias else None
-        self._rng = rng
         if shape is not None:
-            self._fix_size(shape)
+            self._fix_size(shape, rng)
 
-    def _fix_size(self, shape: tuple[int, ...]) -> None:
+    def _fix_size(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> None:
         """Set the parameters' sizes and draw their values from U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
         self.weight.data = np.empty(shape, self.weight.dtype)
-        init.kaiming_uniform_(self.weight, math.sqrt(5), rng=self._rng)
+        init.kaiming_uniform_(self.weight, math.sqrt(5), rng=rng)
         if self.bias is not None:
             self.bias.data = np.empty(self._outputs(), self.bias.dtype)
             bound = 1 / math.sqrt(init.fan_in(self.weight))
-            init.uniform_(self.bias, -bound, bound, rng=self._rng)
+            init.uniform_(self.bias, -bound, bound, rng=rng)
 
     def _outputs(self) -> int:
         """Return the size of the bias: the weight's first axis, unless a subclass says otherwise."""
