@@ -24,6 +24,7 @@ __all__ = [
     "check_grad",
     "check_images",
     "check_int",
+    "check_kind",
     "check_number",
     "check_pair",
     "check_same_dtype",
@@ -91,6 +92,14 @@ def check_flag(owner: str, argument: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{owner}: {argument} must be True or False, got {value!r}")
     return bool(value)
+
+
+def check_kind(owner: str, argument: str, value: Any, kind: type[Checked], hint: str = "") -> Checked:
+    """Return ``value`` if it is a ``kind``, or raise TypeError with a ``hint``; for a class it asks for an instance."""
+    if not isinstance(value, kind):
+        hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else hint
+        raise TypeError(f"{owner}: {argument} must be a {kind.__name__}, got {value!r}{hint}")
+    return value
 
 
 def check_choice(owner: str, argument: str, value: Any, choices: tuple[str, ...]) -> str:

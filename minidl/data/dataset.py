@@ -10,7 +10,9 @@ import numpy as np
 from .._core import Array, check_number, default_rng
 from .naming import named
 
-__all__ = ["ArrayDataset", "Dataset", "Subset", "random_split"]
+__all__ = ["TEST_EVERY", "ArrayDataset", "Dataset", "Subset", "is_for_testing", "random_split"]
+
+TEST_EVERY = 5
 
 
 class Dataset:
@@ -194,3 +196,18 @@ def random_split(
         order = default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
+
+
+def is_for_testing(labels: Array) -> Array:
+    """Return which samples a fixed, stratified split gives to the test set: every fifth of each class, in order.
+
+    Args:
+        labels: the class of each sample, integers (N,).
+
+    Returns:
+        bool (N,).
+    """
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        chosen[np.flatnonzero(labels == label)[TEST_EVERY - 1 :: TEST_EVERY]] = True
+    return chosen

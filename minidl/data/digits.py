@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .dataset import ArrayDataset
+from .dataset import ArrayDataset, is_for_testing
 
 __all__ = ["load_digits"]
-
-_TEST_EVERY = 5
 
 
 def load_digits() -> tuple[ArrayDataset, ArrayDataset]:
@@ -27,9 +25,7 @@ def load_digits() -> tuple[ArrayDataset, ArrayDataset]:
     with np.load(Path(__file__).with_name("digits.npz")) as archive:
         images = archive["images"][:, None].astype(np.float32) / np.float32(16)
         labels = archive["labels"].astype(np.int64)
-    in_test = np.zeros(len(labels), bool)
-    for digit in range(10):
-        in_test[np.flatnonzero(labels == digit)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
+    in_test = is_for_testing(labels)
     classes = [str(digit) for digit in range(10)]
     train, test = (ArrayDataset(images[part], labels[part], classes=classes) for part in (~in_test, in_test))
     return train, test

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, IntPair, check_pair
-from .dataset import Dataset, Subset
+from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing
 from .images import check_channels, image_files, pillow, read_image
 from .naming import named
 
 __all__ = ["ImageFolder", "class_counts", "load_image_folder"]
 
-_TEST_EVERY = 5
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -53,7 +52,7 @@ class ImageFolder(Dataset):
         self.channels = check_channels("ImageFolder", channels)
         if not self.root.is_dir():
             raise FileNotFoundError(f"ImageFolder: there is no folder {self.root}")
-        self.classes = sorted(p.name for p in self.root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        self.classes = sorted(path.name for path in _folders(self.root))
         if not self.classes:
             raise FileNotFoundError(f"ImageFolder: {self.root} holds no folders, one for each class")
         found = [(path, label) for label, name in enumerate(self.classes) for path in image_files(self.root / name)]
@@ -120,14 +119,12 @@ def load_image_folder(
         return train, test
     whole = ImageFolder(folder, size, channels)
     _check_several(whole)
-    if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < _TEST_EVERY]:
+    if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < TEST_EVERY]:
         raise ValueError(
             f"load_image_folder: {folder}: every class needs five images or more, of which every fifth is for "
             f"testing; too few in {', '.join(small)}"
         )
-    in_test = np.zeros(len(whole), bool)
-    for label in range(len(whole.classes)):
-        in_test[np.flatnonzero(whole.labels == label)[_TEST_EVERY - 1 :: _TEST_EVERY]] = True
+    in_test = is_for_testing(whole.labels)
     return Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test))
 
 
@@ -145,6 +142,7 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
 
 
 def _folders(root: Path) -> list[Path]:
+    """Return the folders in a folder, sorted, without hidden ones; none if it does not exist."""
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
 
 

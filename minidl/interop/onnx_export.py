@@ -12,6 +12,7 @@ import numpy as np
 from .._core import Array
 from .._version import __version__
 from ..nn import Module
+from ..nn.naming import layer_at
 from ..nn.summary import dry_run
 from .files import write_atomically
 from .onnx_layers import EXPORTERS, Exporter
@@ -64,9 +65,8 @@ class OnnxGraph:
 
         for path, module in model.named_modules():
             if getattr(module, "return_indices", False):
-                raise ValueError(
-                    f"{_place(module, path)} with return_indices has two outputs; only one can be exported"
-                )
+                layer = layer_at(type(module).__name__, path)
+                raise ValueError(f"{layer} with return_indices has two outputs; only one can be exported")
         output = dry_run(model, input_shape, record)
         self.dtype = output.dtype
         self.nodes: list[Any] = []
@@ -202,10 +202,5 @@ def _exporter(layer: Module, path: str) -> Exporter:
         # A subclass with its own forward computes something other than its base.
         if base in EXPORTERS and kind.forward is base.forward:
             return EXPORTERS[base]
-    owner = _place(layer, path)
+    owner = layer_at(kind.__name__, path)
     raise ValueError(f"{owner} has no ONNX form; give it one with @minidl.interop.onnx_nodes({kind.__name__})")
-
-
-def _place(module: Module, path: str) -> str:
-    kind = type(module).__name__
-    return f'{kind} "{path}"' if path else kind

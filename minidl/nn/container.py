@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from .._core import Array, check_choice
+from .._core import Array, check_choice, check_kind
 from .module import Module
 
 __all__ = ["ModuleDict", "ModuleList", "Parallel", "Residual", "Sequential"]
@@ -52,7 +52,7 @@ class Sequential(_Listed):
 
     def _add(self, name: str, layer: Module) -> None:
         hint = "; unpack the list: Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
-        _check_module("Sequential", f"layer {name!r}", layer, hint)
+        check_kind("Sequential", f"layer {name!r}", layer, Module, hint)
         if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or name in self.__dict__:
             raise ValueError(f"Sequential: {name!r} cannot be the name of a layer")
         own = {id(module): path for path, module in self.named_modules()}
@@ -124,7 +124,7 @@ class ModuleList(_Listed):
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end; return self."""
-        setattr(self, str(len(self)), _check_module("ModuleList", str(len(self)), module))
+        setattr(self, str(len(self)), check_kind("ModuleList", str(len(self)), module, Module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> ModuleList:
@@ -143,7 +143,7 @@ class ModuleList(_Listed):
 
     def __setitem__(self, index: int, module: Module) -> None:
         number = range(len(self))[index]
-        setattr(self, str(number), _check_module("ModuleList", str(number), module))
+        setattr(self, str(number), check_kind("ModuleList", str(number), module, Module))
 
 
 class ModuleDict(Module):
@@ -165,7 +165,7 @@ class ModuleDict(Module):
     def __setitem__(self, name: str, module: Module) -> None:
         if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name):
             raise ValueError(f"ModuleDict: {name!r} cannot be the name of a module")
-        setattr(self, name, _check_module("ModuleDict", name, module))
+        setattr(self, name, check_kind("ModuleDict", name, module, Module))
 
     def __getitem__(self, name: str) -> Module:
         return dict(self.named_children())[name]
@@ -212,8 +212,8 @@ class Residual(Module):
 
     def __init__(self, body: Module, shortcut: Module | None = None) -> None:
         super().__init__()
-        self.body = _check_module("Residual", "body", body)
-        self.shortcut = None if shortcut is None else _check_module("Residual", "shortcut", shortcut)
+        self.body = check_kind("Residual", "body", body, Module)
+        self.shortcut = None if shortcut is None else check_kind("Residual", "shortcut", shortcut, Module)
         _check_distinct("Residual", [m for m in (self.body, self.shortcut) if m is not None])
 
     def forward(self, x: Array) -> Array:
@@ -256,7 +256,7 @@ class Parallel(Module):
             raise ValueError("Parallel: got no branches")
         self.merge = check_choice("Parallel", "merge", merge, ("cat", "sum"))
         for number, branch in enumerate(branches):
-            setattr(self, str(number), _check_module("Parallel", str(number), branch))
+            setattr(self, str(number), check_kind("Parallel", str(number), branch, Module))
         _check_distinct("Parallel", branches)
 
     def forward(self, x: Array) -> Array:
@@ -287,13 +287,6 @@ class Parallel(Module):
     def extra_repr(self) -> str:
         """How the outputs are merged."""
         return f"merge={self.merge!r}"
-
-
-def _check_module(owner: str, name: str, module: Any, hint: str = "") -> Module:
-    if not isinstance(module, Module):
-        hint = f"; did you mean {module.__name__}()?" if isinstance(module, type) else hint
-        raise TypeError(f"{owner}: {name} must be a Module, got {module!r}{hint}")
-    return module
 
 
 def _check_distinct(owner: str, modules: Iterable[Module]) -> None:

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["name_layer"]
+__all__ = ["layer_at", "name_layer"]
+
+
+def layer_at(kind: str, path: str) -> str:
+    """Return a layer's class and path as errors show them, ``Linear "head.2"``; without a path the class alone."""
+    return f'{kind} "{path}"' if path else kind
 
 
 def name_layer(error: BaseException, module: Module) -> None:
@@ -28,6 +33,5 @@ def name_layer(error: BaseException, module: Module) -> None:
             return
         step = next((name for name, child in module.named_children() if child is inner), "")
         path = ".".join(part for part in (step, path) if part)
-    quoted = f' "{path}"' if path else ""
-    error.args = (f"{origin}{quoted}: {message}",)
+    error.args = (f"{layer_at(origin, path)}: {message}",)
     error.minidl_where = (origin, path, message, module)  # type: ignore[attr-defined]

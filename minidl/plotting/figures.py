@@ -11,6 +11,7 @@ from .._core import Array, check_images
 from ..nn import Conv2d, Module, Sequential
 from ..nn.modes import evaluating
 from ..training import History
+from ..training.step import grad_norms
 from .attribution import grad_cam_map, input_gradient, split_at
 
 __all__ = [
@@ -234,7 +235,7 @@ def gradient_flow(norms: Module | Mapping[str, float]) -> Any:
         ImportError: the extra ``plot`` is not installed.
     """
     if isinstance(norms, Module):
-        norms = {n: float(np.linalg.norm(p.grad)) for n, p in norms.named_params() if p.grad is not None}
+        norms = grad_norms(norms)
     if not norms:
         raise ValueError("gradient_flow: there are no gradients; run a backward pass first")
     figure = _figure(6.4, max(2.4, 0.25 * len(norms) + 1))

@@ -9,8 +9,9 @@ import numpy as np
 
 from .._core import Array
 from ..nn import Module, no_grad
+from ..nn.naming import layer_at
 
-__all__ = ["NonFinite", "NonFiniteLossError", "first_non_finite"]
+__all__ = ["NonFinite", "NonFiniteLossError", "first_non_finite", "first_non_finite_parameter"]
 
 
 class NonFinite(Exception):
@@ -42,6 +43,12 @@ class NonFiniteLossError(RuntimeError):
         self.grad_norm, self.where = grad_norm, where
 
 
+def first_non_finite_parameter(model: Module) -> str:
+    """Return 'parameter "PATH" is not finite' for the first parameter of which this is true, else ""."""
+    broken = (name for name, p in model.named_params() if not np.isfinite(p.data).all())
+    return next((f'parameter "{name}" is not finite' for name in broken), "")
+
+
 def first_non_finite(model: Module, x: Array) -> str:
     """Describe where the first NaN or infinity of a forward pass appears: input, parameter, layer or loss.
 
@@ -59,9 +66,9 @@ def first_non_finite(model: Module, x: Array) -> str:
     def look(name: str, module: Module, output: Any) -> None:
         if found or np.isfinite(output).all():
             return
-        broken = [n for n, p in module.named_params() if not np.isfinite(p.data).all()]
-        because = f'; its parameter "{broken[0]}" is not finite' if broken else ""
-        layer = f'{type(module).__name__} "{name}"' if name else type(module).__name__
+        broken = first_non_finite_parameter(module)
+        because = f"; its {broken}" if broken else ""
+        layer = layer_at(type(module).__name__, name)
         found.append(f"the first layer whose output is not finite is {layer}{because}")
 
     handles = [

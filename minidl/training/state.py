@@ -99,7 +99,7 @@ class FitState:
         """Count a batch that the loader has given."""
         self.batch += 1
         if hasattr(self.loader, "state_dict"):
-            self.position = {k: v for k, v in self.loader.state_dict().items() if k in ("seed", "batch")}
+            self.position = _position(self.loader.state_dict())
 
     def end_pass(self) -> None:
         """Note that the loader has given all its batches."""
@@ -158,7 +158,7 @@ class FitState:
             self.scheduler.load_state_dict(state["scheduler"])
         if hasattr(self.loader, "state_dict") and state["loader"] is not None:
             self.loader.load_state_dict(state["loader"])
-            self.position = {name: state["loader"][name] for name in ("seed", "batch") if name in state["loader"]}
+            self.position = _position(state["loader"])
         for rng, saved in zip(self._rngs(), state["rngs"], strict=True):
             rng.bit_generator.state = saved
         for callback, saved in zip(self.callbacks, self._of_callbacks(state), strict=True):
@@ -211,3 +211,8 @@ class FitState:
                 found += [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
         own = getattr(self.val, "rng", None)
         return [*found, own] if isinstance(own, np.random.Generator) else found
+
+
+def _position(loader: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a loader's state that says where its pass is."""
+    return {name: value for name, value in loader.items() if name in ("seed", "batch")}

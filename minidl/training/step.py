@@ -145,9 +145,8 @@ def _weighted(loss: Any, output: Array, target: Any, weights: Array) -> tuple[fl
     spread = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
     counted = spread
     labels = np.asarray(target)
-    if (
-        hasattr(loss, "ignore_index") and labels.dtype.kind in "iu"
-    ):  # its mean leaves out what it ignores, and weights by class
+    if hasattr(loss, "ignore_index") and labels.dtype.kind in "iu":
+        # its mean leaves out what it ignores, and weights by class
         kept = labels != loss.ignore_index
         factors = 1 if loss.weight is None else loss.weight[np.where(kept, labels, 0)]
         counted = spread * (kept * factors).astype(spread.dtype)

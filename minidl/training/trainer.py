@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_choice, check_int, check_number, release_memory
+from .._core import Array, check_choice, check_int, check_kind, check_number, release_memory
 from ..data import Dataset
 from ..nn import Loss, Module
 from ..nn.modes import modes_kept
@@ -20,7 +20,7 @@ from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .batches import Batch, Batches, batch_parts, check_batches, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import latest_checkpoint, set_damaged_aside
-from .diagnosis import NonFinite, NonFiniteLossError
+from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .history import History
 from .hooks import Hooks
@@ -74,17 +74,17 @@ class Trainer(Place):
         on_nonfinite: str = "raise",
         progress: str = "auto",
     ) -> None:
-        _check_kind("model", model, Module)
-        _check_kind("loss", loss, Module)
+        check_kind("Trainer", "model", model, Module)
+        check_kind("Trainer", "loss", loss, Module)
         if optimizer is not None:
-            _check_kind("optimizer", optimizer, Optimizer)
+            check_kind("Trainer", "optimizer", optimizer, Optimizer)
         if scheduler is not None and not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
             raise TypeError(f"Trainer: scheduler must be a learning rate schedule, got {scheduler!r}")
         self.metrics, self.callbacks = list(metrics), list(callbacks)
         for metric in self.metrics:
-            _check_kind("each metric", metric, Metric)
+            check_kind("Trainer", "each metric", metric, Metric)
         for callback in self.callbacks:
-            _check_kind("each callback", callback, Callback)
+            check_kind("Trainer", "each callback", callback, Callback)
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
             raise ValueError(f"Trainer: the metrics must have different names, got {names}; set metric.name")
@@ -216,9 +216,8 @@ class Trainer(Place):
         row.update(_numbers("train", state.meter.result(f"fit, epoch {state.epoch}")))
         if state.skipped:
             row["skipped"] = state.skipped
-        broken = [name for name, p in self.model.named_params() if not np.isfinite(p.data).all()]
-        if broken:
-            raise self._non_finite("the last step was not finite", f'parameter "{broken[0]}" is not finite')
+        if broken := first_non_finite_parameter(self.model):
+            raise self._non_finite("the last step was not finite", broken)
         state.history.rows.append(row)  # before the validation, so that Ctrl-C there does not lose the epoch
         if state.val is not None:
             row.update(_numbers("val", self.evaluate(state.val)))
@@ -337,9 +336,3 @@ class Trainer(Place):
 def _numbers(part: str, results: Mapping[str, Any]) -> dict[str, float]:
     """Return columns of the history; what is not a number, such as a confusion matrix, is left out."""
     return {f"{part}_{name}": float(v) for name, v in results.items() if isinstance(v, (int, float, np.number))}
-
-
-def _check_kind(argument: str, value: Any, kind: type) -> None:
-    if not isinstance(value, kind):
-        hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else ""
-        raise TypeError(f"Trainer: {argument} must be a {kind.__name__}, got {value!r}{hint}")
