@@ -1,0 +1,61 @@
+"""Arguments of layers: NumPy scalars, and what is wrong is reported for the public class."""
+
+import numpy as np
+import pytest
+
+from minidl import nn
+
+
+@pytest.mark.parametrize("layer", [nn.LPPool2d(np.float64(2.0), np.int64(2)), nn.LocalResponseNorm(3, np.float64(0.1))])
+def test_numpy_scalars_as_options_do_not_change_the_dtype(layer):
+    x = np.random.default_rng(0).random((2, 3, 4, 4)).astype(np.float32)
+    out = layer(x)
+    assert out.dtype == np.float32
+    assert layer.backward(out).dtype == np.float32
+    assert "np." not in repr(layer)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ELU(np.float64(2)),
+        nn.LeakyReLU(np.float64(0.1)),
+        nn.Softplus(np.float64(2), np.int64(3)),
+        nn.Hardtanh(np.float64(-2), np.float32(2)),
+        nn.Threshold(np.float64(0.1), np.float64(3)),
+        nn.MaxPool2d(np.int64(2), (np.int32(1), np.int64(2))),
+        nn.AvgPool2d(np.int64(2), divisor_override=np.int64(3)),
+        nn.Conv2d(np.int64(3), np.int32(2), np.int64(2), padding=(np.int64(1), np.int64(0))),
+        nn.BatchNorm2d(np.int64(3), eps=np.float64(1e-3), momentum=np.float64(0.2)),
+        nn.GroupNorm(np.int64(1), np.int64(3), eps=np.float64(1e-3)),
+        nn.ConstantPad2d(np.int64(1), np.float64(0.5)),
+        nn.Upsample(scale_factor=np.float64(2)),
+        nn.Dropout(np.float64(0.2)),
+        nn.Unfold(np.int64(2)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_numpy_scalars_as_options_become_numbers(layer):
+    x = np.random.default_rng(0).random((2, 3, 4, 4)).astype(np.float32)
+    out = layer(x)
+    assert out.dtype == layer.backward(out).dtype == np.float32
+    assert all(buffer.dtype != np.float64 for _, buffer in layer.named_buffers())
+    assert "np." not in repr(layer)
+    options = {name: value for name, value in vars(layer).items() if not name.startswith("_")}
+    assert not [name for name, value in options.items() if isinstance(value, np.generic)]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Dropout(0.5, 1), r"Dropout.__init__\(\) takes from 1 to 2 positional arguments but 3 were given"),
+        (lambda: nn.SiLU(1, 2), r"SiLU.__init__\(\) takes from 1 to 2"),
+        (lambda: nn.Sigmoid(1), r"Sigmoid.__init__\(\) takes 1 positional argument but 2 were given"),
+        (nn.ReflectionPad2d, r"ReflectionPad2d.__init__\(\) missing 1 required positional argument"),
+        (lambda: nn.MSELoss("mean", 2), r"MSELoss.__init__\(\) takes from 1 to 2"),
+        (lambda: nn.BatchNorm2d(3, momentun=0.1), r"BatchNorm2d.__init__\(\) got an unexpected keyword argument"),
+    ],
+)
+def test_wrong_arguments_are_reported_for_the_public_class(make, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        make()
