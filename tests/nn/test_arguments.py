@@ -1,5 +1,7 @@
 """Arguments of layers: NumPy scalars, and what is wrong is reported for the public class."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,21 @@ def test_numpy_scalars_as_options_become_numbers(layer):
 def test_wrong_arguments_are_reported_for_the_public_class(make, message):
     with pytest.raises(TypeError, match=f"^{message}"):
         make()
+
+
+LAYERS = {name: kind for name, kind in vars(nn).items() if isinstance(kind, type) and issubclass(kind, nn.Module)}
+IN_PLACE = [name for name in nn.__all__ if name in LAYERS and "inplace" in inspect.signature(LAYERS[name]).parameters]
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_inplace_is_a_flag_wherever_there_is_one(name):
+    first = {"threshold": 0.1, "value": 2.0} if name == "Threshold" else {}
+    with pytest.raises(TypeError, match=f"^{name}: inplace must be True or False, got 1$"):
+        LAYERS[name](**first, inplace=1)
+    layer, x = LAYERS[name](**first, inplace=True), np.linspace(-2, 2, 5)
+    layer(x)
+    np.testing.assert_array_equal(x, np.linspace(-2, 2, 5))
+
+
+def test_the_activations_that_pytorch_computes_in_place_have_the_option():
+    assert {"ReLU", "ELU", "CELU", "SELU", "LeakyReLU", "Hardtanh", "Threshold", "SiLU", "Mish"} <= set(IN_PLACE)
