@@ -8,15 +8,23 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_number, default_rng
+from .collate import DatasetLike, check_dataset, collate
 from .naming import named
 
-__all__ = ["TEST_EVERY", "ArrayDataset", "Dataset", "Subset", "is_for_testing", "random_split"]
+__all__ = ["TEST_EVERY", "ArrayDataset", "Batch", "Dataset", "Subset", "batch_of", "is_for_testing", "random_split"]
 
 TEST_EVERY = 5
+Batch = Any  # a tuple of arrays, or a dict of them if the samples are dicts
 
 
 class Dataset:
     """Base class: implement `__len__` and `__getitem__`, and `batch` if it can be faster than one sample at a time.
+
+    Any other object that has the two, such as a dataset of PyTorch or torchvision, is a dataset as well.
+
+    A sample is a tuple or list of parts, usually (image, label); a dict of parts, of which a batch is a dict of arrays;
+    or one array, which is the only part. Parts are numbers or arrays of numbers, PyTorch's tensors included, and keep
+    their dtype, which must be the same in all samples, as must the shape; a Python float is float64.
 
     Attributes:
         classes: the classes' names, in the order of their labels; empty if they have none.
@@ -28,39 +36,31 @@ class Dataset:
         """Return the number of samples."""
         raise NotImplementedError(f"{type(self).__name__} does not define __len__()")
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        """Return one sample: a tuple, usually (image, label)."""
+    def __getitem__(self, index: int) -> Any:
+        """Return one sample, usually the tuple (image, label)."""
         raise NotImplementedError(f"{type(self).__name__} does not define __getitem__()")
 
-    def batch(self, indices: Array) -> tuple[Array, ...]:
+    def batch(self, indices: Array) -> Batch:
         """Return several samples at once, each part stacked along a new first axis.
 
         Args:
             indices: int64 array (N,).
 
         Raises:
-            TypeError: a sample is not a tuple.
-            ValueError: the samples differ in their number of parts, or in the shape of a part.
+            TypeError: a part is not made of numbers, or differs in its dtype among the samples.
+            ValueError: the samples differ in their parts, or in the shape of a part.
         """
-        samples = [self[int(i)] for i in indices]
-        owner = type(self).__name__
-        for sample in samples:
-            if not isinstance(sample, (tuple, list)):
-                raise TypeError(
-                    f"{owner}: __getitem__() must return a tuple such as (image, label), got {type(sample).__name__}"
-                )
-            if len(sample) != len(samples[0]):
-                raise ValueError(f"{owner}: one sample has {len(samples[0])} parts, another one {len(sample)}")
-        return tuple(_stack(owner, [np.asarray(part) for part in parts]) for parts in zip(*samples, strict=True))
+        return _collated(self, indices)
 
 
-def _stack(owner: str, parts: list[Array]) -> Array:
-    for part in parts:
-        if part.shape != parts[0].shape:
-            raise ValueError(
-                f"{owner}: samples of one batch must have the same shape, got {parts[0].shape} and {part.shape}"
-            )
-    return np.stack(parts)
+def _collated(dataset: DatasetLike, indices: Array) -> Batch:
+    chosen = [int(index) for index in indices]
+    return collate(type(dataset).__name__, [dataset[index] for index in chosen], chosen)
+
+
+def batch_of(dataset: DatasetLike, indices: Array) -> Batch:
+    """Return several samples of any dataset at once; one that is not a `Dataset` has no `batch` of its own."""
+    return dataset.batch(indices) if isinstance(dataset, Dataset) else _collated(dataset, indices)
 
 
 class ArrayDataset(Dataset):
@@ -76,7 +76,7 @@ class ArrayDataset(Dataset):
 
     Raises:
         ValueError: there are no arrays, or their lengths differ.
-        TypeError: a name is not a string.
+        TypeError: a name is not a string, or an array holds objects instead of numbers.
     """
 
     def __init__(self, *arrays: Any, classes: Sequence[str] = ()) -> None:
@@ -84,6 +84,9 @@ class ArrayDataset(Dataset):
             self.arrays = tuple(np.asarray(a) for a in arrays)
         if not self.arrays or any(a.ndim == 0 for a in self.arrays):
             raise ValueError("ArrayDataset: expected at least one array with a sample axis")
+        for number, a in enumerate(self.arrays):
+            if a.dtype.hasobject:
+                raise TypeError(f"ArrayDataset: array {number} holds objects ({a.dtype}), not numbers")
         lengths = [len(a) for a in self.arrays]
         if len(set(lengths)) > 1:
             raise ValueError(f"ArrayDataset: the arrays must have the same length, got {lengths}")
@@ -110,7 +113,7 @@ class Subset(Dataset):
     """Some samples of another dataset.
 
     Args:
-        dataset: the dataset they come from.
+        dataset: the dataset they come from; any object with ``__len__`` and ``__getitem__``.
         indices: which samples, in which order.
 
     Raises:
@@ -118,9 +121,9 @@ class Subset(Dataset):
         TypeError: the indices are not integers; a mask becomes indices with ``np.flatnonzero(mask)``.
     """
 
-    def __init__(self, dataset: Dataset, indices: Sequence[int] | Array) -> None:
+    def __init__(self, dataset: DatasetLike, indices: Sequence[int] | Array) -> None:
         self.dataset = check_dataset("Subset", dataset)
-        self.classes = dataset.classes
+        self.classes = getattr(dataset, "classes", ())
         with named("Subset"):
             self.indices = np.asarray(indices)
         if self.indices.ndim != 1 or (self.indices.size and self.indices.dtype.kind not in "iu"):
@@ -138,26 +141,16 @@ class Subset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
+    def __getitem__(self, index: int) -> Any:
         return self.dataset[int(self.indices[index])]
 
-    def batch(self, indices: Array) -> tuple[Array, ...]:
+    def batch(self, indices: Array) -> Batch:
         """Return the samples with these indices, which count within the subset."""
-        return self.dataset.batch(self.indices[indices])
-
-
-def check_dataset(owner: str, dataset: Any) -> Dataset:
-    """Return ``dataset`` if it is a Dataset, or raise a TypeError that says what to do with arrays."""
-    if not isinstance(dataset, Dataset):
-        raise TypeError(
-            f"{owner}: dataset must be a Dataset, got {type(dataset).__name__}; arrays go into "
-            "ArrayDataset(images, labels)"
-        )
-    return dataset
+        return batch_of(self.dataset, self.indices[indices])
 
 
 def random_split(
-    dataset: Dataset, lengths: Sequence[int] | Sequence[float], *, rng: np.random.Generator | None = None
+    dataset: DatasetLike, lengths: Sequence[int] | Sequence[float], *, rng: np.random.Generator | None = None
 ) -> list[Subset]:
     """Split a dataset at random into parts that do not overlap.
 
@@ -172,7 +165,7 @@ def random_split(
 
     Raises:
         ValueError: the lengths do not add up, or one is negative.
-        TypeError: the dataset is not a Dataset, or a length is not a number.
+        TypeError: the dataset is none, or a length is not a number.
     """
     check_dataset("random_split", dataset)
     if isinstance(lengths, str) or not np.iterable(lengths):

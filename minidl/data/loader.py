@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_flag, check_int, default_rng
-from .dataset import Dataset, check_dataset
+from .collate import DatasetLike, check_dataset
+from .dataset import Batch, batch_of
 from .naming import named
 from .sampling import Sampler
 from .transforms import Transform
 
 __all__ = ["DataLoader"]
-
-Batch = tuple[Any, ...]
 
 
 class DataLoader:
@@ -27,7 +26,7 @@ class DataLoader:
     batch's number, so batches are the same with and without prefetching, and a pass can be resumed where it stopped.
 
     Args:
-        dataset: the dataset.
+        dataset: a `Dataset`, or any object with ``__len__`` and ``__getitem__``, such as one of PyTorch's.
         batch_size: number of samples in a batch; the last batch may be smaller.
         shuffle: draw a new order for each pass.
         drop_last: leave out the last batch if it is smaller.
@@ -38,7 +37,8 @@ class DataLoader:
         prefetch: number of batches that a thread prepares in advance; 0 for no thread.
 
     Yields:
-        Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)).
+        Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)); or dicts of
+        arrays if the samples are dicts.
 
     Raises:
         ValueError: the dataset is empty, batch_size is less than 1, or both shuffle and sampler are given.
@@ -47,7 +47,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: DatasetLike,
         batch_size: int = 1,
         shuffle: bool = False,
         drop_last: bool = False,
@@ -140,7 +140,12 @@ class DataLoader:
         return order
 
     def _batch(self, order: Array, seed: int, number: int) -> Batch:
-        batch = self.dataset.batch(order[number * self.batch_size : (number + 1) * self.batch_size])
+        batch = batch_of(self.dataset, order[number * self.batch_size : (number + 1) * self.batch_size])
+        if self.transform is not None and not isinstance(batch, (tuple, list)):
+            raise TypeError(
+                f"DataLoader: transform needs samples (image, ...), got a {type(batch).__name__}; return a tuple from "
+                "__getitem__, or transform there"
+            )
         if isinstance(self.transform, Transform):
             transformed = self.transform.apply(batch, np.random.Generator(np.random.PCG64([seed, number])))
         elif self.transform is not None:

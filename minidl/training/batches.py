@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 from ..data import Dataset
+from ..data.collate import is_dataset
 
-__all__ = ["Batch", "Batches", "batch_parts", "check_batches", "count_batches"]
+__all__ = ["Batch", "Batches", "batch_parts", "check_batches", "count_batches", "gives_samples", "input_of"]
 
 Batch = tuple[Any, ...]
 Batches = Iterable[Batch]
 
 
+def gives_samples(data: Any) -> bool:
+    """Return whether ``data`` is a dataset: a `Dataset`, or something like it that cannot be iterated over."""
+    return isinstance(data, Dataset) or (is_dataset(data) and not hasattr(data, "__iter__"))
+
+
 def check_batches(method: str, data: Any) -> None:
     """Raise TypeError, naming the Trainer's ``method``, if ``data`` is a dataset or arrays, not batches of them."""
-    if isinstance(data, Dataset):
-        raise TypeError(f"Trainer.{method}: expected batches, got a Dataset; use DataLoader(dataset, batch_size=32)")
-    if isinstance(data, (np.ndarray, tuple)) or not isinstance(data, Iterable):
+    if gives_samples(data):
+        kind = "Dataset" if isinstance(data, Dataset) else f"dataset, {type(data).__name__}"
+        raise TypeError(f"Trainer.{method}: expected batches, got a {kind}; use DataLoader(dataset, batch_size=32)")
+    bare = isinstance(data, (tuple, str, Mapping)) or hasattr(data, "__array__")
+    if bare or isinstance(data, type) or not isinstance(data, Iterable):
         raise TypeError(
             f"Trainer.{method}: expected batches, got {type(data).__name__}; use "
             "DataLoader(ArrayDataset(images, labels), batch_size=32)"
@@ -29,9 +35,33 @@ def check_batches(method: str, data: Any) -> None:
 def batch_parts(batch: Any) -> Batch:
     """Return a batch as a tuple (input, target) or (input, target, sample weights); raise ValueError if it is not."""
     if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-        size = f"{len(batch)} parts" if isinstance(batch, (tuple, list)) else type(batch).__name__
-        raise ValueError(f"Trainer: expected batches (input, target), got {size}; a third part is sample weights")
+        raise ValueError(
+            f"Trainer: expected batches (input, target), got {_described(batch)}; a third part is sample weights"
+        )
     return tuple(batch)
+
+
+def _described(batch: Any) -> str:
+    """Say what a batch is if it is not (input, target)."""
+    if isinstance(batch, Mapping):
+        return f"a dict of {_names(batch)}, which does not say what is the target: let the samples be tuples"
+    if not isinstance(batch, (tuple, list)):
+        return type(batch).__name__
+    return f"{len(batch)} parts" if len(batch) != 1 else "the input alone: a target is lacking"
+
+
+def _names(batch: Mapping[Any, Any]) -> str:
+    return ", ".join(map(repr, batch))
+
+
+def input_of(batch: Any) -> Any:
+    """Return the input of a batch (input, ...), or of a batch that is the input alone; raise TypeError for a dict."""
+    if isinstance(batch, Mapping):
+        raise TypeError(
+            f"Trainer.predict: expected batches (input, ...), got a dict of {_names(batch)}, which does not say what "
+            "is the input: let the samples be tuples"
+        )
+    return batch[0] if isinstance(batch, (tuple, list)) else batch
 
 
 def count_batches(batches: Any) -> int | None:

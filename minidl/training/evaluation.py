@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .._core import Array
-from ..data import ArrayDataset, DataLoader, Dataset
+from ..data import ArrayDataset, DataLoader
+from ..data.collate import DatasetLike
 from ..nn import Module
 from ..nn.modes import evaluating
-from .batches import Batches, batch_parts
+from .batches import Batches, batch_parts, check_batches, gives_samples, input_of
 from .meter import Meter
 from .metrics import Metric
 from .progress import Progress
@@ -35,16 +36,16 @@ def evaluate(
     return meter.result("evaluate")
 
 
-def predict(model: Module, data: Array | Dataset | Batches, batch_size: int, progress: Progress) -> Array:
+def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int, progress: Progress) -> Array:
     """Return the outputs for all samples; `Trainer.predict` describes them."""
-    if isinstance(data, np.ndarray):
-        data = ArrayDataset(data)
-    if isinstance(data, Dataset):
-        data = DataLoader(data, batch_size)
+    source: Any = ArrayDataset(data) if hasattr(data, "__array__") else data
+    if gives_samples(source):
+        source = DataLoader(source, batch_size)
+    check_batches("predict", source)
     outputs: list[Array] = []
     with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
-        for batch, _ in progress.track(data, "predicting"):
-            outputs.append(model(batch[0] if isinstance(batch, (tuple, list)) else batch))
+        for batch, _ in progress.track(source, "predicting"):
+            outputs.append(model(input_of(batch)))
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")
     return np.concatenate([np.ascontiguousarray(output) for output in outputs])

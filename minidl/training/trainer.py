@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_choice, check_int, check_kind, check_number, release_memory
-from ..data import Dataset
+from ..data.collate import DatasetLike
 from ..nn import Loss, Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
@@ -243,13 +243,13 @@ class Trainer(Place):
         check_batches("evaluate", data)
         return evaluate(self.model, self.loss, data, self.metrics, self.progress)
 
-    def predict(self, data: Array | Dataset | Batches, batch_size: int = 256) -> Array:
+    def predict(self, data: Array | DatasetLike | Batches, batch_size: int = 256) -> Array:
         """Return the model's outputs, computed in batches.
 
         Runs in evaluation mode and keeps nothing; the mode of every module is restored.
 
         Args:
-            data: an array of inputs (N, ...); a Dataset or a DataLoader, whose targets are ignored; or an iterable of
+            data: an array of inputs (N, ...); a dataset or a DataLoader, whose targets are ignored; or an iterable of
                 batches.
             batch_size: samples per batch, if the data does not consist of batches already.
 

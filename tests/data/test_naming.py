@@ -82,7 +82,7 @@ REFUSED = [
     (lambda: list(DataLoader(DIGITS, sampler=Order())), "DataLoader: the sampler must give 2 indices .* of float64"),
     (
         lambda: list(DataLoader(Samples(np.zeros((1, 2, 2))), 3)),
-        "Samples: __getitem__.. must return a tuple .* ndarray",
+        "Samples: one sample has 2 parts, another one 1 part, a ndarray: samples 0 and 1",
     ),
     (lambda: list(DataLoader(Samples((np.zeros((1, 2, 2)),)), 3)), "Samples: one sample has 2 parts, another one 1"),
     (
