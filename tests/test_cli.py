@@ -29,12 +29,15 @@ def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tm
     out, err = capsys.readouterr()
     lines = out.splitlines()
     assert lines[0].startswith(
-        "digits: 1,442 training and 355 test images; digits_cnn with 9,930 parameters; sgd, lr 0.05"
+        "digits: 1,299 training, 143 validation and 355 test images; digits_cnn with 9,930 parameters; sgd, lr 0.05"
     )
     assert lines[1].startswith("epoch 1/2  train_loss ")
     assert lines[2].startswith("epoch 2/2  ")
-    assert re.fullmatch(r"test accuracy: \d\d\.\d\d % \(\d+ of 355\)", lines[3])
-    assert lines[4] == "weights saved to runs/digits-1/weights.npz; see runs/digits-1/report.html"
+    assert re.fullmatch(
+        r"weights of epoch [12] of 2, the best by validation: accuracy \d\d\.\d\d %, loss 0\.\d{4}", lines[3]
+    )
+    assert re.fullmatch(r"test accuracy: \d\d\.\d\d % \(\d+ of 355\)", lines[4])
+    assert lines[5] == "weights saved to runs/digits-1/weights.npz; see runs/digits-1/report.html"
     assert err == ""
     names = {"best.npz", "config.toml", "environment.json", "history.csv", "last.ckpt", "previous.ckpt"}
     folder = in_tmp / "runs" / "digits-1"
@@ -49,11 +52,11 @@ def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tm
     assert (in_tmp / "runs" / "digits-2").is_dir()
 
 
-def test_defaults_reach_99_percent(in_tmp, capsys):
-    """The figure of docs/results.md; the default seed, all 30 epochs."""
+def test_defaults_reach_what_docs_results_says(in_tmp, capsys):
+    """The default seed, all 30 epochs; the mean of five seeds is in docs/results.md."""
     assert main(["train"]) == 0
     accuracy = float(re.search(r"test accuracy: (\S+) %", capsys.readouterr().out).group(1))
-    assert accuracy >= 99.0
+    assert accuracy >= 98.5
 
 
 def test_the_same_seed_gives_the_same_weights(in_tmp, capsys):

@@ -29,7 +29,10 @@ def test_train_on_files_in_mnists_format(name, in_tmp, capsys):
     if "split" in source.options:
         arguments += ["--split", source.options["split"]]
     assert main(["train", *arguments, "--run", "r"]) == 0
-    assert f": {2 * source.classes} training and {source.classes} test images; " in capsys.readouterr().out
+    assert (
+        f": {source.classes} training, {source.classes} validation and {source.classes} test images; "
+        in capsys.readouterr().out
+    )
     run = Run.read("r")
     assert len(run.classes) == source.classes
     assert run.shape == (1, 28, 28)
@@ -53,7 +56,8 @@ def test_the_usual_options_of_a_dataset_are_options_and_its_root_is_asked_for(na
 
 def test_every_loader_of_data_is_a_dataset_of_the_command_line():
     loaders = {name for name in data.__all__ if name.startswith("load_")}
-    assert {source.load.__name__ for source in datasets.DATASETS.values()} == loaders
+    names = {source.load.__name__ for source in datasets.DATASETS.values()}
+    assert names - {"image_folder_parts"} == loaders - {"load_image_folder"}
 
 
 def test_a_loader_is_given_the_options_it_has_arguments_for_if_they_are_given(monkeypatch):
@@ -64,7 +68,7 @@ def test_a_loader_is_given_the_options_it_has_arguments_for_if_they_are_given(mo
         part = ArrayDataset(np.zeros((2, 1, 4, 4), np.float32), [0, 1], classes=["a", "b"])
         return part, part
 
-    monkeypatch.setitem(datasets.DATASETS, "made up", datasets._Source(load, "anything"))
+    monkeypatch.setitem(datasets.DATASETS, "made up", datasets._Source(datasets._pair(load), "anything"))
     options = {"root": "here", "download": False, "size": 0, "split": ""}
     images = datasets.load_images("made up", options)
     assert (images.classes, images.shape) == (["a", "b"], (1, 4, 4))
@@ -87,7 +91,10 @@ def test_a_missing_split_is_told_with_the_files_it_needs(in_tmp, capsys):
 def test_train_on_mnist_files(in_tmp, fake_mnist, capsys):
     arguments = ["train", "--data", "mnist", "--root", str(fake_mnist), "--epochs", "2", "--lr", "0.02"]
     assert main([*arguments, "--batch-size", "16", "--out", "m.npz"]) == 0
-    assert "mnist: 256 training and 128 test images; lenet5 with 61,706 parameters" in capsys.readouterr().out
+    assert (
+        "mnist: 231 training, 25 validation and 128 test images; lenet5 with 61,706 parameters"
+        in capsys.readouterr().out
+    )
     minidl.load(models.lenet5(), "m.npz")
 
 
@@ -109,7 +116,7 @@ def test_train_on_folders_of_images(in_tmp, capsys):
     shutil.rmtree(in_tmp / "pictures" / "few")
     assert main(["train", *options]) == 0
     out = capsys.readouterr().out
-    assert "folder: 16 training and 4 test images; resnet20" in out
-    assert "training images: dark 8, light 8\n" in out
+    assert "folder: 14 training, 2 validation and 4 test images; resnet20" in out
+    assert "training images: dark 7, light 7\n" in out
     assert main(["predict", "r", "pictures/dark/0.png", "--top", "2"]) == 0
     assert re.match(r"pictures/dark/0.png: (dark|light) \d+\.\d %, ", capsys.readouterr().out)

@@ -31,8 +31,13 @@ OPTIONS = {
     "download": Option("", trains_otherwise=False),
     "size": Option("8", {"8": "--size is for --data folder", "-1": "--size must be"}, trains_otherwise=False),
     "split": Option("letters", {"letters": "--split is for --data emnist"}, trains_otherwise=False),
+    "val_fraction": Option(
+        "0.2", {"1": "--val-fraction must be from 0 to less than 1, got 1.0", "-0.1": "--val-fraction must be from 0"}
+    ),
     "model": Option("tiny_net:tiny_net", {"nothing": "--model: there is no 'nothing'; known: all_cnn_c"}),
-    "augment": Option("crop", {"twist": "--augment must be one of none, crop, crop_flip, affine, got 'twist'"}),
+    "augment": Option(
+        "crop", {"twist": "--augment must be one of none, crop, crop_flip, shift_flip, affine, got 'twist'"}
+    ),
     "optimizer": Option("adam", {"x": "--optimizer must be one of sgd, adam"}),
     "lr": Option("0.01", {"-1": "SGD: lr must be at least 0.0, got -1.0", "inf": "SGD: lr must be finite, got inf"}),
     "momentum": Option("0.5", {"1": "--momentum must be from 0 to less than 1, got 1.0"}),

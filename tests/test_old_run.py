@@ -20,7 +20,7 @@ from minidl.cli.run import Run
 from minidl.data import load_digits
 
 OLD = Path(__file__).with_name("old_run")
-NEW = ["label_smoothing", "split"]  # options that did not exist then
+NEW = ["label_smoothing", "split", "val_fraction"]  # options that did not exist then
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_resume_reaches_what_was_reached_then(old, capsys):
 
 
 def test_its_config_is_a_config(old, capsys):
-    result(["train", "--config", "digits-1/config.toml", "--run", "again"], capsys)
+    result(["train", "--config", "digits-1/config.toml", "--val-fraction", "0", "--run", "again"], capsys)
     first, second = (np.load(f"{run}/weights.npz") for run in ("digits-1", "again"))
     for name in first.files:
         np.testing.assert_allclose(first[name], second[name], rtol=1e-4, atol=1e-5)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -16,20 +17,68 @@ from ..data import (
     load_digits,
     load_emnist,
     load_fashion_mnist,
-    load_image_folder,
     load_kmnist,
     load_mnist,
+    stratified_split,
 )
+from ..data.folder import image_folder_parts
+from ..data.split import labels_of
 
-__all__ = ["DATASETS", "Images", "load_images"]
+__all__ = ["DATASETS", "VAL_FRACTION", "Images", "load_images"]
+
+VAL_FRACTION = 0.1
 
 
-@dataclass
+@dataclass(frozen=True)
 class Images:
-    """A dataset for training and one for testing."""
+    """Datasets for training, for choosing the best epoch, and for measuring the result.
+
+    Attributes:
+        train: for training.
+        test: for testing; None only if there are images for validation instead.
+        val: for validation; None for none.
+    """
 
     train: Dataset
-    test: Dataset
+    test: Dataset | None = None
+    val: Dataset | None = None
+
+    def with_validation(self, fraction: float, seed: int) -> Images:
+        """Return the same images, with a share of each class's training images set apart for validation.
+
+        A folder's own images for validation are used instead.
+
+        Args:
+            fraction: the share; 0: no validation, unless there are no test images either.
+            seed: of the choice.
+
+        Raises:
+            ValueError: a class has one image only, or there are images for validation already and the fraction is
+                not the default.
+        """
+        if fraction == 0:
+            return self if self.test is None else replace(self, val=None)
+        if self.val is not None:
+            if fraction != VAL_FRACTION:
+                raise ValueError(
+                    f"--val-fraction {fraction:g}: there are {len(self.val):,} images for validation in a folder of "
+                    "their own; leave the option out to use them, or give 0 for none"
+                )
+            return self
+        rng = np.random.default_rng([seed, 1])  # apart from the run's own stream, which begins at the same seed
+        try:
+            train, val = stratified_split(self.train, labels_of(self.train), fraction, rng=rng)
+        except ValueError as error:
+            raise ValueError(f"--val-fraction {fraction:g}: {error}") from error
+        return replace(self, train=train, val=val)
+
+    @property
+    def measured(self) -> tuple[str, Dataset]:
+        """What a result is measured on, and the dataset: the test images; without any, those for validation."""
+        if self.test is not None:
+            return "test", self.test
+        assert self.val is not None
+        return "validation", self.val
 
     @property
     def classes(self) -> list[str]:
@@ -44,7 +93,7 @@ class Images:
 
 @dataclass(frozen=True)
 class _Source:
-    load: Callable[..., tuple[Dataset, Dataset]]  # called with those options that are among its parameters
+    load: Callable[..., dict[str, Dataset]]  # called with those options that are among its parameters
     root: str = ""  # what --root must be; empty: no folder is needed
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
@@ -53,13 +102,24 @@ class _Source:
         return option in inspect.signature(self.load).parameters
 
 
+def _pair(load: Callable[..., tuple[Dataset, Dataset]]) -> Callable[..., dict[str, Dataset]]:
+    """Return a function with the parameters of ``load`` that names its two results."""
+
+    @wraps(load)
+    def parts(**options: Any) -> dict[str, Dataset]:
+        train, test = load(**options)
+        return {"train": train, "test": test}
+
+    return parts
+
+
 def _source(load: Callable[..., tuple[Dataset, Dataset]], root: str, **recipe: Any) -> _Source:
     """Declare a dataset whose files are in a folder."""
-    return _Source(load, root, {"batch_size": 128, "lr": 0.1, **recipe})
+    return _Source(_pair(load), root, {"batch_size": 128, "lr": 0.1, **recipe})
 
 
 DATASETS = {
-    "digits": _Source(load_digits),
+    "digits": _Source(_pair(load_digits), recipe={"augment": "affine"}),
     "mnist": _source(load_mnist, "the folder with MNIST's four files", model="lenet5", augment="affine", epochs=15),
     "fashion_mnist": _source(
         load_fashion_mnist,
@@ -85,7 +145,7 @@ DATASETS = {
         load_cifar100, "the folder with CIFAR-100's files", model="resnet20", augment="crop_flip", epochs=30
     ),
     "folder": _Source(
-        load_image_folder,
+        image_folder_parts,
         "a folder with a folder of images for each class",
         {"model": "resnet20", "augment": "crop_flip", "epochs": 30},
     ),
@@ -111,4 +171,4 @@ def load_images(name: str, options: Mapping[str, Any]) -> Images:
         if options[option] and not source.takes(option):
             users = [user for user, other in DATASETS.items() if other.takes(option)]
             raise ValueError(f"--{option} is for --data {', '.join(users)}")
-    return Images(*source.load(**{key: value for key, value in options.items() if value and source.takes(key)}))
+    return Images(**source.load(**{key: value for key, value in options.items() if value and source.takes(key)}))

@@ -13,7 +13,7 @@ from .. import models, optim
 from ..data import transforms
 from ..nn import CrossEntropyLoss, Module
 from ..optim import lr_scheduler
-from .datasets import DATASETS, Images, load_images
+from .datasets import DATASETS, VAL_FRACTION, Images, load_images
 from .options import Option, at_least, between, one_of, option, options_of
 
 __all__ = ["Recipe", "make_model", "parse_shape"]
@@ -23,6 +23,9 @@ AUGMENTATIONS: dict[str, Callable[[tuple[int, ...]], transforms.Transform | None
     "crop": lambda size: transforms.RandomCrop((size[0], size[1]), padding=max(1, size[0] // 12)),
     "crop_flip": lambda size: transforms.Compose(
         transforms.RandomCrop((size[0], size[1]), padding=max(1, size[0] // 8)), transforms.RandomHorizontalFlip()
+    ),
+    "shift_flip": lambda size: transforms.Compose(
+        transforms.RandomCrop((size[0], size[1]), padding=max(1, size[0] // 28)), transforms.RandomHorizontalFlip()
     ),
     "affine": lambda size: transforms.RandomAffine(10, (0.08, 0.08), (0.9, 1.1), 5),
 }
@@ -71,6 +74,13 @@ class Recipe:
     download: bool = option(False, "fetch the dataset's files if they are missing")
     size: int = option(0, "side to which the images of --data folder are resized", at_least(0))
     split: str = option("", "part of --data emnist: balanced (the default), byclass, bymerge, digits, letters or mnist")
+    val_fraction: float = option(
+        VAL_FRACTION,
+        "share of each class's training images that is set apart for validation, to choose the best epoch; 0: none "
+        "(default: 0.1; the folder val of --data folder is used if there is one)",
+        between(0, 1, below=True),
+        before=0.0,
+    )
     model: str = option("digits_cnn", "model: one of minidl.models, or MODULE:FUNCTION")
     augment: str = option(
         "none", f"augmentation of the training images: one of {', '.join(AUGMENTATIONS)}", one_of(AUGMENTATIONS)
@@ -143,9 +153,9 @@ class Recipe:
         return asdict(self)
 
     def load_images(self) -> Images:
-        """Read the dataset."""
+        """Read the dataset, and set images apart for validation."""
         options = {"root": self.root, "download": self.download, "size": self.size, "split": self.split}
-        return load_images(self.data, options)
+        return load_images(self.data, options).with_validation(self.val_fraction, self.seed)
 
     def make_transform(self, shape: tuple[int, ...]) -> transforms.Transform | None:
         """Make the augmentation for images of a shape (C, H, W)."""

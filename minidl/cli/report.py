@@ -41,14 +41,16 @@ pre { background: #f9fafb; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 """
 
 
-def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> None:
+def write_report(run: Run, model: Module, part: str, dataset: Dataset, measured: Measured, chosen: str) -> None:
     """Write report.html into the run's folder.
 
     Args:
         run: the run, with its history.csv.
         model: with its trained weights.
-        test: the dataset that was measured.
+        part: what was measured: "test" or "validation" images.
+        dataset: these images.
         measured: the result.
+        chosen: which epoch's weights these are, as a sentence.
     """
     recipe, classes = run.recipe, run.classes
     title = f"{recipe.model} on {recipe.data}"
@@ -56,14 +58,15 @@ def write_report(run: Run, model: Module, test: Dataset, measured: Measured) -> 
     sections = [
         f"<h1>{_text(title)}</h1>",
         f"<p class=lead>seed {recipe.seed}, {len(rows)} of {recipe.epochs} epochs, {recipe.optimizer}, learning "
-        f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}</p>",
-        f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} test images are "
+        f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}; "
+        f"{_text(chosen)}</p>",
+        f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} {part} images are "
         f"classified correctly ({measured.correct:,}); mean loss {measured.loss:.4f}</p>",
         "<h2>Curves</h2>" + (_side(_curves(rows)) if rows else "<p>No epoch has finished.</p>"),
         "<h2>Confusion matrix</h2><p>Row: the true class. Column: the predicted class.</p>"
         + _confusion(measured.matrix, classes),
         "<h2>Classes</h2>" + _classes(measured, classes),
-        "<h2>Worst mistakes</h2>" + _mistakes(test, measured, classes),
+        "<h2>Worst mistakes</h2>" + _mistakes(part, dataset, measured, classes),
         _filters(model),
         f"<h2>Model</h2><pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
         "<h2>Recipe</h2>" + _pairs(recipe.as_dict().items()),
@@ -116,7 +119,7 @@ def _confusion(matrix: Array, classes: list[str]) -> str:
     return f"<div class=wide><table class=confusion><tr><th></th>{head}</tr>{''.join(body)}</table></div>"
 
 
-def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
+def _mistakes(part: str, dataset: Dataset, measured: Measured, classes: list[str]) -> str:
     guesses = measured.probabilities.argmax(axis=1)
     wrong = np.flatnonzero(guesses != measured.labels)
     if not len(wrong):
@@ -127,7 +130,7 @@ def _mistakes(test: Dataset, measured: Measured, classes: list[str]) -> str:
         sure = measured.probabilities[index, guesses[index]]
         label, guess = (_text(classes[number]) for number in (measured.labels[index], guesses[index]))
         caption = f"{label}, predicted as<br>{guess} ({100 * sure:.0f} %)"
-        figures.append(_figure(test[int(index)][0], caption, f"test image {index}"))
+        figures.append(_figure(dataset[int(index)][0], caption, f"{part} image {index}"))
     return (
         f"<p>{len(wrong):,} in all. Shown are those with the largest loss, with the probability of the predicted "
         "class.</p>" + "".join(figures)
@@ -174,7 +177,7 @@ def _curves(rows: list[dict[str, str]]) -> Iterable[str]:
                 (float(row["epoch"]), float(row[f"{part}_{measure}"])) for row in rows if row.get(f"{part}_{measure}")
             ]
             if points:
-                lines[{"train": "training", "val": "test"}[part]] = points
+                lines[{"train": "training", "val": "validation"}[part]] = points
         if lines:
             yield _chart(measure, lines)
 

@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import manual_seed, save, set_num_threads
+from .. import load, manual_seed, save, set_num_threads
 from ..data import DataLoader
 from ..data.folder import class_counts
 from ..interop.files import check_suffix
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
-from ..training.checkpoint import latest_checkpoint, set_damaged_aside
+from ..training.checkpoint import BEST, latest_checkpoint, set_damaged_aside
 from .command import add_command
 from .datasets import Images
 from .measure import measure
@@ -62,11 +62,14 @@ def train(options: argparse.Namespace) -> int:
     run = Run(folder, recipe, images.classes, images.shape)
     model = run.make_model()
     history = _fit(run, model, images, options)
+    chosen = _choose(run, model, images, history)
+    say(options, chosen)
     for path in (folder / "weights.npz", *([] if out is None else [out])):
         save(model, path)
-    measured = measure(model, images.test, len(images.classes), _progress(options))
-    write_report(run, model, images.test, measured)
-    say(options, f"test accuracy: {100 * measured.accuracy:.2f} % ({measured.correct:,} of {len(measured.labels):,})")
+    part, dataset = images.measured
+    measured = measure(model, dataset, len(images.classes), _progress(options))
+    write_report(run, model, part, dataset, measured, chosen)
+    say(options, f"{part} accuracy: {100 * measured.accuracy:.2f} % ({measured.correct:,} of {len(measured.labels):,})")
     say(
         options,
         f"weights saved to {folder / 'weights.npz'}{'' if out is None else f' and {out}'}; see "
@@ -74,7 +77,7 @@ def train(options: argparse.Namespace) -> int:
     )
     if options.json:
         result = {"run": str(folder), "loss": measured.loss, "accuracy": measured.accuracy, "epochs": len(history)}
-        show(options, {**result, "interrupted": history.interrupted}, "")
+        show(options, {**result, "images": part, "interrupted": history.interrupted}, "")
     return 130 if history.interrupted else 0
 
 
@@ -83,21 +86,26 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     recipe, folder = run.recipe, run.folder
     transform = recipe.make_transform(images.shape)
     loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform)
-    trainer = _make_trainer(run, model, len(loader), _progress(options))
+    trainer = _make_trainer(run, model, len(loader), _chooses(run, images), _progress(options))
     folder.mkdir(parents=True, exist_ok=True)
     run.write()
     parameters = sum(p.data.size for p in model.params())
     say(
         options,
-        f"{recipe.data}: {len(images.train):,} training and {len(images.test):,} test images; {recipe.model} with "
-        f"{parameters:,} parameters; {recipe.optimizer}, lr {recipe.lr:g}, batch size {recipe.batch_size}, "
-        f"seed {recipe.seed}; {folder}",
+        f"{recipe.data}: {_counts(images)}; {recipe.model} with {parameters:,} parameters; {recipe.optimizer}, "
+        f"lr {recipe.lr:g}, batch size {recipe.batch_size}, seed {recipe.seed}; {folder}",
     )
     if counts := class_counts(images.train):
         say(options, "training images: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
-    test = DataLoader(images.test, 256)
+    # a run from before images were set apart for validation goes on as it was, and chooses nothing by them
+    val = images.test if images.val is None and any("val_loss" in row for row in run.history()) else images.val
     try:
-        return trainer.fit(loader, test, epochs=recipe.epochs, resume=folder if options.resume else None)
+        return trainer.fit(
+            loader,
+            None if val is None else DataLoader(val, 256),
+            epochs=recipe.epochs,
+            resume=folder if options.resume else None,
+        )
     except Exception:
         if not options.resume and not any(folder.glob("*.ckpt")):  # nothing has been saved yet
             shutil.rmtree(folder)
@@ -107,14 +115,40 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
         raise
 
 
+def _counts(images: Images) -> str:
+    """Return how many images there are for which purpose."""
+    parts = {"training": images.train, "validation": images.val, "test": images.test}
+    counts = [f"{len(dataset):,} {part}" for part, dataset in parts.items() if dataset is not None]
+    return f"{', '.join(counts[:-1])} and {counts[-1]} images"
+
+
+def _chooses(run: Run, images: Images) -> bool:
+    """Return whether the best epoch is chosen by validation."""
+    return images.val is not None and run.recipe.val_fraction > 0
+
+
+def _choose(run: Run, model: Module, images: Images, history: History) -> str:
+    """Load the weights of the best epoch by validation into the model; return a sentence that says which it was."""
+    measured = [row for row in history.rows if "val_loss" in row]  # Ctrl-C may have ended the last validation
+    if not measured or not _chooses(run, images):
+        return f"weights of the last of {len(history)} epochs"
+    best = max(reversed(measured), key=lambda row: row["val_accuracy"])  # as ModelCheckpoint: the last of equal ones
+    load(model, run.folder / BEST)
+    return (
+        f"weights of epoch {best['epoch']} of {len(history)}, the best by validation: "
+        f"accuracy {100 * best['val_accuracy']:.2f} %, loss {best['val_loss']:.4f}"
+    )
+
+
 def _progress(options: argparse.Namespace) -> str:
     return "none" if options.quiet or options.json else "auto"
 
 
-def _make_trainer(run: Run, model: Module, batches: int, progress: str) -> Trainer:
-    """Make the Trainer of a run whose epochs have ``batches`` batches."""
+def _make_trainer(run: Run, model: Module, batches: int, choosing: bool, progress: str) -> Trainer:
+    """Make the Trainer of a run whose epochs have ``batches`` batches; ``choosing`` the best epoch by validation."""
     recipe = run.recipe
     optimizer = recipe.make_optimizer(model)
+    checkpoint = ModelCheckpoint(run.folder, monitor="val_accuracy" if choosing else None)
     return Trainer(
         model,
         recipe.make_loss(),
@@ -122,7 +156,7 @@ def _make_trainer(run: Run, model: Module, batches: int, progress: str) -> Train
         scheduler=recipe.make_scheduler(optimizer, recipe.epochs * -(-batches // recipe.accumulate)),
         clip_grad_norm=recipe.clip_grad_norm or None,
         accumulate=recipe.accumulate,
-        callbacks=[CSVLogger(run.folder / "history.csv"), ModelCheckpoint(run.folder)],
+        callbacks=[CSVLogger(run.folder / "history.csv"), checkpoint],
         progress=progress,
     )
 

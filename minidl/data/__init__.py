@@ -10,6 +10,7 @@ from .images import read_image
 from .loader import DataLoader
 from .mnist import *
 from .sampling import Sampler, StratifiedSampler, WeightedSampler
+from .split import stratified_split
 from .transforms import one_hot
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "random_split",
     "read_idx",
     "read_image",
+    "stratified_split",
     "transforms",
 ]
 __all__ += mnist.__all__

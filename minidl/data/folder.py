@@ -1,4 +1,4 @@
-"""ImageFolder: a dataset of image files, with a folder for each class; and its split into training and test images."""
+"""ImageFolder: a dataset of image files, with a folder for each class; and its parts for training and testing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing
 from .images import check_channels, image_files, pillow, read_image
 from .naming import named
 
-__all__ = ["ImageFolder", "class_counts", "load_image_folder"]
+__all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder"]
 
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -89,9 +89,8 @@ def load_image_folder(
 ) -> tuple[Dataset, Dataset]:
     """Read images from a folder, those for training and those for testing.
 
-    If all of its folders are named like the parts of a dataset, in any case (train or training; test or testing; val,
-    valid, validation, dev or eval), those for training and for testing (else for validation) are read. Otherwise its
-    folders are the classes, and every fifth image of each class, in sorted order, is for testing.
+    `image_folder_parts` says which those are, and what is raised. Without images for testing, the second dataset is
+    that of the images for validation.
 
     Args:
         root: the folder.
@@ -99,24 +98,45 @@ def load_image_folder(
 
     Returns:
         (train, test).
+    """
+    parts = image_folder_parts(root, size, channels)
+    return parts["train"], parts["test" if "test" in parts else "val"]
+
+
+def image_folder_parts(
+    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3
+) -> dict[str, Dataset]:
+    """Read images from a folder, by their purpose.
+
+    If all of its folders are named like the parts of a dataset, in any case (train or training; test or testing; val,
+    valid, validation, dev or eval), these are its parts. Otherwise its folders are the classes, and every fifth image
+    of each class, in sorted order, is for testing.
+
+    Args:
+        root: the folder.
+        size, channels: as for `ImageFolder`.
+
+    Returns:
+        The datasets "train", and "test" or "val" or both.
 
     Raises:
-        ValueError: a part is missing or appears twice; the classes of the two parts differ; there is only one class, as
-            in a folder one level too high; or a class has fewer than five images to split.
+        ValueError: a part is missing or appears twice; the classes of two parts differ; there is only one class, as in
+            a folder one level too high; or a class has fewer than five images to split.
         FileNotFoundError, ImportError: as for `ImageFolder`.
     """
     with named("load_image_folder"):
         folder = Path(root)
-    parts = _parts(folder)
-    if parts:
-        train, test = (ImageFolder(part, size, channels) for part in parts)
-        if train.classes != test.classes:
-            raise ValueError(
-                f"load_image_folder: {folder}: {parts[0].name} and {parts[1].name} have different classes: "
-                f"{train.classes} and {test.classes}"
-            )
+    if found := _parts(folder):
+        parts = {part: ImageFolder(path, size, channels) for part, path in found.items()}
+        train = parts["train"]
+        for part, other in parts.items():
+            if other.classes != train.classes:
+                raise ValueError(
+                    f"load_image_folder: {folder}: {found['train'].name} and {found[part].name} have different "
+                    f"classes: {train.classes} and {other.classes}"
+                )
         _check_several(train)
-        return train, test
+        return dict(parts)
     whole = ImageFolder(folder, size, channels)
     _check_several(whole)
     if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < TEST_EVERY]:
@@ -125,7 +145,7 @@ def load_image_folder(
             f"testing; too few in {', '.join(small)}"
         )
     in_test = is_for_testing(whole.labels)
-    return Subset(whole, np.flatnonzero(~in_test)), Subset(whole, np.flatnonzero(in_test))
+    return {"train": Subset(whole, np.flatnonzero(~in_test)), "test": Subset(whole, np.flatnonzero(in_test))}
 
 
 def class_counts(dataset: Dataset) -> dict[str, int]:
@@ -134,11 +154,14 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
     Args:
         dataset: an `ImageFolder` or a `Subset` of one.
     """
-    whole, chosen = (dataset.dataset, dataset.indices) if isinstance(dataset, Subset) else (dataset, slice(None))
-    if not isinstance(whole, ImageFolder):
+    chosen = np.arange(len(dataset))
+    while isinstance(dataset, Subset):
+        chosen = dataset.indices[chosen]
+        dataset = dataset.dataset
+    if not isinstance(dataset, ImageFolder):
         return {}
-    labels = whole.labels[chosen]
-    return dict(zip(whole.classes, np.bincount(labels, minlength=len(whole.classes)).tolist(), strict=True))
+    counts = np.bincount(dataset.labels[chosen], minlength=len(dataset.classes))
+    return dict(zip(dataset.classes, counts.tolist(), strict=True))
 
 
 def _folders(root: Path) -> list[Path]:
@@ -146,24 +169,23 @@ def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
 
 
-def _parts(folder: Path) -> tuple[Path, Path] | None:
-    """Return the folders of the training and the test images if ``folder`` is split into such parts."""
+def _parts(folder: Path) -> dict[str, Path]:
+    """Return the folders of the training, validation and test images if ``folder`` is split so, otherwise {}."""
     found = _folders(folder)
     if not found or any(path.name.lower() not in _PARTS for path in found):
-        return None
+        return {}
     names = ", ".join(path.name for path in found)
     by_part: dict[str, list[Path]] = {}
     for path in found:
         by_part.setdefault(_PARTS[path.name.lower()], []).append(path)
     if any(len(paths) > 1 for paths in by_part.values()):
         raise ValueError(f"load_image_folder: {folder} holds {names}, two of which are for the same part")
-    other = by_part.get("test") or by_part.get("val")
-    if "train" not in by_part or other is None:
+    if "train" not in by_part or len(by_part) == 1:
         raise ValueError(
             f"load_image_folder: {folder} holds {names}; expected a folder train beside test or val, or one folder "
             "per class"
         )
-    return by_part["train"][0], other[0]
+    return {part: by_part[part][0] for part in ("train", "val", "test") if part in by_part}
 
 
 def _check_several(dataset: ImageFolder) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..interop.files import npz_of, write_atomically
 
-__all__ = ["BEFORE", "LAST", "latest_checkpoint", "read_checkpoint", "set_damaged_aside", "write_checkpoint"]
+__all__ = ["BEFORE", "BEST", "LAST", "latest_checkpoint", "read_checkpoint", "set_damaged_aside", "write_checkpoint"]
 
-LAST, BEFORE = "last.ckpt", "previous.ckpt"
+LAST, BEFORE, BEST = "last.ckpt", "previous.ckpt", "best.npz"
 _NEW = "last.new"  # last.ckpt while it is being written
 _FORMAT = 1
 

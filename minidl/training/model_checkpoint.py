@@ -11,7 +11,7 @@ from .._core import check_choice, check_int
 from ..interop.files import save
 from .best import Best
 from .callback import Callback
-from .checkpoint import BEFORE, LAST, write_checkpoint
+from .checkpoint import BEFORE, BEST, LAST, write_checkpoint
 from .history import History
 
 if TYPE_CHECKING:
@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelCheckpoint"]
 
-_BEST = "best.npz"
-
 
 class ModelCheckpoint(Callback):
     """Save the fit's state in a folder after each epoch, optionally every few steps as well, and the best weights.
 
     In the folder: last.ckpt, the latest state; previous.ckpt, the one before it; best.npz, the weights of the best
-    epoch, for `minidl.load`. ``trainer.fit(..., resume=folder)`` continues from there. Files are written under a
-    temporary name and then renamed, so that there is a complete one at any moment.
+    epoch (of equally good ones, the last), for `minidl.load`. ``trainer.fit(..., resume=folder)`` continues from there.
+    Files are written under a temporary name and then renamed, so that there is a complete one at any moment.
 
     Args:
         folder: created if it does not exist.
@@ -80,8 +78,9 @@ class ModelCheckpoint(Callback):
         """Save the state if it is time, and the weights if the epoch that has ended is the best one."""
         if trainer.state.finished:
             *before, last = trainer.history.rows
-            if self._best_of(before).improved(last):
-                save(trainer.model, self.folder / _BEST)
+            best = self._best_of(before)
+            if best.improved(last) or last[best.monitor] == best.value:
+                save(trainer.model, self.folder / BEST)
         if trainer.state.finished or (self.every is not None and trainer.steps % self.every == 0):
             self.save(trainer)
 
