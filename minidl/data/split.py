@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from .._core import Array, check_number, default_rng
-from .dataset import ArrayDataset, Dataset, Subset, check_dataset
+from .collate import DatasetLike, check_dataset
+from .dataset import ArrayDataset, Dataset, Subset
 from .folder import ImageFolder
 from .naming import named
 
@@ -15,14 +16,14 @@ __all__ = ["labels_of", "stratified_split"]
 
 
 def stratified_split(
-    dataset: Dataset, labels: Sequence[int] | Array, fraction: float, *, rng: np.random.Generator | None = None
+    dataset: DatasetLike, labels: Sequence[int] | Array, fraction: float, *, rng: np.random.Generator | None = None
 ) -> tuple[Subset, Subset]:
     """Set a share of each class apart: samples drawn at random, for validation.
 
         train, val = stratified_split(train, labels, 0.1)
 
     Args:
-        dataset: the dataset.
+        dataset: any dataset that `DataLoader` takes.
         labels: the class of each sample, integers (N,).
         fraction: the share, greater than 0 and less than 1. Of n samples of a class, round(fraction * n) are set apart,
             but at least one, and never all of them.
@@ -33,7 +34,7 @@ def stratified_split(
 
     Raises:
         ValueError: the fraction is out of range, there is not one label for each sample, or no class has two samples.
-        TypeError: the dataset is not a Dataset, or the labels are not integers.
+        TypeError: it is not a dataset, or the labels are not integers.
     """
     owner = "stratified_split"
     check_dataset(owner, dataset)
