@@ -20,14 +20,17 @@ from .nn import Module, Parameter, no_grad
 
 __all__ = ["CannotTellError", "check_module", "gradcheck"]
 
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
 
 def check_module(module: Module, *inputs: Any) -> bool:
     """Check that a layer satisfies minidl's whole contract; the original is not changed.
 
-    Checked, in this order: state is registered; dtypes; the rules of the stateful pass (backward before forward and
-    twice, arguments and earlier outputs unchanged, a new forward replaces what was saved, gradients that add up,
-    `needs_input_grad`); train and eval mode; a batch of one and non-contiguous input; state dict, pickle and deepcopy
-    round trips; `output_shape`; `gradcheck` in both modes. A module that keeps memory inside `no_grad` gets a warning.
+    Checked, in this order: state is registered; dtypes (the parameters have one, that of float32 inputs; outputs and
+    gradients have it too); the rules of the stateful pass (backward before forward and twice, arguments and earlier
+    outputs unchanged, a new forward replaces what was saved, gradients that add up, `needs_input_grad`); train and eval
+    mode; a batch of one and non-contiguous input; state dict, pickle and deepcopy round trips; `output_shape`;
+    `gradcheck` in both modes. A module that keeps memory inside `no_grad` gets a warning.
 
     Args:
         module: a layer, container or loss.
@@ -65,9 +68,11 @@ class _Case:
             raise AssertionError(f"check_module: {error}") from error
 
     def fresh(self, dtype: Any = np.float64) -> Module:
-        """Return a copy in training mode, converted to ``dtype``; all random states are as at the start."""
+        """Return a copy in training mode, converted to ``dtype`` if given; all random states are as at the start."""
         self.frozen.restore()
-        module = copy.deepcopy(self.original).train().astype(dtype)
+        module = copy.deepcopy(self.original).train()
+        if dtype is not None:
+            module.astype(dtype)
         module.zero_grad()
         module.needs_input_grad = True
         return module
@@ -75,6 +80,16 @@ class _Case:
     def arguments(self, dtype: Any = np.float64) -> list[Any]:
         """Return copies of the inputs, floats converted to ``dtype``."""
         return [x.astype(dtype) if is_float(x) else copy.deepcopy(x) for x in self.inputs]
+
+    def batch(self, arguments: list[Any], size: int) -> list[Any]:
+        """Return arguments with the first sample alone (1), or each twice (2); with 0 they stay as they are."""
+        count = np.shape(arguments[0])[:1] if size else None
+        return [
+            (x[:1] if size == 1 else np.concatenate([x, x]))
+            if isinstance(x, np.ndarray) and x.shape[:1] == count
+            else x
+            for x in arguments
+        ]
 
     def require(self, condition: bool, message: str) -> None:
         """Raise AssertionError with ``message`` unless the condition holds."""
@@ -162,20 +177,62 @@ def _output_depends_on(case: _Case, path: str, name: str, number: int) -> bool:
     return not np.array_equal(outputs[0], outputs[1], equal_nan=True)
 
 
+def _check_one_dtype(case: _Case) -> None:
+    """The parameters are all float32 or all float64, as the inputs are if these are float32."""
+    dtypes = {f'parameter "{name}"': p.data.dtype for name, p in case.original.named_params()}
+    for what, dtype in dtypes.items():
+        case.require(dtype in _DTYPES, f"{what} is {dtype}; make it float32 (or float64)")
+    for number, x in enumerate(case.inputs):
+        if is_float(x) and x.dtype == np.float32:
+            dtypes.setdefault(f"input {number}", x.dtype)
+    first = {dtype: next(what for what in dtypes if dtypes[what] == dtype) for dtype in dtypes.values()}
+    case.require(
+        len(first) < 2,
+        " and ".join(f"{what} is {dtype}" for dtype, what in first.items())
+        + "; use one dtype, as in nn.Parameter(np.ones(3, np.float32)), or convert with astype",
+    )
+
+
 def _check_dtype(case: _Case) -> None:
-    """Output and gradients have the dtype of input and parameters."""
-    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        module, arguments = case.fresh(dtype), case.arguments(dtype)
-        output, dx, grads = _run(module, arguments)
-        results = {"its output": output if isinstance(output, np.ndarray) else None}
-        results.update({f"the gradient of input {i}": grad for i, grad in enumerate(dx)})
-        results.update({f'the gradient of parameter "{name}"': grad for name, grad in grads.items()})
-        for what, value in results.items():
-            case.require(
-                value is None or value.dtype == dtype,
-                f"given {dtype} input and parameters, {what} is {getattr(value, 'dtype', None)}; look for a NumPy "
-                "float64 scalar or array in the arithmetic (use Python floats, or x.dtype)",
-            )
+    """Output and gradients have the dtype of input and parameters: as the module is, and converted; in both modes."""
+    for wanted in (None, *_DTYPES):
+        for mode, batch in ((True, 0), (True, 2), (False, 0), (False, 1), (False, 2)):
+            try:
+                _require_dtype(case, wanted, mode, batch)
+            except TypeError as error:  # a layer inside has refused, or made, another dtype
+                raise AssertionError(f"check_module of {case.name}: {error}") from error
+            except ValueError:
+                if batch == 0:
+                    raise
+                # another size of the batch is refused: `_check_inputs` says so
+
+
+def _require_dtype(case: _Case, wanted: np.dtype[Any] | None, mode: bool, batch: int) -> None:
+    """Run both passes in one dtype, mode and size of the batch; require that nothing has another dtype."""
+    dtype = _dtype_of(case) if wanted is None else wanted
+    module, arguments = case.fresh(wanted).train(mode), case.batch(case.arguments(dtype), batch)
+
+    def require(what: str, value: Any) -> None:
+        case.require(
+            not isinstance(value, np.ndarray) or value.dtype == dtype,
+            f"given {dtype} input and parameters, {what} is {getattr(value, 'dtype', None)}"
+            + ("" if mode else " in eval mode")
+            + "; look for a NumPy float64 scalar or array in the arithmetic (use Python floats, or x.dtype)",
+        )
+
+    output = module(*arguments)
+    require("its output", output)
+    dx = run_backward(module, output, _grad_output(output))
+    for number, grad in enumerate(dx if isinstance(dx, tuple) else (dx,)):
+        require(f"the gradient of input {number}", grad)
+    for name, parameter in module.named_params():
+        require(f'the gradient of parameter "{name}"', parameter.grad)
+
+
+def _dtype_of(case: _Case) -> np.dtype[Any]:
+    """Return the dtype of the parameters; without any, that of the inputs."""
+    found = [p.dtype for p in case.original.params()] + [x.dtype for x in case.inputs if is_float(x)]
+    return found[0] if found and found[0] in _DTYPES else _DTYPES[0]
 
 
 _KEEP = "keep what it needs with self.save_for_backward(...) in forward and fetch it with self.take_saved()"
@@ -282,8 +339,7 @@ def _check_modes(case: _Case) -> None:
 
 def _check_inputs(case: _Case) -> None:
     """A batch of one works, and the memory order of the input does not matter."""
-    batch = np.shape(case.inputs[0])[:1]
-    one = [x[:1] if np.shape(x)[:1] == batch else x for x in case.arguments()]
+    one = case.batch(case.arguments(), 1)
     module = case.fresh().eval()
     try:
         _run(module, one)
@@ -338,6 +394,7 @@ def _check_output_shape(case: _Case) -> None:
 
 _CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_registered,
+    _check_one_dtype,
     _check_dtype,
     _check_one_pass,
     _check_memory,

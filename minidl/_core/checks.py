@@ -177,7 +177,10 @@ def check_grad(grad_output: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     if grad_output.shape != shape:
         raise ValueError(f"expected grad_output of the output's shape {shape}, got {grad_output.shape}")
     if grad_output.dtype != dtype:
-        raise TypeError(f"expected grad_output in the output's dtype {dtype}, got {grad_output.dtype}")
+        raise TypeError(
+            f"expected grad_output in the output's dtype {dtype}, got {grad_output.dtype}; it is what the next layer's "
+            "backward(), or the loss's, returned"
+        )
     return grad_output  # type: ignore[no-any-return]
 
 

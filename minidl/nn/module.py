@@ -15,6 +15,7 @@ from .hooks import ForwardHook, RemovableHandle
 from .modes import is_grad_enabled
 from .naming import name_layer
 from .parameter import Parameter
+from .promotion import check_promotion
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
 
@@ -88,9 +89,14 @@ class Module:
         """Run `forward`, then the forward hooks.
 
         An error gets this layer's name and path, and leaves nothing saved, neither here nor in any descendant.
+
+        Raises:
+            TypeError: the module made float64 of float32; the message names what in it is float64.
         """
         try:
             output = self.forward(*inputs)
+            if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
+                check_promotion(self, inputs, output, "its output")
         except BaseException as error:
             for module in self.modules():
                 module._saved.clear()
@@ -406,7 +412,10 @@ def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
     def guarded(self: Module, *args: Any, **kwargs: Any) -> Any:
         saved = list(self._saved)
         try:
-            return backward(self, *args, **kwargs)
+            result = backward(self, *args, **kwargs)
+            if type(result) is np.ndarray and args and result.dtype is not getattr(args[0], "dtype", None):
+                check_promotion(self, args, result, "the gradient of input 0")
+            return result
         except BaseException as error:
             self._saved[:] = saved
             name_layer(error, self)

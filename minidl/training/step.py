@@ -72,7 +72,11 @@ class Step:
         if share_out and getattr(self.loss, "is_mean", True):
             # of the sum, to be divided once all batches are done
             gradient = gradient * np.asarray(weight, np.asarray(gradient).dtype)
-        self.model.backward(self.loss.backward(gradient))
+        grad_output = self.loss.backward(gradient)
+        if grad_output.dtype != output.dtype:
+            name = type(self.loss).__name__
+            raise TypeError(f"Trainer: {name}.backward() gives {grad_output.dtype} for {output.dtype} predictions")
+        self.model.backward(grad_output)
         return mean, weight, output, target
 
     def _trained(self) -> list[Parameter]:
