@@ -222,6 +222,7 @@ class Optimizer:
         pairs = list(zip(self.param_groups, groups, strict=True))
         restored = [self._loaded_group(number, own, given) for number, (own, given) in enumerate(pairs)]
         for group, options in zip(self.param_groups, restored, strict=True):
+            group.pop("initial_lr", None)  # a schedule made later starts from the state's, or from the state's rate
             group.update(options)
         self.state = loaded
 

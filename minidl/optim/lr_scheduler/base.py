@@ -1,0 +1,169 @@
+"""What every schedule has, and LRScheduler, the base of those that are formulas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..._core import check_number
+from ..optimizer import Optimizer
+
+__all__ = ["ChainableLR", "LRScheduler", "Schedule", "check_optimizer", "check_positive", "for_each_group"]
+
+
+def check_optimizer(owner: str, optimizer: Any) -> Optimizer:
+    """Return the optimizer, or raise TypeError."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"{owner}: optimizer must be an Optimizer, got {optimizer!r}")
+    return optimizer
+
+
+def for_each_group(owner: str, optimizer: Any, value: Any, what: str) -> list[Any]:
+    """Return one value for each group of the optimizer, given as a list, or the same for all of them."""
+    groups = check_optimizer(owner, optimizer).param_groups
+    values = list(value) if isinstance(value, (list, tuple)) else [value] * len(groups)
+    if len(values) != len(groups):
+        raise ValueError(f"{owner}: expected {len(groups)} {what}, got {len(values)}")
+    return values
+
+
+def check_positive(owner: str, argument: str, value: Any, *, maximum: float = math.inf) -> float:
+    """Return a number greater than 0, or raise TypeError / ValueError."""
+    number = check_number(owner, argument, value, maximum=maximum)
+    if number == 0:
+        raise ValueError(f"{owner}: {argument} must be greater than 0")
+    return number
+
+
+class Schedule:
+    """What every schedule has: an optimizer, whose learning rates it sets.
+
+    Attributes:
+        interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimizer.
+        last_epoch: the number of steps so far.
+    """
+
+    interval = "epoch"
+    last_epoch = 0
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = check_optimizer(type(self).__name__, optimizer)
+
+    @property
+    def length(self) -> int | None:
+        """The number of steps that the schedule is made for; it cannot go on after them. None: it has no end."""
+        return None
+
+    def get_last_lr(self) -> list[float]:
+        """Return the current learning rates of the groups."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+
+class LRScheduler(Schedule):
+    """Base class: a subclass implements `factor`, or `rate` if its rates are not multiples of the first learning rate.
+
+    Each step sets the rates of the formula; what was changed by hand or by another schedule is undone, as by PyTorch's
+    LambdaLR. A group that is added to the optimizer later is scheduled from the next step on.
+
+    Args:
+        optimizer: the optimizer whose groups' "lr" is set, at once and in every `step`.
+
+    Attributes:
+        last_epoch: the number of steps so far.
+        base_lrs: the learning rates that the groups started with ("initial_lr" in the groups).
+        interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimizer.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer)
+        self.base_lrs: list[float] = []
+        self.meet_groups()
+        self._set()
+
+    def factor(self, epoch: int, group: int) -> float:
+        """Return the factor on a group's first learning rate after ``epoch`` steps."""
+        raise NotImplementedError(f"{type(self).__name__} does not define factor()")
+
+    def rate(self, epoch: int, group: int) -> float:
+        """Return the learning rate of a group after ``epoch`` steps."""
+        return self.base_lrs[group] * self.factor(epoch, group)
+
+    def formula(self, epoch: int, group: int) -> dict[str, Any]:
+        """Return the options of a group, by name, that the formula gives after ``epoch`` steps."""
+        return {"lr": float(self.rate(epoch, group))}
+
+    def following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
+        """Return the options of a group after ``epoch`` steps, if its learning rate was ``lr`` after the step before.
+
+        In the beginning, ``epoch`` is 0, and ``lr`` the rate that the group had.
+        """
+        return self.formula(epoch, group)
+
+    def step(self) -> None:
+        """Count a step and set the learning rates."""
+        self.meet_groups()
+        self.last_epoch += 1
+        self._set()
+
+    def meet_groups(self) -> None:
+        """Note the learning rates that groups start with which the optimizer did not have before."""
+        for group in self.optimizer.param_groups[len(self.base_lrs) :]:
+            self.base_lrs.append(float(group.setdefault("initial_lr", float(group["lr"]))))
+
+    def _set(self) -> None:
+        for number, group in enumerate(self.optimizer.param_groups):
+            group.update(self.following(self.last_epoch, number, float(group["lr"])))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to continue: plain numbers.
+
+        "lrs" are the groups' current rates where they are not those of the formula; None where they are.
+        """
+        self.meet_groups()
+        rates = [(lr, self.formula(self.last_epoch, number)["lr"]) for number, lr in enumerate(self.get_last_lr())]
+        return {
+            "last_epoch": self.last_epoch,
+            "base_lrs": list(self.base_lrs),
+            "lrs": [None if lr == formula else lr for lr, formula in rates],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, for the same schedule, and set the learning rates.
+
+        Raises:
+            ValueError: the number of groups differs.
+        """
+        self.check_state(state)
+        self.last_epoch, self.base_lrs = int(state["last_epoch"]), [float(lr) for lr in state["base_lrs"]]
+        for number, group in enumerate(self.optimizer.param_groups):
+            group.update(self.formula(self.last_epoch, number))
+            own = state.get("lrs", [])[number:]  # states of earlier versions lack them
+            if own and own[0] is not None:
+                group["lr"] = float(own[0])
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError if a state belongs to another number of groups."""
+        self.meet_groups()
+        if len(state["base_lrs"]) != len(self.base_lrs):
+            raise ValueError(
+                f"{type(self).__name__}: cannot load state: expected {len(self.base_lrs)} groups, got "
+                f"{len(state['base_lrs'])}"
+            )
+
+
+class ChainableLR(LRScheduler):
+    """A formula that can be chained with others: it changes the current rate, as PyTorch's schedules of its name do.
+
+    As long as a group has the rate of the formula, the next one is that of the formula too, without the rounding of
+    many products. If its rate was changed by hand or by another schedule, `change` continues from there.
+    """
+
+    def following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
+        """Continue the formula, or change the rate that the group has."""
+        before = self.formula(epoch - 1, group)["lr"] if epoch else self.base_lrs[group]
+        return self.formula(epoch, group) if lr == before else {"lr": float(self.change(epoch, group, lr))}
+
+    def change(self, epoch: int, group: int, lr: float) -> float:
+        """Return what becomes of a group's rate ``lr`` in the step that is number ``epoch``; 0 is the beginning."""
+        raise NotImplementedError(f"{type(self).__name__} does not define change()")
