@@ -16,6 +16,7 @@ import numpy as np
 
 from ._core import Array
 from ._gradcheck import CannotTellError, Frozen, check_is_module, gradcheck, is_float, run_backward
+from ._losscheck import loss_fault
 from .nn import Module, Parameter, no_grad
 
 __all__ = ["CannotTellError", "check_module", "gradcheck"]
@@ -30,7 +31,8 @@ def check_module(module: Module, *inputs: Any) -> bool:
     gradients have it too); the rules of the stateful pass (backward before forward and twice, arguments and earlier
     outputs unchanged, a new forward replaces what was saved, gradients that add up, `needs_input_grad`); train and eval
     mode; a batch of one and non-contiguous input; state dict, pickle and deepcopy round trips; `output_shape`;
-    `gradcheck` in both modes. A module that keeps memory inside `no_grad` gets a warning.
+    a loss of several batches is what `nn.Loss` says; `gradcheck` in both modes. A module that keeps memory inside
+    `no_grad` gets a warning.
 
     Args:
         module: a layer, container or loss.
@@ -392,6 +394,14 @@ def _check_output_shape(case: _Case) -> None:
         case.require(shape == output.shape, f"output_shape() says {shape}, the output has {output.shape}")
 
 
+def _check_loss(case: _Case) -> None:
+    """The losses of several batches combine to that of all of them."""
+    is_loss = len(case.inputs) == 2 and is_float(case.inputs[0]) and np.ndim(case.inputs[0])
+    if is_loss and np.ndim(case.fresh().eval()(*case.arguments())) == 0:
+        fault = loss_fault(lambda: case.fresh().eval(), *case.arguments())
+        case.require(fault is None, str(fault))
+
+
 _CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_registered,
     _check_one_dtype,
@@ -403,4 +413,5 @@ _CHECKS: tuple[Callable[[_Case], None], ...] = (
     _check_inputs,
     _check_round_trips,
     _check_output_shape,
+    _check_loss,
 )

@@ -17,7 +17,7 @@ FLOORS = [
     ["_version", "_core"],
     ["engine", "reference"],
     ["nn", "functional"],
-    ["testing", "_gradcheck"],
+    ["testing", "_gradcheck", "_losscheck"],
     ["optim"],
     ["data"],
     ["interop"],

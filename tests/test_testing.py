@@ -345,3 +345,107 @@ def test_buffers_that_are_assigned_again_are_frozen(rng):
             return super().forward(x)
 
     assert check_module(Mean(), rng.standard_normal((4, 3)))
+
+
+class Squares(nn.Loss):
+    """The mean over the samples whose target is not negative."""
+
+    def forward(self, prediction, target):
+        kept = target >= 0
+        count = kept.sum()
+        difference = np.where(kept, prediction - target, 0)
+        self.save_for_backward((difference, count))
+        self.note(count)
+        return float((difference**2).sum() / count)
+
+    def note(self, count):
+        self.divisor = count
+
+    def backward(self, grad_output=1.0):
+        difference, count = self.take_saved()
+        return (grad_output * 2 * difference / count).astype(difference.dtype)
+
+
+class NoDivisor(Squares):
+    def note(self, count):
+        pass
+
+
+class FixedDivisor(Squares):
+    def note(self, count):
+        self.divisor = 1.0
+
+
+class TakesNoFactor(Squares):
+    def backward(self):
+        return super().backward()
+
+
+class IgnoresFactor(Squares):
+    def backward(self, grad_output=1.0):
+        return super().backward()
+
+
+class CalledASum(Squares):
+    def __init__(self):
+        super().__init__("sum")
+
+
+class RootMeanSquare(nn.Loss):
+    """No mean of anything."""
+
+    def forward(self, prediction, target):
+        value = float(np.sqrt(((prediction - target) ** 2).mean()))
+        self.save_for_backward((prediction - target, value))
+        return value
+
+    def backward(self, grad_output=1.0):
+        difference, value = self.take_saved()
+        return (grad_output / (difference.size * value) * difference).astype(difference.dtype)
+
+
+class OfTheBatch(RootMeanSquare):
+    whole_batch = True
+
+
+class Dice(nn.Loss):
+    whole_batch = True
+
+    def forward(self, prediction, target):
+        both, sizes = float((prediction * target).sum()), float((prediction + target).sum())
+        self.save_for_backward((target, both, sizes))
+        return 1 - 2 * both / sizes
+
+    def backward(self, grad_output=1.0):
+        target, both, sizes = self.take_saved()
+        return (grad_output * -2 * (target / sizes - both / sizes**2)).astype(target.dtype)
+
+
+class WeightedWithoutShares(nn.CrossEntropyLoss):
+    def finish(self, loss, cache):
+        loss = super().finish(loss, cache)
+        self.shares = 1.0
+        return loss
+
+
+def test_a_loss_of_several_batches_is_what_it_says(rng):
+    x, target = rng.random((4, 3)), rng.random((4, 3))
+    target[1, 2] = target[3, 0] = -1
+    assert check_module(Squares(), x, target)
+    assert check_module(Squares(), x[:1], target[1:2])
+    whole = np.abs(target)
+    for loss in (OfTheBatch(), Dice(), NoDivisor(), nn.MSELoss("sum"), nn.KLDivLoss("batchmean")):
+        assert check_module(loss, x, whole)
+    assert check_module(nn.CrossEntropyLoss([1, 5, 0], ignore_index=1), x, np.array([0, 2, 1, 0]))
+    with pytest.raises(AssertionError, match="with a weight of 1 for each sample the loss is .* set self.shares"):
+        check_module(WeightedWithoutShares([1, 5, 2]), x, np.array([0, 2, 1, 0]))
+    for loss, message in {
+        NoDivisor: "batches of 1 and 7 samples, .* set self.divisor in forward",
+        FixedDivisor: "batches of 1 and 7 samples, .* set self.divisor in forward",
+        CalledASum: "batches of 1 and 7 samples",
+        RootMeanSquare: "batches of 1 and 7 samples, .* whole_batch = True: then the Trainer counts each batch by its",
+        IgnoresFactor: r"backward\(2.0\) must be twice backward\(\)",
+        TakesNoFactor: r"backward\(\) must take the gradient of the loss",
+    }.items():
+        with pytest.raises(AssertionError, match=f"check_module of {loss.__name__}: {message}"):
+            check_module(loss(), x, target if issubclass(loss, Squares) else whole)

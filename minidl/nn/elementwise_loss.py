@@ -42,13 +42,17 @@ __all__ = [
 
 
 class ElementwiseCache(NamedTuple):
-    """Prediction and target; the weights of the elements; how they were reduced, and the divisor of a mean, else 1."""
+    """Prediction and target; the weights of the elements; how they were reduced, and the divisor of a mean, else 1.
+
+    ``shares`` is what each element adds to the divisor.
+    """
 
     prediction: Array
     target: Array
     weight: Array | None
     reduction: str
     divisor: float
+    shares: float = 1.0
 
 
 class ElementwiseLoss(Loss):
@@ -98,7 +102,7 @@ class ElementwiseLoss(Loss):
         return reduce_loss(each, self.reduction, divisor), ElementwiseCache(x, t, weight, self.reduction, divisor)
 
     def _differentiate(self, grad_output: Any, cache: ElementwiseCache) -> Array:
-        x, t, weight, reduction, divisor = cache
+        x, t, weight, reduction, divisor, _ = cache
         grad = check_loss_grad(grad_output, x.shape, reduction, x.dtype)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             dx = self.slope(x, t) * (grad / max(divisor, 1.0)).astype(x.dtype)
@@ -408,7 +412,8 @@ class KLDivLoss(ElementwiseLoss):
         if not self._by_sample:
             return loss, cache
         samples = float(max(1, prediction.shape[0])) if prediction.ndim else 1.0
-        return loss / samples, cache._replace(divisor=samples)
+        cache = cache._replace(shares=samples / max(1, prediction.size))
+        return (loss, cache) if self.reduction == "none" else (loss / samples, cache._replace(divisor=samples))
 
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._core import Array, check_choice, check_float, check_int, check_number
-from .loss import REDUCTIONS, Loss, check_loss_grad, factors, reduce_loss
+from .loss import REDUCTIONS, Loss, check_loss_grad, factors, reduce_loss, times
 from .softmax import log_softmax_forward
 
 __all__ = [
@@ -86,12 +86,16 @@ class LabelLoss(Loss):
 
 
 class CrossEntropyCache(NamedTuple):
-    """Log-probabilities and the coefficient of each of them in the loss; the divisor of a mean, else 1."""
+    """Log-probabilities and the coefficient of each of them in the loss; the divisor of a mean, else 1.
+
+    ``shares`` are what each label adds to the divisor.
+    """
 
     log_p: Array
     coefficients: Array
     divisor: float
     reduction: str
+    shares: Array | float
 
 
 def cross_entropy_forward(
@@ -143,12 +147,14 @@ def cross_entropy_forward(
             )
         probabilities: Array = target.astype(logits.dtype, copy=False)
         kept: Any = True
+        shares: Any = 1.0
         divisor = float(logits.size // classes)
     else:
         labels, kept = _check_labels(target, logits.shape, ignore_index)
         one_hot = np.arange(classes).reshape(_class_axis(logits)) == np.expand_dims(labels, 1)
         probabilities = one_hot.astype(logits.dtype)
-        divisor = float(per_class.reshape(-1)[labels[kept]].sum())
+        shares = np.where(kept, per_class.reshape(-1)[labels], 0)
+        divisor = float(shares[kept].sum())
         kept = np.expand_dims(kept, 1)
     coefficients = per_class * ((1 - smoothing) * probabilities + smoothing / classes) * kept
     log_p, _ = log_softmax_forward(logits, axis=1)
@@ -156,7 +162,8 @@ def cross_entropy_forward(
     terms = np.multiply(coefficients, log_p, out=np.zeros_like(log_p), where=coefficients != 0)
     per_sample = -terms.sum(axis=1)
     divisor = divisor if reduction == "mean" else 1.0
-    return reduce_loss(per_sample, reduction, divisor), CrossEntropyCache(log_p, coefficients, divisor, reduction)
+    cache = CrossEntropyCache(log_p, coefficients, divisor, reduction, shares)
+    return reduce_loss(per_sample, reduction, divisor), cache
 
 
 def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
@@ -168,7 +175,7 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     Returns dlogits of the logits' shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array in
     the loss's shape (ValueError); ``cache`` is from `cross_entropy_forward`.
     """
-    log_p, q, divisor, reduction = cache
+    log_p, q, divisor, reduction, _ = cache
     grad = check_loss_grad(grad_output, (log_p.shape[0], *log_p.shape[2:]), reduction, log_p.dtype)
     if reduction == "none":
         grad = np.expand_dims(grad, 1)
@@ -216,12 +223,13 @@ class CrossEntropyLoss(LabelLoss):
 
 
 class LabelCache(NamedTuple):
-    """The gradient of each sample's loss, and how they are reduced."""
+    """The gradient of each sample's loss, how they are reduced, and what each adds to the divisor of their mean."""
 
     slope: Array
     divisor: float
     reduction: str
     shape: tuple[int, ...]
+    shares: Array | float
 
 
 def nll_loss_forward(
@@ -243,13 +251,13 @@ def nll_loss_forward(
     if log_p.ndim < 2:
         raise ValueError(f"expected predictions of shape (N, C) or (N, C, d1, ...), got {log_p.shape}")
     labels, kept = _check_labels(np.asarray(target), log_p.shape, ignore_index)
-    factors = _class_weights(weight, log_p).reshape(-1)[labels] * kept
+    shares = np.where(kept, _class_weights(weight, log_p).reshape(-1)[labels], 0)
     chosen = np.take_along_axis(log_p, np.expand_dims(labels, 1), axis=1)[:, 0]
     slope = np.zeros_like(log_p)
-    np.put_along_axis(slope, np.expand_dims(labels, 1), np.expand_dims(-factors, 1), axis=1)
-    divisor = float(factors.sum()) if reduction == "mean" else 1.0
-    loss = reduce_loss(np.where(kept, -factors * chosen, 0).astype(log_p.dtype, copy=False), reduction, divisor)
-    return loss, LabelCache(slope, divisor, reduction, labels.shape)
+    np.put_along_axis(slope, np.expand_dims(labels, 1), np.expand_dims(-shares, 1), axis=1)
+    divisor = float(shares.sum()) if reduction == "mean" else 1.0
+    loss = reduce_loss(times(-shares, chosen), reduction, divisor)
+    return loss, LabelCache(slope, divisor, reduction, labels.shape, shares)
 
 
 def nll_loss_backward(grad_output: Any, cache: LabelCache) -> Array:
@@ -258,7 +266,7 @@ def nll_loss_backward(grad_output: Any, cache: LabelCache) -> Array:
     Returns the gradient in the prediction's shape and dtype. ``grad_output`` is a number, or for reduction 'none' an
     array in the loss's shape (ValueError); ``cache`` is from `nll_loss_forward`.
     """
-    slope, divisor, reduction, shape = cache
+    slope, divisor, reduction, shape, _ = cache
     grad = check_loss_grad(grad_output, shape, reduction, slope.dtype)
     if reduction == "none":
         grad = np.expand_dims(grad, 1)
@@ -312,7 +320,7 @@ def multi_margin_loss_forward(
     np.put_along_axis(slope, own, -slope.sum(axis=1, keepdims=True), axis=1)
     divisor = float(len(scores)) if reduction == "mean" else 1.0
     loss = reduce_loss((factors * excess**p).sum(axis=1), reduction, divisor)
-    return loss, LabelCache(slope.astype(scores.dtype, copy=False), divisor, reduction, labels.shape)
+    return loss, LabelCache(slope.astype(scores.dtype, copy=False), divisor, reduction, labels.shape, 1.0)
 
 
 multi_margin_loss_backward = nll_loss_backward

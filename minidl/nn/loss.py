@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,22 +10,32 @@ from numpy.typing import ArrayLike
 from .._core import Array, check_choice
 from .module import Module
 
-__all__ = ["REDUCTIONS", "Loss", "check_loss_grad", "factors", "reduce_loss"]
+__all__ = ["REDUCTIONS", "Loss", "check_loss_grad", "factors", "reduce_loss", "times"]
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
 class Loss(Module):
-    """Base of the losses.
+    """Base of the losses: define `forward`, from (prediction, target) to a number, and `backward`.
+
+    The Trainer combines the means of several batches, of an epoch or of a step with ``accumulate``. A mean over
+    something else than the samples of the batch says in `forward` what it was divided by: ``self.divisor = ...``.
 
     Args:
         reduction: 'mean' or 'sum' for a number, 'none' for an array with the loss of each sample.
 
     Attributes:
-        divisor: what the last mean was divided by (1 for the other reductions), so that means can be combined.
+        divisor: what the last mean was divided by, if `forward` has set it; None: the number of samples.
+        shares: with reduction 'none', what each sample (or element) adds to the divisor: 1 if `forward` has not set it,
+            0 for one that does not count; a number, or an array in the loss's shape. Needed for sample weights.
+        whole_batch: True for a loss that is neither a mean nor a sum of its samples' losses, such as a root of a mean,
+            or a Dice loss over the batch. The Trainer weights such batches by their samples, but what several of them
+            give is not what one large batch would give.
     """
 
-    divisor: float = 1.0
+    divisor: float | None = None
+    shares: Array | float | None = None
+    whole_batch: ClassVar[bool] = False
 
     @property
     def is_mean(self) -> bool:
@@ -36,10 +46,16 @@ class Loss(Module):
         super().__init__()
         self.reduction = check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
+    def __call__(self, *inputs: Any) -> Any:
+        """Run `forward`, as `Module.__call__` does, without what an earlier call has set."""
+        for name in ("divisor", "shares"):
+            self.__dict__.pop(name, None)
+        return super().__call__(*inputs)
+
     def finish(self, loss: Any, cache: Any) -> Any:
-        """Save the cache, which has a ``divisor``; return a reduced loss as a float, an unreduced one as an array."""
+        """Save the cache, which has ``divisor`` and ``shares``; return a reduced loss as a float, else as an array."""
         self.save_for_backward(cache)
-        self.divisor = cache.divisor
+        self.divisor, self.shares = cache.divisor, cache.shares
         return loss if self.reduction == "none" else float(loss)
 
     def backward(self, grad_output: Any = 1.0) -> Array:
@@ -62,6 +78,14 @@ def factors(owner: str, name: str, value: ArrayLike | None) -> Array | None:
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{owner}: {name} must be numbers, got {value!r}")
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
+
+
+def times(factor: Any, value: Array) -> Array:
+    """Return factor * value in the value's dtype; 0 where a factor is 0, even if its value is infinite or NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = np.multiply(factor, value, dtype=value.dtype)
+    result: Array = np.where(np.equal(factor, 0), value.dtype.type(0), product)
+    return result
 
 
 def reduce_loss(each: Array, reduction: str, divisor: float) -> Any:

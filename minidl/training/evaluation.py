@@ -11,12 +11,12 @@ from .._core import Array
 from ..data import ArrayDataset, DataLoader
 from ..data.collate import DatasetLike
 from ..nn import Module
+from ..nn.batch_loss import batch_loss
 from ..nn.modes import evaluating
 from .batches import Batches, batch_parts, check_batches, gives_samples, input_of
 from .meter import Meter
 from .metrics import Metric
 from .progress import Progress
-from .step import loss_of
 
 __all__ = ["evaluate", "predict"]
 
@@ -30,8 +30,8 @@ def evaluate(
         for batch, bar in progress.track(data, "evaluating"):
             x, target, *weights = batch_parts(batch)
             output = model(x)
-            mean, weight, _ = loss_of(loss, output, target, *weights)
-            meter.add(mean, weight, output, target)
+            done = batch_loss(loss, output, target, *weights)
+            meter.add(done.mean, done.weight, output, target)
             bar.set_postfix_str(str(meter), refresh=False)
     return meter.result("evaluate")
 

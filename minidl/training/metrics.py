@@ -13,6 +13,7 @@ import numpy as np
 
 from .._core import Array, check_int
 from ..nn import Loss
+from ..nn.batch_loss import batch_loss
 
 __all__ = ["Accuracy", "ConfusionMatrix", "F1Score", "MeanLoss", "Metric", "Precision", "Recall", "TopK"]
 
@@ -139,10 +140,8 @@ class MeanLoss(Metric):
 
     def update(self, output: Array, target: Array) -> None:
         """Add a batch."""
-        value = float(self.loss(output, target))
-        mean = getattr(self.loss, "is_mean", True)
-        weight = float(getattr(self.loss, "divisor", len(output))) if mean else float(len(output))
-        self.add(total=value * weight if mean else value, weight=weight)
+        loss = batch_loss(self.loss, output, target)
+        self.add(total=loss.mean * loss.weight if loss.weight else 0.0, weight=loss.weight)
 
     def compute(self) -> float:
         """Return the mean."""

@@ -200,10 +200,10 @@ class Trainer(Place):
             self.model.zero_grad()
             state.skipped += len(batches)
             return False
-        whole = sum(weight for _, weight, _, _ in done)
-        state.batch_loss = sum(loss * weight for loss, weight, _, _ in done) / whole if whole else 0.0
-        for loss, weight, output, target in done:
-            state.meter.add(loss, weight, output, target)
+        whole = sum(loss.weight for loss, _, _ in done)
+        state.batch_loss = sum(loss.mean * loss.weight for loss, _, _ in done) / whole if whole else 0.0
+        for loss, output, target in done:
+            state.meter.add(loss.mean, loss.weight, output, target)
         state.steps += 1
         return True
 

@@ -12,7 +12,7 @@ import minidl
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader
 from minidl.training import NonFiniteLossError, Trainer
-from minidl.training.metrics import Accuracy, ConfusionMatrix, TopK
+from minidl.training.metrics import Accuracy, ConfusionMatrix, MeanLoss, TopK
 
 
 def plain(loss=None, dtype=np.float64, **options):
@@ -211,3 +211,33 @@ def test_a_batch_of_samples_without_weight_counts_for_nothing():
     first, second = one.fit(halves, epochs=2), other.fit([(x[10:], labels[10:])], epochs=2)
     assert first["train_loss"] == pytest.approx(second["train_loss"])
     assert_same(one, other)
+
+
+class Squares(nn.Loss):
+    """A loss of one's own that says nothing about its divisor."""
+
+    def forward(self, prediction, target):
+        self.save_for_backward(prediction - target)
+        return float(((prediction - target) ** 2).mean())
+
+    def backward(self, grad_output=1.0):
+        difference = self.take_saved()
+        return grad_output * 2 * difference / difference.size
+
+
+def test_a_loss_of_ones_own_is_a_mean_over_the_samples():
+    """By hand: 99 samples with x = 1, t = 0 and one with x = 3, t = 1, for the net w * x with w = 2."""
+    batches = [(np.ones((99, 1)), np.zeros((99, 1))), (np.full((1, 1), 3.0), np.ones((1, 1)))]
+    mean = (99 * 2.0**2 + (2 * 3 - 1.0) ** 2) / 100
+    slope = (99 * 2 * 2.0 + 2 * (2 * 3 - 1.0) * 3) / 100
+    model = nn.Linear(1, 1, bias=False, dtype=np.float64)
+    model.weight.data[...] = 2
+    optimizer = optim.SGD(model.params(), lr=0.1)
+    own = MeanLoss(Squares(), "own")
+    trainer = Trainer(model, Squares(), optimizer, metrics=[own], accumulate=2, progress="none")
+    result = trainer.evaluate(batches)
+    assert result["loss"] == result["own"] == pytest.approx(mean, rel=1e-12)
+    history = trainer.fit(batches)
+    assert history["train_loss"][0] == history["train_own"][0] == pytest.approx(mean, rel=1e-12)
+    assert trainer.batch_loss == pytest.approx(mean, rel=1e-12)
+    assert model.weight.data[0, 0] == pytest.approx(2 - 0.1 * slope, rel=1e-12)

@@ -1,0 +1,112 @@
+"""What a batch counts beside others: losses of one's own, divisors, sample weights."""
+
+import numpy as np
+import pytest
+
+from minidl import nn
+from minidl.nn.batch_loss import batch_loss
+
+
+class Squares(nn.Loss):
+    """A loss of one's own: the mean over the samples, without a word about its divisor."""
+
+    def forward(self, prediction, target):
+        difference = prediction - target
+        self.save_for_backward(difference)
+        return float((difference**2).mean())
+
+    def backward(self, grad_output=1.0):
+        difference = self.take_saved()
+        return grad_output * 2 * difference / difference.size
+
+
+class Masked(Squares):
+    """A mean over the targets that are not NaN."""
+
+    def forward(self, prediction, target):
+        kept = ~np.isnan(target)
+        difference = np.where(kept, prediction - target, 0)
+        self.save_for_backward((difference, kept.sum()))
+        self.divisor = kept.sum()
+        return float((difference**2).sum() / kept.sum())
+
+    def backward(self, grad_output=1.0):
+        difference, kept = self.take_saved()
+        return grad_output * 2 * difference / kept
+
+
+class Moody(Squares):
+    """Says what its divisor is only at its first call."""
+
+    calls = 0
+
+    def forward(self, prediction, target):
+        self.calls += 1
+        if self.calls == 1:
+            self.divisor = 7
+        return super().forward(prediction, target)
+
+
+X = np.arange(6.0).reshape(3, 2)
+
+
+def test_a_loss_without_a_divisor_counts_its_samples():
+    assert batch_loss(Squares(), X, np.zeros((3, 2)))[:2] == (55 / 6, 3)
+    assert batch_loss(Masked(), X, np.array([[0, np.nan]] * 3))[:2] == (20 / 3, 3)
+    assert batch_loss(Squares("sum"), X, np.zeros((3, 2)))[:2] == (55 / 6 / 3, 3)  # what it calls a sum
+
+
+def test_a_divisor_of_an_earlier_call_is_forgotten():
+    loss = Moody()
+    assert loss.divisor is None
+    assert batch_loss(loss, X, np.zeros((3, 2))).weight == 7
+    assert batch_loss(loss, X, np.zeros((3, 2))).weight == 3
+    assert loss.divisor is None
+
+
+def test_a_negative_divisor_is_refused():
+    class Negative(Squares):
+        def forward(self, prediction, target):
+            self.divisor = -1
+            return super().forward(prediction, target)
+
+    with pytest.raises(ValueError, match="the divisor of Negative must not be negative, got -1"):
+        batch_loss(Negative(), X, X)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(),
+        nn.CrossEntropyLoss([1, 5], label_smoothing=0.2),
+        nn.CrossEntropyLoss(reduction="sum"),
+        nn.NLLLoss([1, 5], ignore_index=1),
+        nn.MultiMarginLoss(weight=[1, 5]),
+        nn.MSELoss(),
+        nn.MSELoss("sum"),
+        nn.BCEWithLogitsLoss([1, 5]),
+        nn.KLDivLoss("batchmean"),
+        nn.KLDivLoss("sum"),
+        nn.KLDivLoss("mean"),
+    ],
+    ids=repr,
+)
+def test_weights_of_1_change_nothing_and_a_weight_of_2_counts_twice(loss):
+    labels = isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss))
+    target = np.array([0, 1, 0]) if labels else np.full((3, 2), 0.5)
+    plain = batch_loss(loss, X, target)
+    gradient = loss.backward(plain.gradient)
+    weighted = batch_loss(loss, X, target, np.ones(3))
+    np.testing.assert_allclose(loss.backward(weighted.gradient), gradient, rtol=1e-12)
+    np.testing.assert_allclose(weighted[:2], plain[:2], rtol=1e-12)
+    twice = [0, 1, 1, 2]
+    np.testing.assert_allclose(
+        batch_loss(loss, X, target, np.array([1.0, 2, 1]))[:2],
+        batch_loss(loss, X[twice], target[twice])[:2],
+        rtol=1e-12,
+    )
+
+
+def test_sample_weights_need_the_losses_of_the_samples():
+    with pytest.raises(ValueError, match=r"need the loss of each sample, Squares gives something of shape \(\)"):
+        batch_loss(Squares(), X, X, np.ones(3))
