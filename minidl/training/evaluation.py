@@ -16,6 +16,7 @@ from ..nn.modes import evaluating
 from .batches import Batches, batch_parts, check_batches, gives_samples, input_of
 from .meter import Meter
 from .metrics import Metric
+from .order import check_order
 from .progress import Progress
 
 __all__ = ["evaluate", "predict"]
@@ -42,6 +43,7 @@ def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int,
     if gives_samples(source):
         source = DataLoader(source, batch_size)
     check_batches("predict", source)
+    check_order(source)
     outputs: list[Array] = []
     with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
         for batch, _ in progress.track(source, "predicting"):

@@ -254,10 +254,10 @@ class Trainer(Place):
             batch_size: samples per batch, if the data does not consist of batches already.
 
         Returns:
-            The outputs, (N, ...): logits for a classifier.
+            The outputs, (N, ...), in the order of the samples: logits for a classifier.
 
         Raises:
-            ValueError: there are no samples.
+            ValueError: there are no samples, or a DataLoader shuffles, has a sampler, or drops the last samples.
         """
         batch_size = check_int("Trainer.predict", "batch_size", batch_size)
         try:
