@@ -165,6 +165,8 @@ class MSELoss(ElementwiseLoss):
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.MSELoss.html
     """
 
+    task = "regression"
+
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
         return (x - t) ** 2
@@ -193,6 +195,8 @@ class L1Loss(ElementwiseLoss):
     Shape:
         as for MSELoss.
     """
+
+    task = "regression"
 
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
@@ -223,6 +227,8 @@ class SmoothL1Loss(ElementwiseLoss):
     Shape:
         as for MSELoss.
     """
+
+    task = "regression"
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -259,6 +265,8 @@ class HuberLoss(ElementwiseLoss):
     Shape:
         as for MSELoss.
     """
+
+    task = "regression"
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -299,6 +307,9 @@ class BCELoss(ElementwiseLoss):
     Raises:
         ValueError: when called: the shapes differ, or a prediction is outside [0, 1].
     """
+
+    task = "binary"
+    threshold = 0.5
 
     def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
         super().__init__(reduction)
@@ -349,6 +360,7 @@ class BCEWithLogitsLoss(ElementwiseLoss):
         prediction and target t: any, the same.
     """
 
+    task = "binary"
     pos_weight: Array | None
 
     def __init__(

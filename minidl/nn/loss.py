@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 from .._core import Array, check_choice
 from .module import Module
 
-__all__ = ["REDUCTIONS", "Loss", "check_loss_grad", "factors", "reduce_loss", "times"]
+__all__ = ["REDUCTIONS", "TASKS", "Loss", "check_loss_grad", "factors", "reduce_loss", "times"]
 
 REDUCTIONS = ("mean", "sum", "none")
+TASKS = ("multiclass", "binary", "regression")
 
 
 class Loss(Module):
@@ -25,6 +26,9 @@ class Loss(Module):
         reduction: 'mean' or 'sum' for a number, 'none' for an array with the loss of each sample.
 
     Attributes:
+        task: what the loss judges, for metrics: "multiclass", one of C classes, scores (N, C, ...); "binary", a
+            decision of yes or no by each element; "regression", numbers; or None, not known. A subclass sets it.
+        threshold: with "binary", the output above which the decision is yes: 0 for logits, 0.5 for probabilities.
         divisor: what the last mean was divided by, if `forward` has set it; None: the number of samples.
         shares: with reduction 'none', what each sample (or element) adds to the divisor: 1 if `forward` has not set it,
             0 for one that does not count; a number, or an array in the loss's shape. Needed for sample weights.
@@ -33,6 +37,8 @@ class Loss(Module):
             give is not what one large batch would give.
     """
 
+    task: str | None = None
+    threshold: float = 0.0
     divisor: float | None = None
     shares: Array | float | None = None
     whole_batch: ClassVar[bool] = False

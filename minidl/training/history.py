@@ -21,8 +21,9 @@ class History:
 
     Attributes:
         rows: a list of dicts: "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds";
-            accuracies if targets are classes, "val_..." if there is validation data; a column for each of the
-            Trainer's metrics that is a number; "skipped", the number of batches without a step, if there were any.
+            accuracies if the loss judges classes or decisions, "train_mae" and "val_mae" if it judges numbers;
+            "val_..." if there is validation data; a column for each of the Trainer's metrics that is a number;
+            "skipped", the number of batches without a step, if there were any.
         interrupted: True if Ctrl-C ended the fit.
     """
 

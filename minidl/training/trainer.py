@@ -40,7 +40,8 @@ class Trainer(Place):
         model: any Module from a batch of inputs to predictions.
         loss: a loss from (prediction, target) to a number, such as CrossEntropyLoss().
         optimizer: over the model's parameters; None if you only `evaluate` and `predict`.
-        metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`.
+        metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`. Copies
+            of them are used, which learn from the loss what it judges.
         scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
             ReduceLROnPlateau gets the validation loss, without validation the training loss.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
@@ -85,9 +86,6 @@ class Trainer(Place):
             check_kind("Trainer", "each metric", metric, Metric)
         for callback in self.callbacks:
             check_kind("Trainer", "each callback", callback, Callback)
-        names = [metric.name for metric in self.metrics]
-        if len(set(names)) < len(names):
-            raise ValueError(f"Trainer: the metrics must have different names, got {names}; set metric.name")
         if clip_grad_norm is not None:
             clip_grad_norm = check_number("Trainer", "clip_grad_norm", clip_grad_norm)
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
@@ -227,7 +225,7 @@ class Trainer(Place):
         return row
 
     def evaluate(self, data: Batches) -> dict[str, Any]:
-        """Return the mean loss over samples, the accuracy if targets are classes, and the metrics.
+        """Return the mean loss over samples, the accuracy or the mean absolute error, and the metrics.
 
         Runs in evaluation mode and keeps nothing; the mode of every module is restored.
 
@@ -235,7 +233,9 @@ class Trainer(Place):
             data: batches (input, target) or (input, target, sample weights): a DataLoader, or any iterable of them.
 
         Returns:
-            {"loss": ..., "accuracy": ...}, accuracy from 0 to 1; and each metric by its name.
+            {"loss": ..., "accuracy": ...}, accuracy from 0 to 1, of classes or of decisions (see `minidl.nn.Loss`); for
+            a regression "mae", the mean absolute error, instead; each metric by its name; and "nan", if there were any,
+            the number of samples for which the model's output was NaN, which count as wrong.
 
         Raises:
             ValueError: there are no batches.

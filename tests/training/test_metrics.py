@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from minidl import nn
 from minidl.training.meter import Meter
-from minidl.training.metrics import Accuracy, ConfusionMatrix, F1Score, MeanLoss, Precision, Recall, TopK
+from minidl.training.metrics import (
+    ROCAUC,
+    Accuracy,
+    ConfusionMatrix,
+    F1Score,
+    MeanAbsoluteError,
+    MeanLoss,
+    Precision,
+    Recall,
+    TopK,
+)
 
 
 def samples(count=200, classes=7, seed=0):
@@ -43,7 +53,18 @@ def test_classes_that_do_not_occur_score_0():
 @given(cut=st.integers(0, 50), k=st.integers(1, 4))
 def test_parts_put_together_are_the_whole(cut, k):
     output, labels = samples(50, 4)
-    for make in (Accuracy, lambda: TopK(k), ConfusionMatrix, F1Score, lambda: MeanLoss(nn.MSELoss(), "mse")):
+    soft = {"task": "multiclass"}
+    for make in (
+        lambda: Accuracy(**soft),
+        lambda: TopK(k, **soft),
+        lambda: ConfusionMatrix(**soft),
+        lambda: F1Score(**soft),
+        lambda: F1Score(average="macro", task="multilabel", threshold=0.0),
+        lambda: ROCAUC(task="multilabel"),
+        lambda: ROCAUC(None, **soft),
+        MeanAbsoluteError,
+        lambda: MeanLoss(nn.MSELoss(), "mse"),
+    ):
         target = np.eye(4, dtype=np.float32)[labels]
         whole, first, second = make(), make(), make()
         whole.update(output, target)

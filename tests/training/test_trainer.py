@@ -72,7 +72,7 @@ def test_regression_has_no_accuracy():
     trainer = Trainer(model, nn.MSELoss(), optim.SGD(model.params(), lr=0.01), progress="none")
     x = problem().arrays[0]
     history = trainer.fit(DataLoader(ArrayDataset(x, x[:, :2]), 10), epochs=2)
-    assert history.columns() == ["epoch", "lr", "train_loss", "seconds"]
+    assert history.columns() == ["epoch", "lr", "train_loss", "train_mae", "seconds"]
 
 
 def test_evaluate_and_predict_restore_every_modules_mode_even_on_errors():
