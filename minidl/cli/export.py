@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from .. import export_onnx, load
+from .._core import user_path
 from .command import add_command
 from .output import say, show
 from .recipe import make_model, parse_shape
@@ -33,7 +33,7 @@ def add_export(commands: Any) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """Run the command."""
-    source = Path(options.source)
+    source = user_path(options.source)
     if source.is_dir():
         if options.model is not None or options.input_shape is not None:
             raise ValueError("a run knows its model: give --model and --input-shape with a file of weights only")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._core import user_path
 from ..data.images import image_batches
 from ..training.progress import Progress
 from .command import add_command
@@ -40,7 +40,7 @@ def predict(options: argparse.Namespace) -> int:
     if not 1 <= top <= len(run.classes):
         raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")
     model, results, lines = run.load_model(), [], []
-    batches = image_batches([Path(name) for name in options.files], run.shape)
+    batches = image_batches([user_path(name) for name in options.files], run.shape)
     for (names, images), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
         for name, row in zip(names, probabilities(model, images), strict=True):
             order = np.argsort(-row, kind="stable")[:top]

@@ -99,7 +99,9 @@ class Recipe:
     )
     epochs: int = option(30, "passes over the training images", at_least(1), resumable=True)
     batch_size: int = option(32, "images per batch", at_least(1))
-    accumulate: int = option(1, "batches per step", at_least(1))
+    accumulate: int = option(
+        1, "batches per step, as one large batch would make it but for batch normalisation", at_least(1)
+    )
     clip_grad_norm: float = option(0.0, "largest norm of the gradients; 0: no limit")
     seed: int = option(0, "seed of the initial weights, the order, augmentation and dropout")
     threads: int = option(0, "number of threads; 0: as many as there are CPUs", at_least(0), resumable=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._core import user_path
 from .._version import __version__
 from ..interop import load
 from ..interop.files import write_atomically
@@ -36,7 +37,7 @@ class Run:
             FileNotFoundError: it is not the folder of a run.
             ValueError: a file in it is damaged.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         if not (folder / "config.toml").is_file() or not (folder / "environment.json").is_file():
             raise FileNotFoundError(
                 f"{folder} is not the folder of a run: it holds no config.toml and environment.json"
@@ -117,12 +118,15 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         import tomllib  # noqa: PLC0415 - for a few commands only
     else:
         import tomli as tomllib  # noqa: PLC0415
-    if not Path(path).is_file():
+    path = user_path(path)
+    if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    content = path.read_bytes()
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        return tomllib.loads(content.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from error
+        hint = "; a path with backslashes goes into single quotes, or is written with /" if b"\\" in content else ""
+        raise ValueError(f"{path} is not a TOML file: {error}{hint}") from error
 
 
 def _toml(value: Any) -> str:

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
+from .idx import GZIP
 from .naming import named
+from .search import USUAL, find_files, hint
 
 __all__ = ["load_cifar10", "load_cifar100"]
 
@@ -79,8 +81,8 @@ def load_cifar10(root: str | os.PathLike[str], *, download: bool = False) -> tup
 
     Args:
         root: folder that holds cifar-10-batches-bin, cifar-10-batches-py, the files in one of them, or one of the
-            archives cifar-10-binary.tar.gz and cifar-10-python.tar.gz. The Python files are pickles; nothing
-            in them is executed.
+            archives cifar-10-binary.tar.gz and cifar-10-python.tar.gz; or a folder above. The Python files are
+            pickles; nothing in them is executed.
         download: fetch the binary archive (162 MB) if there are no files (extra ``datasets``).
 
     Returns:
@@ -124,14 +126,15 @@ def _load(
     owner: str, root: str | os.PathLike[str], layout: _Layout, download: bool
 ) -> tuple[ArrayDataset, ArrayDataset]:
     with named(owner):
-        folder = Path(root)
+        folder = user_path(root)
         files = _find(owner, folder, layout)
         if files is None and download:
             fetch(owner, folder, layout.archives[0])
             files = _find(owner, folder, layout)
     if files is None:
         wanted = [*layout.folders, *(archive.name for archive in layout.archives)]
-        raise FileNotFoundError(f"{owner}: {folder} holds none of {', '.join(wanted)}")
+        where = hint(folder, _names(layout, ".bin"), _enters) or hint(folder, _names(layout, ""), _enters)
+        raise FileNotFoundError(f"{owner}: {folder} holds none of {', '.join(wanted)}{where}")
     binary, contents = files
     read = _read_binary if binary else _read_python
     parts = [
@@ -160,15 +163,35 @@ def _find(owner: str, root: Path, layout: _Layout) -> tuple[bool, dict[str, byte
                 raise FileNotFoundError(f"{owner}: {place} does not hold {', '.join(missing)}")
             if not missing:
                 return binary, {name: (place / (name + suffix)).read_bytes() for name in names}
-        if (root / archive.name).is_file():
-            return binary, _unpack(root / archive.name, {f"{folder}/{name}{suffix}": name for name in names})
+        for path in (root / archive.name, (root / archive.name).with_suffix("")):  # browsers unpack .tar.gz to .tar
+            if path.is_file():
+                return binary, _unpack(path, {f"{folder}/{name}{suffix}": name for name in names})
+    for binary, suffix in ((True, ".bin"), (False, "")):
+        wanted = _names(layout, suffix)
+        found = find_files(root, wanted, _enters) if root.is_dir() else {}
+        if len(found) == len(wanted):
+            return binary, {name: path.read_bytes() for name, path in found.items()}
     return None
+
+
+def _names(layout: _Layout, suffix: str) -> dict[str, tuple[str, ...]]:
+    return {name: (name + suffix,) for name in layout.train + layout.test}
+
+
+def _enters(folder: str) -> bool:
+    """Return whether files may be below a folder of this name."""
+    return "cifar" in folder.lower() or folder.lower() in USUAL
+
+
+def _is_gzipped(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(GZIP)) == GZIP
 
 
 def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
     found = {}
     try:
-        with gzip.open(path) as whole:
+        with gzip.open(path) if _is_gzipped(path) else path.open("rb") as whole:
             with tarfile.open(fileobj=whole, mode="r:") as archive:
                 for member in archive:
                     stream = archive.extractfile(member) if member.name in wanted else None

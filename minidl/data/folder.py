@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, IntPair, check_pair
+from .._core import Array, IntPair, check_pair, user_path
 from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing
 from .images import check_channels, image_files, pillow, read_image
 from .naming import named
@@ -47,7 +47,7 @@ class ImageFolder(Dataset):
     def __init__(self, root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3) -> None:
         pillow("ImageFolder")
         with named("ImageFolder"):
-            self.root = Path(root)
+            self.root = user_path(root)
         self.size = None if size is None else check_pair("ImageFolder", "size", size)
         self.channels = check_channels("ImageFolder", channels)
         if not self.root.is_dir():

@@ -7,21 +7,31 @@ import math
 import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, user_path
 from .naming import named
 
-__all__ = ["parse_idx", "read_idx"]
+__all__ = ["GZIP", "parse_idx", "read_idx"]
 
 _UNSIGNED_BYTES = 0x08
 _KINDS = {1: "labels", 3: "images"}
+GZIP = b"\x1f\x8b"
+_OTHERS = {  # how files begin that are found in the place of an IDX file
+    b"<": "a web page",
+    b"version https://git-lfs": "a pointer of Git LFS, without its content",
+    GZIP: "gzipped twice",
+    b"PK": "a zip archive",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ": "an xz file",
+    b"\x93NUMPY": "a .npy file",
+    b"label,": "a table, CSV",
+}
 
 
 def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:
-    """Read one IDX file of unsigned bytes, gzipped if its name ends in .gz.
+    """Read one IDX file of unsigned bytes, gzipped or not, whatever its name.
 
     The format: two zero bytes, 0x08 for unsigned bytes, the number of axes, the size of each axis as a big-endian
     32-bit integer, then the bytes in row-major order.
@@ -38,7 +48,7 @@ def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:
         ValueError: the file is truncated, too long, damaged, or not an IDX file with this number of axes.
     """
     with named("read_idx"):
-        path = Path(path)
+        path = user_path(path)
         if not path.is_file():
             raise FileNotFoundError(f"read_idx: there is no file {path}")
         return parse_idx(str(path), path.read_bytes(), axes)
@@ -48,14 +58,14 @@ def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
     """Return the array that an IDX file holds.
 
     Args:
-        name: the file's name, also for errors; ending in .gz, its content is gzipped.
-        content: what is in the file.
+        name: the file's name, for errors.
+        content: what is in the file; gzipped if it begins so.
         axes: as for `read_idx`.
 
     Raises:
         ValueError: as for `read_idx`.
     """
-    if name.endswith(".gz"):
+    if content.startswith(GZIP):  # browsers unpack files and keep the name
         try:
             content = gzip.decompress(content)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -63,7 +73,7 @@ def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTES:
         raise ValueError(
             f"{name}: not an IDX file of unsigned bytes: expected it to start with 00 00 08, got "
-            f"{content[:4].hex(' ') or 'nothing'}"
+            f"{content[:4].hex(' ') or 'nothing'}{_kind(content)}"
         )
     ndim = content[3]
     if axes is not None and ndim != axes:
@@ -79,3 +89,8 @@ def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
         problem = "truncated" if len(content) < expected else "too long"
         raise ValueError(f"{name}: {problem}: sizes {shape} need {expected} bytes, the file has {len(content)}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _kind(content: bytes) -> str:
+    """Say what a file is that is not an IDX file, if that is known."""
+    return next((f"; it is {kind}" for begin, kind in _OTHERS.items() if content.lstrip().startswith(begin)), "")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, IntPair, check_pair
+from .._core import Array, IntPair, check_pair, user_path
+from .naming import named
 
 __all__ = ["check_channels", "image_batches", "image_files", "pillow", "read_image"]
 
@@ -45,6 +46,8 @@ def read_image(
 
     mode = "RGB" if check_channels("read_image", channels) == 3 else "L"
     shape = None if size is None else check_pair("read_image", "size", size)
+    with named("read_image"):
+        path = user_path(path)
     try:
         with image_module.open(path) as file:
             image, white = ImageOps.exif_transpose(file), 255

@@ -7,16 +7,18 @@ import string
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .._core import check_choice
+from .._core import check_choice, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import parse_idx
 from .naming import named
+from .search import USUAL, find_files, hint
 
 __all__ = ["load_emnist", "load_fashion_mnist", "load_kmnist", "load_mnist"]
 
@@ -24,6 +26,7 @@ __all__ = ["load_emnist", "load_fashion_mnist", "load_kmnist", "load_mnist"]
 class _Source(NamedTuple):
     """A dataset in MNIST's format: its classes, where its files can be downloaded, and how they differ from MNIST's."""
 
+    family: str  # one of those in _FAMILIES
     classes: Sequence[str]
     hosts: Sequence[str] = ()  # the gzipped files' address, without their names
     hashes: Mapping[str, str] = {}  # their SHA-256, by the names without .gz
@@ -34,7 +37,19 @@ class _Source(NamedTuple):
     transposed: bool = False  # whether rows and columns are swapped in the files
 
 
+# What the names of folders hold, the longer ones first, and the dataset whose files are in such a folder.
+_FAMILIES = {
+    "fashion": "fashion",
+    "kmnist": "kmnist",
+    "kuzushiji": "kmnist",
+    "emnist": "emnist",
+    "qmnist": "qmnist",
+    "notmnist": "notmnist",
+    "mnist": "mnist",
+}
+
 _MNIST = _Source(
+    family="mnist",
     classes=string.digits,
     hosts=(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -48,6 +63,7 @@ _MNIST = _Source(
     },
 )
 _FASHION = _Source(
+    family="fashion",
     classes=(
         *("T-shirt", "trouser", "pullover", "dress", "coat"),
         *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -64,6 +80,7 @@ _FASHION = _Source(
     },
 )
 _KMNIST = _Source(
+    family="kmnist",
     classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
     hosts=("https://codh.rois.ac.jp/kmnist/dataset/kmnist/", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
     hashes={
@@ -95,11 +112,12 @@ _EMNIST_CLASSES = {
 
 
 def load_mnist(root: str | os.PathLike[str], *, download: bool = False) -> tuple[ArrayDataset, ArrayDataset]:
-    """Read MNIST, handwritten digits, from a folder that holds its four IDX files, gzipped (.gz) or not.
+    """Read MNIST, handwritten digits, from its four IDX files, gzipped or not.
 
     Args:
         root: folder with train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
-            t10k-labels-idx1-ubyte.
+            t10k-labels-idx1-ubyte, or a folder above: torchvision has them in MNIST/raw, Kaggle each in a folder of its
+            own, and with a dot in their names. Folders named like a dataset with the same file names are left out.
         download: fetch missing files (11 MB, extra ``datasets``); each is checked before it is read.
 
     Returns:
@@ -108,7 +126,8 @@ def load_mnist(root: str | os.PathLike[str], *, download: bool = False) -> tuple
 
     Raises:
         FileNotFoundError: the folder or a file is missing; the message lists the names looked for.
-        ValueError: a file is truncated, too long, not an IDX file, or images and labels do not match.
+        ValueError: a file is truncated, too long, not an IDX file, or there more than once; or images and labels do not
+            match.
         OSError: the download failed.
 
     Source: Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits".
@@ -178,6 +197,7 @@ def load_emnist(
     """
     check_choice("load_emnist", "split", split, tuple(_EMNIST_CLASSES))
     source = _Source(
+        family="emnist",
         classes=_EMNIST_CLASSES[split],
         archive=_EMNIST_ARCHIVE,
         train=f"emnist-{split}-train",
@@ -192,10 +212,9 @@ def _load(
     owner: str, root: str | os.PathLike[str], source: _Source, download: bool
 ) -> tuple[ArrayDataset, ArrayDataset]:
     with named(owner):
-        folder = Path(root)
-    if not download and not folder.is_dir():
-        raise FileNotFoundError(f"{owner}: there is no folder {folder}; download=True fetches the files")
-    train, test = (_read_part(owner, folder, source, part, download) for part in (source.train, source.test))
+        folder = user_path(root)
+        files = _find(owner, folder, source, download)
+        train, test = (_read_part(files, source, part) for part in (source.train, source.test))
     if not len(train) or not len(test) or train.arrays[0].shape[1:] != test.arrays[0].shape[1:]:
         raise ValueError(
             f"{owner}: expected images of one size for training and test, got {train.arrays[0].shape} and "
@@ -204,49 +223,75 @@ def _load(
     return train, test
 
 
-def _read_part(owner: str, folder: Path, source: _Source, part: str, download: bool) -> ArrayDataset:
+def _read_part(files: Mapping[str, Path], source: _Source, part: str) -> ArrayDataset:
     """Return the training or the test set, whose files' names begin with ``part``."""
     names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-    contents = [_content(owner, folder, source, name, download) for name in names]
-    with named(owner):
-        images, labels = (parse_idx(*content, axes) for content, axes in zip(contents, (3, 1), strict=True))
+    contents = [_content(files[name], name) for name in names]
+    images, labels = (parse_idx(*content, axes) for content, axes in zip(contents, (3, 1), strict=True))
     if len(images) != len(labels):
-        raise ValueError(f"{owner}: {names[0]} holds {len(images)} images, {names[1]} {len(labels)} labels")
+        raise ValueError(f"{names[0]} holds {len(images)} images, {names[1]} {len(labels)} labels")
     first, last = source.first_label, source.first_label + len(source.classes) - 1
     for label in (labels.min(initial=first), labels.max(initial=first)):
         if not first <= label <= last:
-            raise ValueError(f"{owner}: expected labels from {first} to {last}, got {label} in {folder / names[1]}")
+            raise ValueError(f"expected labels from {first} to {last}, got {label} in {contents[1][0]}")
     if source.transposed:
         images = images.transpose(0, 2, 1)
     scaled = np.multiply(images[:, None], np.float32(1 / 255), dtype=np.float32, order="C")
     return ArrayDataset(scaled, labels.astype(np.int64) - first, classes=list(source.classes))
 
 
-def _content(owner: str, folder: Path, source: _Source, name: str, download: bool) -> tuple[str, bytes]:
-    """Return a file's name for errors and its content, read from the folder or from the archive in it."""
-    file = _find(folder, name)
-    if file is None and download and name in source.hashes:
-        gzipped = f"{name}.gz"
-        file = fetch(owner, folder, RemoteFile(gzipped, source.hashes[name], [host + gzipped for host in source.hosts]))
-    if file is not None:
-        return str(file), file.read_bytes()
-    if source.archive is None:
-        raise FileNotFoundError(f"{owner}: {folder} does not hold {name} or {name}.gz; download=True fetches them")
-    archive = folder / source.archive.name
-    if download:
-        fetch(owner, folder, source.archive)
-    if not archive.is_file():
+def _find(owner: str, folder: Path, source: _Source, download: bool) -> dict[str, Path]:
+    """Return for each of the four names its file, or the archive that holds it; in the folder, below it, or fetched."""
+    names = [f"{part}-{kind}-ubyte" for part in (source.train, source.test) for kind in ("images-idx3", "labels-idx1")]
+    wanted, enters, archive = {name: _spellings(name) for name in names}, partial(_enters, source), source.archive
+    if not download and not folder.is_dir():
+        where = hint(folder, wanted, enters)
+        raise FileNotFoundError(f"{owner}: there is no folder {folder}; download=True fetches the files{where}")
+    if archive is not None and (folder / archive.name).is_file():
+        return dict.fromkeys(names, folder / archive.name) | _here(folder, wanted)
+    files = find_files(folder, wanted, enters)
+    if len(files) < len(names) and archive is not None:
+        zipped = find_files(folder, {archive.name: [archive.name]}, enters).get(archive.name)
+        if zipped is None and download:
+            zipped = fetch(owner, folder, archive)
+        if zipped is not None:
+            return dict.fromkeys(names, zipped) | files
+    if len(files) < len(names) and download:
+        gzipped = [RemoteFile(f"{n}.gz", source.hashes[n], [f"{host}{n}.gz" for host in source.hosts]) for n in names]
+        here = _here(folder, wanted)
+        return {name: here.get(name) or fetch(owner, folder, file) for name, file in zip(names, gzipped, strict=True)}
+    if missing := [name for name in names if name not in files]:
+        looked_for = [missing[0], f"{missing[0]}.gz", *([] if archive is None else [archive.name])]
         raise FileNotFoundError(
-            f"{owner}: {folder} does not hold {name}, {name}.gz or {archive.name}; download=True fetches {archive.name}"
+            f"{owner}: {folder} does not hold {', '.join(looked_for[:-1])} or {looked_for[-1]}; download=True fetches "
+            f"{'them' if archive is None else archive.name}{hint(folder, wanted, enters)}"
         )
-    with named(owner):
-        return f"{archive}: {name}.gz", _unzip(archive, f"{name}.gz")
+    return files
 
 
-def _find(folder: Path, name: str) -> Path | None:
-    """Return the file with a canonical name, also spelled as 'train-images.idx3-ubyte'."""
-    spellings = (name, f"{name}.gz", name.replace("-idx", ".idx"), f"{name.replace('-idx', '.idx')}.gz")
-    return next((folder / spelling for spelling in spellings if (folder / spelling).is_file()), None)
+def _here(folder: Path, wanted: Mapping[str, Sequence[str]]) -> dict[str, Path]:
+    """Return which files are in the folder itself."""
+    return find_files(folder, wanted, lambda name: False) if folder.is_dir() else {}
+
+
+def _enters(source: _Source, folder: str) -> bool:
+    """Return whether files may be below a folder of this name: not if it is that of another dataset with such files."""
+    plain = "".join(filter(str.isalnum, folder.lower()))
+    family = next((own for key, own in _FAMILIES.items() if key in plain), None)
+    return family == source.family if family else plain in USUAL or plain.endswith("ubyte")
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    """Return the names that a file may have; Kaggle has 'train-images.idx3-ubyte'."""
+    other = name.replace("-idx", ".idx")
+    return name, f"{name}.gz", other, f"{other}.gz"
+
+
+def _content(path: Path, name: str) -> tuple[str, bytes]:
+    """Return a file's name for errors and its content, read from the file itself or from an archive."""
+    if path.suffix == ".zip":
+        return f"{path}: {name}.gz", _unzip(path, f"{name}.gz")
+    return str(path), path.read_bytes()
 
 
 def _unzip(path: Path, name: str) -> bytes:

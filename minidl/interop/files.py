@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, user_path
 from ..nn import Module
 
 __all__ = ["check_suffix", "load", "npz_of", "save", "write_atomically"]
@@ -25,7 +25,7 @@ def check_suffix(path: str | os.PathLike[str]) -> Path:
     Raises:
         ValueError: the suffix is unknown.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.suffix not in _SUFFIXES:
         raise ValueError(f"unknown file format {path.suffix!r} of {path}; known: {', '.join(_SUFFIXES)}")
     return path

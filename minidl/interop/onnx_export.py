@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, user_path
 from .._version import __version__
 from ..nn import Module
 from ..nn.naming import layer_at
@@ -181,7 +180,7 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[
     Source: https://onnx.ai/onnx/operators/
     """
     onnx = require_onnx("export_onnx")
-    path = Path(path)
+    path = user_path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"export_onnx writes files ending in .onnx, got {path}")
     exported = OnnxGraph(model, input_shape).model()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, user_path
 from ..nn import Module, ModuleDict, no_grad
 from .onnx_builders import BUILDERS
 from .onnx_node import Constant, Node
@@ -87,7 +86,7 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
         ValueError: the file is damaged, or an operator or option in it is not supported; the message names the node.
     """
     onnx = require_onnx("from_onnx")
-    path = Path(path)
+    path = user_path(path)
     content = path.read_bytes()
     try:
         model = onnx.load_model_from_string(content)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import Array, check_flag, check_int, check_number
+from .._core import Array, check_flag, check_int, check_number, user_path
 from ..optim import EMA
 from .best import Best
 from .callback import Callback, StopTraining
@@ -242,7 +241,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Write the file."""
@@ -265,7 +264,7 @@ class TensorBoardLogger(Callback):
         except ImportError as error:
             raise ImportError("TensorBoardLogger needs an extra: pip install 'minidl[tensorboard]'") from error
         self._make: Any = tensorboardX.SummaryWriter
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         self._writer: Any = None
 
     def on_fit_start(self, trainer: Trainer) -> None:

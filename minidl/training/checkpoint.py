@@ -7,11 +7,11 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .._core import user_path
 from ..interop.files import npz_of, write_atomically
 
 __all__ = ["BEFORE", "BEST", "LAST", "latest_checkpoint", "read_checkpoint", "set_damaged_aside", "write_checkpoint"]
@@ -34,7 +34,7 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
         FileNotFoundError: ``path`` names a file that does not exist.
         ValueError: there are files, but all of them are damaged.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.is_file() or path.suffix in (".ckpt", ".npz"):
         return read_checkpoint(path), []
     notes: list[str] = []
@@ -58,7 +58,7 @@ def set_damaged_aside(folder: str | os.PathLike[str]) -> None:
     To be called before a fit that continues from previous.ckpt saves again: saving renames last.ckpt to previous.ckpt,
     and a damaged file would take the place of the good one.
     """
-    last = Path(folder) / LAST
+    last = user_path(folder) / LAST
     if not last.is_file():
         return
     try:
@@ -81,7 +81,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     arrays: list[Any] = []
     head = json.dumps({"format": _FORMAT, "state": _encode(state, arrays)})
     numbered = {str(number): array for number, array in enumerate(arrays)}
-    write_atomically(Path(path), npz_of(numbered, {"state.json": head}))
+    write_atomically(user_path(path), npz_of(numbered, {"state.json": head}))
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or was written by another version.
     """
-    path = Path(path)
+    path = user_path(path)
     content = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -7,8 +7,8 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
+from .._core import user_path
 from ..interop.files import write_atomically
 
 __all__ = ["History"]
@@ -63,7 +63,7 @@ class History:
         writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(Path(path), text.getvalue().encode())
+        write_atomically(user_path(path), text.getvalue().encode())
 
     def __repr__(self) -> str:
         note = ", interrupted" if self.interrupted else ""

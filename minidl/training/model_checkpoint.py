@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._core import check_choice, check_int
+from .._core import check_choice, check_int, user_path
 from ..interop.files import save
 from .best import Best
 from .callback import Callback
@@ -48,7 +47,7 @@ class ModelCheckpoint(Callback):
         monitor: str | None = None,
         mode: str = "auto",
     ) -> None:
-        self.folder = Path(folder)
+        self.folder = user_path(folder)
         self.every = every if every is None else check_int("ModelCheckpoint", "every", every)
         self.monitor, self.mode = monitor, check_choice("ModelCheckpoint", "mode", mode, ("auto", "min", "max"))
         self._history = History()

@@ -22,6 +22,8 @@ __all__ = ["Step", "grad_norms"]
 class Step:
     """One step of the optimiser from one or more batches: several small ones give what one large one would.
 
+    Except with batch normalisation, which takes its statistics from each batch by itself.
+
     Args:
         model, loss, optimizer: what is trained, and by what.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.

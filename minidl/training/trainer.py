@@ -45,7 +45,8 @@ class Trainer(Place):
         scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
             ReduceLROnPlateau gets the validation loss, without validation the training loss.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
-        accumulate: batches per step of the optimiser; the step is that of one large batch.
+        accumulate: batches per step of the optimiser; the step is that of one large batch, except with batch
+            normalisation, which takes its statistics from each batch by itself.
         callbacks: called at the stages of a fit, in this order; see `Callback`.
         on_nonfinite: what to do when a loss or a gradient is not finite: 'raise', or 'skip' the step.
         progress: 'auto', 'bar', 'lines' or 'none'; see `minidl.training.progress.Progress`.
