@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core import Array
+from .loss import times
 
 __all__ = ["BatchLoss", "batch_loss"]
 
@@ -61,6 +62,9 @@ def _weighted(loss: Any, output: Array, target: Any, weights: Array, is_mean: bo
     """Do what `batch_loss` does, with a weight for each sample."""
     if weights.shape != (len(output),):
         raise ValueError(f"Trainer: expected sample weights of shape ({len(output)},), got {weights.shape}")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        at = int(np.argmin(np.isfinite(weights) & (weights >= 0)))
+        raise ValueError(f"Trainer: sample weights must be finite and not negative, got {weights[at]} at index {at}")
     name = type(loss).__name__
     if not hasattr(loss, "reduction"):
         raise ValueError(f"Trainer: sample weights need a loss with a reduction, {name} has none")
@@ -80,6 +84,6 @@ def _weighted(loss: Any, output: Array, target: Any, weights: Array, is_mean: bo
     if not is_mean:
         whole = float(weights.sum())
     else:
-        whole = float((spread if shares is None else spread * np.asarray(shares, spread.dtype)).sum())
+        whole = float((spread if shares is None else times(spread, np.asarray(shares, spread.dtype))).sum())
     gradient = spread / spread.dtype.type(whole or 1.0) if is_mean else spread
-    return BatchLoss(float((each * spread).sum()) / (whole or 1.0), whole, gradient, is_mean)
+    return BatchLoss(float(times(spread, each).sum()) / (whole or 1.0), whole, gradient, is_mean)

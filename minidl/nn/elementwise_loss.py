@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._core import Array, check_choice, check_flag, check_float, check_number
-from .loss import REDUCTIONS, Loss, check_loss_grad, factors, reduce_loss
+from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, factors, reduce_loss, times
 
 __all__ = [
     "BCELoss",
@@ -97,7 +97,7 @@ class ElementwiseLoss(Loss):
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             each = self.value(x, t)
         if weight is not None:
-            each = each * weight.astype(each.dtype, copy=False)
+            each = times(check_factors("weight", weight), each)
         divisor = float(each.size) if self.reduction == "mean" else 1.0
         return reduce_loss(each, self.reduction, divisor), ElementwiseCache(x, t, weight, self.reduction, divisor)
 
@@ -105,8 +105,9 @@ class ElementwiseLoss(Loss):
         x, t, weight, reduction, divisor, _ = cache
         grad = check_loss_grad(grad_output, x.shape, reduction, x.dtype)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            dx = self.slope(x, t) * (grad / max(divisor, 1.0)).astype(x.dtype)
-        return dx if weight is None else dx * weight.astype(x.dtype, copy=False)
+            slope, scale = self.slope(x, t), (grad / max(divisor, 1.0)).astype(x.dtype)
+            dx = times(scale, slope) if reduction == "none" else slope * scale
+        return dx if weight is None else times(weight, dx)
 
 
 def mse_loss_forward(
@@ -118,7 +119,7 @@ def mse_loss_forward(
         prediction: x, any shape, float32 or float64.
         target: t, the same shape; converted to the prediction's dtype.
         reduction: 'mean', 'sum' or 'none'.
-        weight: a factor for each element, broadcast to the shape; or None.
+        weight: a factor for each element, broadcast to the shape, not negative; or None.
 
     Returns:
         The loss: a scalar, or with 'none' an array in the prediction's shape; and the cache for `mse_loss_backward`.
@@ -298,7 +299,7 @@ class BCELoss(ElementwiseLoss):
     """Binary cross-entropy of probabilities: -(t*log(p) + (1-t)*log(1-p)), with logarithms clamped at -100.
 
     Args:
-        weight: a factor for each element, broadcast to the shape.
+        weight: a factor for each element, broadcast to the shape, not negative.
         reduction: 'mean', 'sum' or 'none'.
 
     Shape:
@@ -352,9 +353,9 @@ class BCEWithLogitsLoss(ElementwiseLoss):
     """Binary cross-entropy of logits: -(pos_weight*t*log(s) + (1-t)*log(1-s)), s = sigmoid(prediction).
 
     Args:
-        weight: a factor for each element, broadcast to the shape.
+        weight: a factor for each element, broadcast to the shape, not negative.
         reduction: 'mean', 'sum' or 'none'.
-        pos_weight: a factor for the positive class, broadcast to the shape.
+        pos_weight: a factor for the positive class, broadcast to the shape, not negative.
 
     Shape:
         prediction and target t: any, the same.
@@ -370,16 +371,16 @@ class BCEWithLogitsLoss(ElementwiseLoss):
         self.register_buffer("weight", factors("BCEWithLogitsLoss", "weight", weight))
         self.register_buffer("pos_weight", factors("BCEWithLogitsLoss", "pos_weight", pos_weight))
 
-    def _share(self, t: Array) -> Array | float:
-        return 1.0 if self.pos_weight is None else 1 + (self.pos_weight.astype(t.dtype, copy=False) - 1) * t
-
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
-        return (1 - t) * x + self._share(t) * (np.log1p(np.exp(-abs(x))) + np.maximum(-x, 0))
+        rest = np.log1p(np.exp(-abs(x)))
+        positive = t if self.pos_weight is None else times(check_factors("pos_weight", self.pos_weight), t)
+        return times(1 - t, np.maximum(x, 0) + rest) + times(positive, np.maximum(-x, 0) + rest)
 
     def slope(self, x: Array, t: Array) -> Array:
         """Return the derivative with respect to x."""
-        return (1 - t) - self._share(t) / (1 + np.exp(x))
+        share = 1 if self.pos_weight is None else 1 + times(self.pos_weight - 1, t)
+        return (1 - t) - share / (1 + np.exp(x))
 
 
 def kl_div_loss_forward(
@@ -430,8 +431,8 @@ class KLDivLoss(ElementwiseLoss):
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
         if self.log_target:
-            return np.exp(t) * (t - x)
-        return np.where(t == 0, 0, t * np.log(np.where(t == 0, 1, t))) - t * x
+            return times(np.exp(t), t - x)
+        return times(t, np.log(np.where(t == 0, 1, t))) - times(t, x)
 
     def slope(self, x: Array, t: Array) -> Array:
         """Return the derivative with respect to x."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._core import Array, check_choice, check_float, check_int, check_number
-from .loss import REDUCTIONS, Loss, check_loss_grad, factors, reduce_loss, times
+from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, factors, reduce_loss, times
 from .softmax import log_softmax_forward
 
 __all__ = [
@@ -34,6 +34,7 @@ def _class_axis(logits: Array) -> tuple[int, ...]:
 def _class_weights(weight: Array | None, logits: Array) -> Array:
     if weight is None:
         return np.ones(_class_axis(logits), logits.dtype)
+    check_factors("weight", weight)
     if weight.shape != (logits.shape[1],):
         raise ValueError(f"expected one weight for each of {logits.shape[1]} classes, got shape {weight.shape}")
     return weight.astype(logits.dtype, copy=False).reshape(_class_axis(logits))
@@ -118,7 +119,7 @@ def cross_entropy_forward(
     Args:
         logits: scores (N, C), or (N, C, d1, ...), float32 or float64; not softmax outputs.
         target: labels (N,), or (N, d1, ...), integers in [0, C) or ignore_index; or probabilities in logits' shape.
-        weight: w above, one per class (C,); None means ones.
+        weight: w above, one per class (C,), not negative; infinity for a class that does not occur; None means ones.
         ignore_index: labels with this value contribute nothing to the loss or the gradient.
         label_smoothing: e above, in [0, 1].
         reduction: 'mean', 'sum' or 'none'.
@@ -138,7 +139,7 @@ def cross_entropy_forward(
     if logits.ndim < 2:
         raise ValueError(f"expected predictions of shape (N, C) or (N, C, d1, ...), got {logits.shape}")
     classes = logits.shape[1]
-    per_class = _class_weights(weight, logits)
+    per_class = None if weight is None else _class_weights(weight, logits)
     target = np.asarray(target)
     if target.dtype.kind == "f":
         if target.shape != logits.shape:
@@ -154,14 +155,14 @@ def cross_entropy_forward(
         labels, kept = _check_labels(target, logits.shape, ignore_index)
         one_hot = np.arange(classes).reshape(_class_axis(logits)) == np.expand_dims(labels, 1)
         probabilities = one_hot.astype(logits.dtype)
-        shares = np.where(kept, per_class.reshape(-1)[labels], 0)
-        divisor = float(shares[kept].sum())
+        shares = kept if per_class is None else np.where(kept, per_class.reshape(-1)[labels], 0)
+        divisor = float(np.count_nonzero(kept) if per_class is None else shares[kept].sum())
         kept = np.expand_dims(kept, 1)
-    coefficients = per_class * ((1 - smoothing) * probabilities + smoothing / classes) * kept
+    coefficients = ((1 - smoothing) * probabilities + smoothing / classes) * kept
+    if per_class is not None:
+        coefficients = times(coefficients, per_class)
     log_p, _ = log_softmax_forward(logits, axis=1)
-    # where a coefficient is zero the term is zero, even if the logarithm is -inf
-    terms = np.multiply(coefficients, log_p, out=np.zeros_like(log_p), where=coefficients != 0)
-    per_sample = -terms.sum(axis=1)
+    per_sample = -times(coefficients, log_p).sum(axis=1)
     divisor = divisor if reduction == "mean" else 1.0
     cache = CrossEntropyCache(log_p, coefficients, divisor, reduction, shares)
     return reduce_loss(per_sample, reduction, divisor), cache
@@ -183,7 +184,9 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     if divisor == 0:  # every label ignored: the loss is NaN, the gradient zero, as in PyTorch
         return np.zeros_like(log_p)
     scale = (grad / divisor).astype(log_p.dtype)
-    return (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q) * scale
+    with np.errstate(invalid="ignore"):
+        dlogits = times(q.sum(axis=1, keepdims=True), np.exp(log_p)) - q
+        return times(scale, dlogits) if reduction == "none" else dlogits * scale
 
 
 class CrossEntropyLoss(LabelLoss):
@@ -192,7 +195,7 @@ class CrossEntropyLoss(LabelLoss):
     The prediction is logits: the raw scores of the last Linear, without softmax.
 
     Args:
-        weight: one factor per class, (C,); the mean divides by the sum of the labels' weights.
+        weight: one factor per class, (C,), not negative; the mean divides by the sum of the labels' weights.
         ignore_index: labels with this value are ignored.
         reduction: 'mean', 'sum' or 'none'.
         label_smoothing: this share of each target is spread evenly over the classes, in [0, 1].
@@ -270,7 +273,7 @@ def nll_loss_backward(grad_output: Any, cache: LabelCache) -> Array:
     slope, divisor, reduction, shape, _ = cache
     grad = check_loss_grad(grad_output, shape, reduction, slope.dtype)
     if reduction == "none":
-        grad = np.expand_dims(grad, 1)
+        return times(np.expand_dims(grad, 1), slope)
     return slope * grad if divisor == 0 else slope * (grad / divisor).astype(slope.dtype)
 
 
@@ -278,7 +281,7 @@ class NLLLoss(LabelLoss):
     """Negative log-likelihood of log-probabilities, as LogSoftmax gives them: -weight[y] * prediction[y].
 
     Args:
-        weight: one factor per class, (C,); the mean divides by the sum of the labels' weights.
+        weight: one factor per class, (C,), not negative; the mean divides by the sum of the labels' weights.
         ignore_index: labels with this value are ignored.
         reduction: 'mean', 'sum' or 'none'.
 
@@ -314,13 +317,14 @@ def multi_margin_loss_forward(
         raise ValueError(f"expected predictions of shape (N, C), got {scores.shape}")
     labels, _ = _check_labels(np.asarray(target), scores.shape, ignore_index=-(2**62))
     own = labels[:, None]
-    excess = np.maximum(margin - np.take_along_axis(scores, own, axis=1) + scores, 0)
+    with np.errstate(invalid="ignore"):
+        excess = np.maximum(margin - np.take_along_axis(scores, own, axis=1) + scores, 0)
     np.put_along_axis(excess, own, 0, axis=1)
     factors = (_class_weights(weight, scores).reshape(-1)[labels] / scores.shape[1])[:, None]
-    slope = factors * p * excess ** (p - 1) * (excess > 0)
+    slope = times(factors, p * excess ** (p - 1) * (excess > 0))
     np.put_along_axis(slope, own, -slope.sum(axis=1, keepdims=True), axis=1)
     divisor = float(len(scores)) if reduction == "mean" else 1.0
-    loss = reduce_loss((factors * excess**p).sum(axis=1), reduction, divisor)
+    loss = reduce_loss(times(factors, excess**p).sum(axis=1), reduction, divisor)
     return loss, LabelCache(slope.astype(scores.dtype, copy=False), divisor, reduction, labels.shape, 1.0)
 
 
@@ -333,7 +337,7 @@ class MultiMarginLoss(LabelLoss):
     Args:
         p: 1 or 2.
         margin: how much the label's score should exceed the others.
-        weight: one factor per class, (C,).
+        weight: one factor per class, (C,), not negative.
         reduction: 'mean', 'sum' or 'none'.
 
     Shape:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from .._core import Array, check_choice
 from .module import Module
 
-__all__ = ["REDUCTIONS", "TASKS", "Loss", "check_loss_grad", "factors", "reduce_loss", "times"]
+__all__ = ["REDUCTIONS", "TASKS", "Loss", "check_factors", "check_loss_grad", "factors", "reduce_loss", "times"]
 
 REDUCTIONS = ("mean", "sum", "none")
 TASKS = ("multiclass", "binary", "regression")
@@ -83,15 +83,28 @@ def factors(owner: str, name: str, value: ArrayLike | None) -> Array | None:
     array = np.array(value)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{owner}: {name} must be numbers, got {value!r}")
-    return array.astype(np.float64 if array.dtype == np.float64 else np.float32)
+    return check_factors(f"{owner}: {name}", array.astype(np.float64 if array.dtype == np.float64 else np.float32))
+
+
+def check_factors(name: str, weights: Array) -> Array:
+    """Return weights as they are; raise ValueError if one is negative or NaN. Infinity is for a class that is absent.
+
+    Cheap enough for each forward pass, by which they may have been changed or loaded.
+    """
+    if not weights.min(initial=0) >= 0:
+        index = tuple(int(i) for i in np.argwhere(~(weights >= 0))[0])
+        raise ValueError(f"{name} must not be negative or NaN, got {weights[index]} at index {list(index)}")
+    return weights
 
 
 def times(factor: Any, value: Array) -> Array:
-    """Return factor * value in the value's dtype; 0 where a factor is 0, even if its value is infinite or NaN."""
+    """Return factor * value in the value's dtype; 0 where one of them is 0, even if the other is infinite or NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
-        product = np.multiply(factor, value, dtype=value.dtype)
-    result: Array = np.where(np.equal(factor, 0), value.dtype.type(0), product)
-    return result
+        product: Array = np.asarray(np.multiply(factor, value, dtype=value.dtype))
+        finite = np.isfinite(product.sum())  # a NaN in the product would be in the sum
+    if not finite:
+        product[np.equal(factor, 0) | (value == 0)] = 0
+    return product
 
 
 def reduce_loss(each: Array, reduction: str, divisor: float) -> Any:

@@ -110,3 +110,11 @@ def test_weights_of_1_change_nothing_and_a_weight_of_2_counts_twice(loss):
 def test_sample_weights_need_the_losses_of_the_samples():
     with pytest.raises(ValueError, match=r"need the loss of each sample, Squares gives something of shape \(\)"):
         batch_loss(Squares(), X, X, np.ones(3))
+
+
+def test_a_sample_of_weight_0_may_be_of_a_class_of_infinite_weight():
+    loss = nn.CrossEntropyLoss([1, np.inf])
+    done = batch_loss(loss, X, np.array([0, 0, 1]), np.array([1.0, 1, 0]))
+    assert done.mean == pytest.approx(np.log1p(np.e))
+    assert done.weight == 2
+    np.testing.assert_allclose(loss.backward(done.gradient)[2], 0)
