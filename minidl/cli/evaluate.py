@@ -35,14 +35,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if images.classes != run.classes:
         raise ValueError(f"the dataset has the classes {images.classes}, the run {run.classes}")
     part, dataset = images.measured
-    measured = measure(run.load_model(), dataset, len(run.classes), "none" if options.quiet else "auto")
-    width = max(map(len, run.classes))
-    lines = [f"{'class':<{width}}  precision  recall      F1  images"]
-    scores = measured.scores(run.classes)
-    lines += [f"{name:<{width}}  {p:9.4f}  {r:6.4f}  {f:6.4f}  {n:6,}" for name, p, r, f, n in scores]
-    lines.append(
-        f"{part} accuracy: {100 * measured.accuracy:.2f} % ({measured.correct:,} of {len(measured.labels):,}), "
-        f"mean loss {measured.loss:.4f}"
-    )
-    show(options, {"images": part, **measured.as_dict(run.classes)}, "\n".join(lines[-1:] if options.quiet else lines))
+    measured = measure(run.load_model(), dataset, run.classes, "none" if options.quiet else "auto")
+    last = f"{part} accuracy: {measured.summary()}, mean loss {measured.loss:.4f}"
+    show(options, {"images": part, **measured.as_dict()}, last if options.quiet else f"{measured.report}\n{last}")
     return 0

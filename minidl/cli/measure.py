@@ -12,7 +12,7 @@ from ..data import DataLoader, Dataset
 from ..functional import softmax_forward
 from ..nn import Module
 from ..nn.modes import evaluating
-from ..training.metrics import Accuracy, ConfusionMatrix, F1Score, Precision, Recall
+from ..training.metrics import ClassificationReport, ConfusionMatrix, classification_report
 from ..training.progress import Progress
 
 __all__ = ["Measured", "measure", "probabilities"]
@@ -20,39 +20,50 @@ __all__ = ["Measured", "measure", "probabilities"]
 
 @dataclass
 class Measured:
-    """Probabilities (N, C) and labels (N,) of a dataset, and the measures computed from them."""
+    """Probabilities (N, C) and labels (N,) of a dataset, the classes' names, and what was measured."""
 
     probabilities: Array
     labels: Array
-    loss: float
-    accuracy: float
+    classes: list[str]
     matrix: Array
-    precision: Array
-    recall: Array
-    f1: Array
+
+    @property
+    def report(self) -> ClassificationReport:
+        """Precision, recall and F1 of each class, and their averages."""
+        return classification_report(self.matrix, self.classes)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy; NaN if a probability is."""
+        return float(self.losses().mean())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the samples that are classified correctly."""
+        return self.correct / len(self.labels)
 
     @property
     def correct(self) -> int:
         """Number of samples classified correctly."""
         return int(np.trace(self.matrix))
 
-    def scores(self, classes: list[str]) -> list[tuple[str, float, float, float, int]]:
-        """Return (class, precision, recall, F1, number of samples) for each class."""
-        columns = (self.precision, self.recall, self.f1, self.matrix.sum(axis=1))
-        return list(zip(classes, *(column.tolist() for column in columns), strict=True))
+    @property
+    def nan(self) -> Array:
+        """Which samples the model's output was NaN for (N,); they are classified as nothing."""
+        return np.asarray(np.isnan(self.probabilities).any(axis=1))
 
-    def as_dict(self, classes: list[str]) -> dict[str, Any]:
+    def summary(self) -> str:
+        """Return the accuracy as text, with the number of NaN if there are any."""
+        nan = int(self.nan.sum())
+        note = f"; for {nan:,} the output is NaN, which counts as wrong" if nan else ""
+        return f"{100 * self.accuracy:.2f} % ({self.correct:,} of {len(self.labels):,}){note}"
+
+    def as_dict(self) -> dict[str, Any]:
         """Return the measures as plain data."""
-        return {
-            "loss": self.loss,
-            "accuracy": self.accuracy,
-            "samples": len(self.labels),
-            "classes": [
-                {"class": name, "precision": p, "recall": r, "f1": f, "samples": n}
-                for name, p, r, f, n in self.scores(classes)
-            ],
-            "confusion": self.matrix.tolist(),
-        }
+        report = self.report.as_dict()
+        for row in (*report["classes"], *report["averages"].values()):
+            row["samples"] = row.pop("support")
+        return {"loss": self.loss, "samples": len(self.labels), **report, "confusion": self.matrix.tolist()}
 
     def losses(self) -> Array:
         """Return each sample's cross-entropy."""
@@ -66,13 +77,13 @@ def probabilities(model: Module, images: Array) -> Array:
         return softmax_forward(np.ascontiguousarray(model(images)), axis=1)[0]
 
 
-def measure(model: Module, dataset: Dataset, classes: int, progress: str) -> Measured:
+def measure(model: Module, dataset: Dataset, classes: list[str], progress: str) -> Measured:
     """Run a model over a dataset.
 
     Args:
         model: returns logits (N, C).
         dataset: images and labels.
-        classes: C.
+        classes: the C classes' names.
         progress: as for `Trainer`.
     """
     outputs, labels = [], []
@@ -80,9 +91,6 @@ def measure(model: Module, dataset: Dataset, classes: int, progress: str) -> Mea
         outputs.append(probabilities(model, images))
         labels.append(target)
     whole, label = np.concatenate(outputs), np.concatenate(labels)
-    metrics: list[Any] = [Accuracy(), ConfusionMatrix(classes), Precision(classes), Recall(classes), F1Score(classes)]
-    for metric in metrics:
-        metric.update(whole, label)
-    result = Measured(whole, label, 0.0, *(metric.compute() for metric in metrics))
-    result.loss = float(result.losses().mean())
-    return result
+    matrix = ConfusionMatrix(len(classes), task="multiclass")
+    matrix.update(whole, label)
+    return Measured(whole, label, classes, matrix.compute())

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from typing import Any
+
+from .._core import plain
 
 __all__ = ["say", "show"]
 
@@ -24,12 +27,24 @@ def say(options: argparse.Namespace, text: str) -> None:
 def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
     """Print a command's result, even with --quiet: as JSON with --json, otherwise as text."""
     try:
-        print(json.dumps(data, default=float) if options.json else text, flush=True)
+        print(json.dumps(_plain(data), allow_nan=False) if options.json else text, flush=True)
     except BrokenPipeError:
         _to_nowhere()
     except OSError:
         _to_nowhere()
         raise
+
+
+def _plain(data: Any) -> Any:
+    """Return data as JSON can hold it: a number that is not finite, which JSON does not have, becomes null."""
+    if isinstance(data, dict):
+        return {name: _plain(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_plain(value) for value in data]
+    if isinstance(data, str) or data is None:
+        return data
+    value = plain(data)
+    return value if math.isfinite(value) else None
 
 
 def _to_nowhere() -> None:

@@ -43,9 +43,10 @@ def predict(options: argparse.Namespace) -> int:
     batches = image_batches([user_path(name) for name in options.files], run.shape)
     for (names, images), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
         for name, row in zip(names, probabilities(model, images), strict=True):
-            order = np.argsort(-row, kind="stable")[:top]
+            order = () if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]  # NaN is no guess
             guesses = [(run.classes[c], float(row[c])) for c in order]
             results.append({"image": name, "top": [{"class": c, "probability": p} for c, p in guesses]})
-            lines.append(f"{name}: " + ", ".join(f"{c} {100 * p:.1f} %" for c, p in guesses))
+            text = ", ".join(f"{c} {100 * p:.1f} %" for c, p in guesses)
+            lines.append(f"{name}: {text or 'no class, the output of the model is NaN'}")
     show(options, {"predictions": results}, "\n".join(lines))
     return 0

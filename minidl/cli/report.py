@@ -61,11 +61,11 @@ def write_report(run: Run, model: Module, part: str, dataset: Dataset, measured:
         f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}; "
         f"{_text(chosen)}</p>",
         f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} {part} images are "
-        f"classified correctly ({measured.correct:,}); mean loss {measured.loss:.4f}</p>",
+        f"classified correctly ({measured.correct:,}); mean loss {measured.loss:.4f}</p>{_nan(measured)}",
         "<h2>Curves</h2>" + (_side(_curves(rows)) if rows else "<p>No epoch has finished.</p>"),
         "<h2>Confusion matrix</h2><p>Row: the true class. Column: the predicted class.</p>"
         + _confusion(measured.matrix, classes),
-        "<h2>Classes</h2>" + _classes(measured, classes),
+        "<h2>Classes</h2>" + _classes(measured),
         "<h2>Worst mistakes</h2>" + _mistakes(part, dataset, measured, classes),
         _filters(model),
         f"<h2>Model</h2><pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
@@ -97,20 +97,31 @@ def _pairs(items: Iterable[tuple[str, object]]) -> str:
     return _table((), ((name, value) for name, value in items))
 
 
-def _classes(measured: Measured, classes: list[str]) -> str:
-    scores = measured.scores(classes)
-    rows = [(name, f"{p:.4f}", f"{r:.4f}", f"{f:.4f}", f"{n:,}") for name, p, r, f, n in scores]
+def _nan(measured: Measured) -> str:
+    count = int(measured.nan.sum())
+    return f"<p>For {count:,} images the output of the model is NaN; they count as wrong.</p>" if count else ""
+
+
+def _classes(measured: Measured) -> str:
+    report = measured.report
+    named = [(row["class"], row) for row in report.classes]
+    named += [(f"{name} average", row) for name, row in report.averages.items()]
+    rows = [
+        (name, *(f"{row[score]:.4f}" for score in ("precision", "recall", "f1")), f"{row['support']:,}")
+        for name, row in named
+    ]
     return _table(("class", "precision", "recall", "F1", "images"), rows)
 
 
 def _confusion(matrix: Array, classes: list[str]) -> str:
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     upright = " class=upright" if max(map(len, classes)) > 3 else ""
-    head = "".join(f"<th><span{upright}>{_text(name)}</span></th>" for name in classes)
+    columns = [*classes, *["NaN"] * (matrix.shape[1] - len(classes))]
+    head = "".join(f"<th><span{upright}>{_text(name)}</span></th>" for name in columns)
     body = []
     for label, name in enumerate(classes):
         cells = []
-        for guess in range(len(classes)):
+        for guess in range(len(columns)):
             share, colour = shares[label, guess], "37,99,235" if label == guess else "220,38,38"
             strength = share**0.5 * (0.45 if label == guess else 0.9)
             count = matrix[label, guess] or ""
@@ -121,15 +132,16 @@ def _confusion(matrix: Array, classes: list[str]) -> str:
 
 def _mistakes(part: str, dataset: Dataset, measured: Measured, classes: list[str]) -> str:
     guesses = measured.probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(guesses != measured.labels)
+    wrong = np.flatnonzero((guesses != measured.labels) | measured.nan)
     if not len(wrong):
         return "<p>There are none.</p>"
-    worst = wrong[np.argsort(-measured.losses()[wrong], kind="stable")][:MISTAKES]
+    losses = np.where(measured.nan, np.inf, measured.losses())
+    worst = wrong[np.argsort(-losses[wrong], kind="stable")][:MISTAKES]
     figures = []
     for index in worst:
         sure = measured.probabilities[index, guesses[index]]
         label, guess = (_text(classes[number]) for number in (measured.labels[index], guesses[index]))
-        caption = f"{label}, predicted as<br>{guess} ({100 * sure:.0f} %)"
+        caption = f"{label}, predicted as<br>{'NaN' if np.isnan(sure) else f'{guess} ({100 * sure:.0f} %)'}"
         figures.append(_figure(dataset[int(index)][0], caption, f"{part} image {index}"))
     return (
         f"<p>{len(wrong):,} in all. Shown are those with the largest loss, with the probability of the predicted "

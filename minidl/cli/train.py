@@ -67,9 +67,9 @@ def train(options: argparse.Namespace) -> int:
     for path in (folder / "weights.npz", *([] if out is None else [out])):
         save(model, path)
     part, dataset = images.measured
-    measured = measure(model, dataset, len(images.classes), _progress(options))
+    measured = measure(model, dataset, images.classes, _progress(options))
     write_report(run, model, part, dataset, measured, chosen)
-    say(options, f"{part} accuracy: {100 * measured.accuracy:.2f} % ({measured.correct:,} of {len(measured.labels):,})")
+    say(options, f"{part} accuracy: {measured.summary()}")
     say(
         options,
         f"weights saved to {folder / 'weights.npz'}{'' if out is None else f' and {out}'}; see "

@@ -91,7 +91,9 @@ def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any
     """
     matrix = np.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"confusion_matrix: expected counts (C, C), got shape {matrix.shape}")
+        lost = matrix.ndim == 2 and matrix.shape[1] == len(matrix) + 1
+        hint = "; if the last column counts outputs that were NaN, matrix[:, :-1] leaves them out" if lost else ""
+        raise ValueError(f"confusion_matrix: expected counts (C, C), got shape {matrix.shape}{hint}")
     names = [_plain(name) for name in (range(len(matrix)) if classes is None else classes)]
     if not len(matrix):
         raise ValueError("confusion_matrix: there are no classes")
@@ -100,7 +102,8 @@ def confusion_matrix(matrix: Array, classes: Sequence[str] | None = None) -> Any
     side = max(3.5, 0.5 * len(matrix) + 1)
     figure = _figure(side, side)
     axes = figure.subplots()
-    shares = np.sqrt(matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True)))  # so that rare mistakes are visible
+    totals = matrix.sum(axis=1, keepdims=True, dtype=np.float64)
+    shares = np.sqrt(matrix / np.maximum(1, totals))  # the roots, so that rare mistakes are visible
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="prediction", ylabel="label")
     turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 3 else {}
