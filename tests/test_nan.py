@@ -134,7 +134,7 @@ class Broken(nn.Module):
         (nn.MSELoss(), np.eye(3, dtype=np.float32)[[0, 1, 2, 0]], "mae"),
     ],
 )
-def test_evaluate_says_how_many_were_nan(loss, target, measure):
+def test_evaluate_says_how_many_were_nan(loss, target, measure, capsys):
     x = (6 * np.eye(3, dtype=np.float32) - 3)[[0, 1, 2, 0]]  # right for all labels
     trainer = Trainer(Broken(nn.Identity(), -3), loss, progress="none")
     batches = [(x[:2], target[:2]), (x[2:], target[2:])]  # the first is NaN in samples 1 and 2
@@ -143,6 +143,8 @@ def test_evaluate_says_how_many_were_nan(loss, target, measure):
     assert np.isnan(result["loss"])
     assert np.isnan(result["mae"]) if measure == "mae" else result["accuracy"] == 0.5
     assert "nan" not in trainer.evaluate([(x[:1], target[:1])])
+    Trainer(trainer.model, loss, progress="lines").evaluate(batches)
+    assert capsys.readouterr().out == "evaluate: the output is NaN for 2 samples, which count as wrong\n"
 
 
 @pytest.fixture

@@ -34,7 +34,10 @@ def evaluate(
             done = batch_loss(loss, output, target, *weights)
             meter.add(done.mean, done.weight, output, target)
             bar.set_postfix_str(str(meter), refresh=False)
-    return meter.result("evaluate")
+    result = meter.result("evaluate")
+    if "nan" in result:
+        progress.line(f"evaluate: the output is NaN for {result['nan']:,} samples, which count as wrong")
+    return result
 
 
 def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int, progress: Progress) -> Array:
