@@ -12,6 +12,7 @@ import numpy as np
 from ._core import Array, default_rng
 from .nn import Loss, Module
 from .nn.buffers import BufferSnapshot
+from .nn.generators import generators
 
 __all__ = ["CannotTellError", "Frozen", "check_is_module", "gradcheck", "is_float", "run_backward"]
 
@@ -261,7 +262,8 @@ class Frozen:
     """
 
     def __init__(self, module: Module) -> None:
-        self.generators = [default_rng(), *(g for part in module.modules() for g in _generators(vars(part)))]
+        direct, inside = generators(module)
+        self.generators = [default_rng(), *direct, *inside]
         self.states = [copy.deepcopy(g.bit_generator.state) for g in self.generators]
         self.buffers = BufferSnapshot(module)
         self.buffers.take()
@@ -277,14 +279,6 @@ class Frozen:
 
     def __exit__(self, *_: object) -> None:
         self.restore()
-
-
-def _generators(value: Any) -> list[np.random.Generator]:
-    """Return the generators in a value, which may be a list, tuple or dict."""
-    if isinstance(value, np.random.Generator):
-        return [value]
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    return [generator for item in inside for generator in _generators(item)]
 
 
 def check_is_module(owner: str, module: Any) -> None:

@@ -1,4 +1,4 @@
-"""Modes: no_grad, in which nothing is saved for a backward pass, and training or evaluation, restored afterwards."""
+"""Modes: no_grad, training or evaluation, and whether the input's gradient is wanted; all are restored afterwards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["evaluating", "is_grad_enabled", "modes_kept", "no_grad"]
+__all__ = ["evaluating", "is_grad_enabled", "modes_kept", "no_grad", "without_input_grad"]
 
 
 class _Mode(threading.local):
@@ -62,3 +62,14 @@ def evaluating(model: Module) -> Iterator[None]:
     with modes_kept(model), no_grad():
         model.eval()
         yield
+
+
+@contextmanager
+def without_input_grad(module: Module) -> Iterator[None]:
+    """Set a module's `needs_input_grad` to False; restore it on exit."""
+    wanted = module.needs_input_grad
+    module.needs_input_grad = False
+    try:
+        yield
+    finally:
+        module.needs_input_grad = wanted

@@ -29,6 +29,19 @@ class Callback:
     of them, then `on_save` of all of them. Set ``trainer.stop = True`` to end the fit after the current epoch, or raise
     `StopTraining` to end it at once. Any other exception ends the fit and reaches its caller; `on_fit_end` of every
     callback is still called, and if several raise, the first exception is the one that is raised.
+
+    What a hook finds, and may change:
+
+    - During an epoch the model is in training mode: a forward pass of your own draws dropout masks and moves running
+      statistics. `Trainer.evaluate` and `Trainer.predict` run in evaluation mode and restore each module's mode; after
+      a ``model.eval()`` of your own, restore it yourself.
+    - `backward` works as outside a fit: ``model.backward(...)`` returns the gradient of the input. The next step sets
+      every parameter's gradient to None and starts a new forward pass, so nothing that you leave behind enters it.
+    - In `on_batch_end` each ``parameter.grad`` is what the optimiser used, after clipping; ``trainer.grad_norm`` is the
+      norm before it. ``trainer.lr`` is the rate of that step; a schedule may have set the optimiser's to the next.
+    - NumPy's settings (``np.errstate``) are the caller's: your own overflows are reported.
+    - Another Trainer may fit, the same model too; `fit` of this one raises a RuntimeError.
+    - Random numbers that you draw from minidl's generator shift those of the rest of the fit; take one of your own.
     """
 
     def on_fit_start(self, trainer: Trainer) -> None:

@@ -27,12 +27,13 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return loss, accuracy and metrics by name; `Trainer.evaluate` describes them."""
     meter = Meter(loss, metrics)
-    with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
+    with evaluating(model):
         for batch, bar in progress.track(data, "evaluating"):
             x, target, *weights = batch_parts(batch)
-            output = model(x)
-            done = batch_loss(loss, output, target, *weights)
-            meter.add(done.mean, done.weight, output, target)
+            with np.errstate(over="ignore", invalid="ignore"):  # of the arithmetic; a loader's warnings are shown
+                output = model(x)
+                done = batch_loss(loss, output, target, *weights)
+                meter.add(done.mean, done.weight, output, target)
             bar.set_postfix_str(str(meter), refresh=False)
     result = meter.result("evaluate")
     if "nan" in result:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._core import default_rng
 from ..nn import Module
+from ..nn.generators import generators
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .batches import Batches
@@ -159,7 +160,7 @@ class FitState:
         if hasattr(self.loader, "state_dict") and state["loader"] is not None:
             self.loader.load_state_dict(state["loader"])
             self.position = _position(state["loader"])
-        for rng, saved in zip(self._rngs(), state["rngs"], strict=True):
+        for rng, saved in zip(self._rngs()[: len(state["rngs"])], state["rngs"], strict=True):
             rng.bit_generator.state = saved
         for callback, saved in zip(self.callbacks, self._of_callbacks(state), strict=True):
             callback.load_state_dict(saved)
@@ -186,6 +187,8 @@ class FitState:
         for name, ours in self._made_of().items():
             theirs = state["made_of"].get(name)
             same = sorted(theirs or []) == sorted(ours) if name == "callbacks" else theirs == ours
+            if name == "random generators":  # earlier versions did not count all of them
+                same = theirs in (ours, ours - len(generators(self.model, self.loss)[1]))
             if not same:
                 raise ValueError(f"Trainer: cannot resume: {name} of the checkpoint: {theirs}, of this Trainer: {ours}")
 
@@ -204,13 +207,13 @@ class FitState:
         }
 
     def _rngs(self) -> list[np.random.Generator]:
-        """Return minidl's own random generator, those of the layers and the loss, and the validation loader's."""
-        found = [default_rng()]
-        for root in (self.model, self.loss):
-            for module in root.modules():
-                found += [value for value in vars(module).values() if isinstance(value, np.random.Generator)]
+        """Return minidl's own random generator, those of the layers and the loss, and the validation loader's.
+
+        Those inside lists, dicts and objects come last: earlier versions did not save them.
+        """
+        direct, inside = generators(self.model, self.loss)
         own = getattr(self.val, "rng", None)
-        return [*found, own] if isinstance(own, np.random.Generator) else found
+        return [default_rng(), *direct, *([own] if isinstance(own, np.random.Generator) else []), *inside]
 
 
 def _position(loader: Mapping[str, Any]) -> dict[str, Any]:

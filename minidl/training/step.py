@@ -12,6 +12,7 @@ from .._core import Array
 from ..nn import Module, Parameter
 from ..nn.batch_loss import BatchLoss, batch_loss
 from ..nn.buffers import BufferSnapshot
+from ..nn.modes import without_input_grad
 from ..optim import Optimizer, clip_grad_norm_
 from .batches import Batch
 from .diagnosis import NonFinite, first_non_finite
@@ -41,6 +42,9 @@ class Step:
     def __call__(self, batches: Sequence[Batch]) -> list[tuple[BatchLoss, Array, Any]]:
         """Make one step from all the batches; return (loss, output, target) of each.
 
+        The gradient of the training data is not computed, and an overflow is reported with the loss, not as a warning;
+        both for the duration of the step only, so that callbacks and loaders see nothing of it.
+
         If the step fails, for whatever reason, parameters, buffers and optimiser are as they were before it.
 
         Raises:
@@ -50,6 +54,10 @@ class Step:
         self.optimizer.zero_grad()
         for parameter in self._parameters:  # including those that the optimiser does not have
             parameter.grad = None
+        with without_input_grad(self.model), np.errstate(over="ignore", invalid="ignore"):
+            return self._run(batches)
+
+    def _run(self, batches: Sequence[Batch]) -> list[tuple[BatchLoss, Array, Any]]:
         try:
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
             if len(batches) > 1 and done[0][0].is_mean:

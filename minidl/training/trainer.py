@@ -97,6 +97,7 @@ class Trainer(Place):
         self.state, self.resumed = self._new_state(), False
         self._hooks = Hooks(self.callbacks)
         self._step: Step | None = None
+        self._running = False
 
     def fit(
         self,
@@ -126,6 +127,7 @@ class Trainer(Place):
 
         Raises:
             NonFiniteLossError: the loss or a gradient became NaN or infinite.
+            RuntimeError: called in a callback of this Trainer's own fit.
             ValueError: there are no batches, the optimiser has none of the model's parameters, or the checkpoints are
                 damaged or belong to a different model.
         """
@@ -201,8 +203,9 @@ class Trainer(Place):
             return False
         whole = sum(loss.weight for loss, _, _ in done)
         state.batch_loss = sum(loss.mean * loss.weight for loss, _, _ in done) / whole if whole else 0.0
-        for loss, output, target in done:
-            state.meter.add(loss.mean, loss.weight, output, target)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for loss, output, target in done:
+                state.meter.add(loss.mean, loss.weight, output, target)
         state.steps += 1
         return True
 
@@ -294,6 +297,10 @@ class Trainer(Place):
         return FitState(*parts, self.metrics, self.callbacks, self.accumulate, train, val)
 
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Optimizer]:
+        if self._running:
+            raise RuntimeError(
+                "Trainer.fit: this Trainer is in the middle of a fit; create another one for a fit within"
+            )
         epochs = check_int("Trainer.fit", "epochs", epochs)
         check_batches("fit", train)
         if val is not None:
@@ -309,12 +316,10 @@ class Trainer(Place):
 
     @contextmanager
     def _fitting(self) -> Iterator[None]:
-        """Surround a fit: Ctrl-C and StopTraining end it here; modes and flags are restored however it ends."""
-        needs_input_grad, failed = self.model.needs_input_grad, False
-        self.model.needs_input_grad = False  # the gradient of the training data is not used
+        """Surround a fit: Ctrl-C and StopTraining end it here; modes are restored however it ends."""
+        self._running, failed = True, False
         try:
-            # an overflow is reported with the loss, not as a warning
-            with modes_kept(self.model), np.errstate(over="ignore", invalid="ignore"):
+            with modes_kept(self.model):
                 try:
                     yield
                 except KeyboardInterrupt:
@@ -328,7 +333,7 @@ class Trainer(Place):
                 finally:
                     self._hooks.end(self, failed)
         finally:
-            self.model.needs_input_grad = needs_input_grad
+            self._running = False
 
     def _non_finite(self, what: str, where: str) -> NonFiniteLossError:
         return NonFiniteLossError(what, self.epoch, self.batch, self.lr, self.grad_norm, where)

@@ -61,3 +61,40 @@ print("parent", minidl.default_rng().random())
     *children, parent = runs[0].splitlines()
     assert len({line.split(" ", 1)[1] for line in children}) == 3
     assert parent == f"parent {minidl.manual_seed(3).random()}"
+
+
+CHILD = """
+import os, sys, threading
+import numpy as np
+import minidl
+from minidl import data, nn, optim
+minidl.manual_seed(3)
+dataset = data.ArrayDataset(np.arange(40, dtype=np.float32).reshape(40, 1))
+loader = data.DataLoader(dataset, 40, shuffle=True)
+noise = data.DataLoader(dataset, 40, sampler=data.WeightedSampler(np.ones(40)))
+dropout = nn.Dropout(0.5)
+own = nn.Dropout(0.5, rng=np.random.default_rng(5))
+WHAT = {
+    "weights": lambda: nn.Linear(4, 4).weight.data,
+    "dropout": lambda: dropout(np.ones((8, 8), np.float32)),
+    "shuffle": lambda: next(iter(loader))[0],
+    "sampler": lambda: next(iter(noise))[0],
+    "split": lambda: data.random_split(dataset, [0.5, 0.5])[0].batch(np.arange(20))[0],
+    "init": lambda: nn.init.normal_(nn.Parameter(np.zeros((3, 3), np.float32))).data,
+    "own": lambda: own(np.ones((8, 8), np.float32)),
+}
+for child in range(3):
+    if os.fork() == 0:
+        print(repr(WHAT[sys.argv[1]]().ravel().tolist()), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.parametrize("what", ["weights", "dropout", "shuffle", "sampler", "split", "init", "own"])
+def test_forked_children_share_nothing_but_generators_of_the_users_own(what):
+    command = [sys.executable, "-W", "ignore", "-c", CHILD, what]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 3
+    assert len(set(lines)) == (1 if what == "own" else 3)  # `manual_seed` says what to do about one's own
