@@ -49,9 +49,10 @@ def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int,
     check_batches("predict", source)
     check_order(source)
     outputs: list[Array] = []
-    with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
+    with evaluating(model):
         for batch, _ in progress.track(source, "predicting"):
-            outputs.append(model(input_of(batch)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                outputs.append(model(input_of(batch)))
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")
     return np.concatenate([np.ascontiguousarray(output) for output in outputs])
