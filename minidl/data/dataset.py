@@ -131,12 +131,12 @@ class Subset(Dataset):
                 f"Subset: indices must be a list of integers, got {self.indices.dtype} of shape {self.indices.shape}; "
                 "a mask becomes indices with np.flatnonzero(mask)"
             )
-        self.indices = self.indices.astype(np.int64)
         if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < len(dataset)):
             raise IndexError(
                 f"Subset: indices must be from 0 to {len(dataset) - 1}, got {self.indices.min()} to "
                 f"{self.indices.max()}"
             )
+        self.indices = self.indices.astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.indices)

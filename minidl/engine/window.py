@@ -44,7 +44,8 @@ def window_geometry(
         TypeError, ValueError: an option is invalid; the message names ``owner`` and the option.
     """
     kernel = check_pair(owner, "kernel_size", kernel_size)
-    strides = kernel if stride is None or stride == () else check_pair(owner, "stride", stride)
+    unsaid = stride is None or (isinstance(stride, tuple) and not stride)
+    strides = kernel if unsaid else check_pair(owner, "stride", stride)
     before = check_pair(owner, "padding", padding, minimum=0)
     return Geometry(kernel, strides, before, check_pair(owner, "dilation", dilation))
 

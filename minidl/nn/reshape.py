@@ -76,7 +76,8 @@ def unflatten_forward(x: Array, dim: int, unflattened_size: tuple[int, ...]) -> 
     check_float(x)
     if not -x.ndim <= dim < x.ndim:
         raise ValueError(f"cannot unflatten axis {dim} of an input of shape {x.shape}")
-    axis, sizes, have = dim % x.ndim, tuple(unflattened_size), x.shape[dim]
+    sizes = tuple(check_int("unflatten", "unflattened_size", size, minimum=-1) for size in unflattened_size)
+    axis, have = dim % x.ndim, x.shape[dim]
     known = math.prod(size for size in sizes if size != -1)
     if (have % known if -1 in sizes and known else have - known) or sizes.count(-1) > 1:
         raise ValueError(f"cannot make {sizes} of axis {dim} of an input of shape {x.shape}")

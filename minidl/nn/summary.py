@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import check_int
+from .._core import check_int, plain
 from .hooks import ForwardHook, RemovableHandle
 from .modes import evaluating
 
@@ -144,7 +144,7 @@ def _table(rows: list[LayerSummary], totals: dict[str, Any], input_shape: tuple[
             rule,
             *lines[1:],
             rule,
-            f"Input shape: {tuple(input_shape)}",
+            f"Input shape: {plain(tuple(input_shape))}",
             f"Parameters: {totals['total_params']:,}" + (f" ({frozen:,} frozen)" if frozen else ""),
             f"Multiply-adds: {totals['multiply_adds']:,}",
             f"Memory: {_size(totals['param_bytes'])} parameters, {_size(totals['output_bytes'])} outputs",

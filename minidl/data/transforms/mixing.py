@@ -51,7 +51,7 @@ class _Mix(Transform):
             raise ValueError(f"{owner}: expected a batch (images, labels), got images only")
         images, labels = self._check(batch[0]), np.asarray(batch[1])
         with named(owner):
-            soft = one_hot(labels, self.num_classes, images.dtype) if labels.ndim == 1 else labels
+            soft = one_hot(labels, self.num_classes, images.dtype) if labels.ndim == 1 else labels.astype(images.dtype)
         if soft.shape != (len(images), self.num_classes):
             raise ValueError(
                 f"{owner}: expected labels of shape ({len(images)},) or ({len(images)}, {self.num_classes}), got "

@@ -71,8 +71,9 @@ class ReduceLROnPlateau(Schedule):
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
             for group in self.optimizer.param_groups:
-                reduced = max(group["lr"] * self.factor, self.min_lr)
-                if group["lr"] - reduced > self.eps:
+                before = float(group["lr"])
+                reduced = max(before * self.factor, self.min_lr)
+                if before - reduced > self.eps:
                     group["lr"] = reduced
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
 

@@ -55,13 +55,14 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} does not define compute()")
 
     def add(self, **amounts: Any) -> None:
-        """Add to the sums.
+        """Add to the sums, which are int64 or float64: in a batch's own dtype they could overflow.
 
         Args:
             **amounts: numbers or arrays by name.
         """
         for name, amount in amounts.items():
-            self.sums[name] = amount + self.sums[name] if name in self.sums else amount
+            wide = _wide(amount)
+            self.sums[name] = wide + self.sums[name] if name in self.sums else wide
 
     def merge(self, other: Metric) -> None:
         """Add the sums of another metric, which has seen other samples.
@@ -85,6 +86,14 @@ class Metric:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.compute() if self.sums else 'nothing yet'})"
+
+
+def _wide(amount: Any) -> Any:
+    if isinstance(amount, bool):
+        return int(amount)
+    if not isinstance(amount, (np.ndarray, np.generic)) or amount.dtype.kind not in "biufc":
+        return amount
+    return amount.astype(np.result_type(amount.dtype, np.int64 if amount.dtype.kind in "biu" else np.float64))
 
 
 def share(part: float, whole: float) -> float:
