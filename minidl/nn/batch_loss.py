@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,20 +17,22 @@ class BatchLoss(NamedTuple):
     """The loss of a batch, beside that of other batches.
 
     The mean over several batches is sum(mean * weight) / sum(weight). Its gradient is made of theirs likewise, but that
-    of a sum (``is_mean`` False) is simply their sum.
+    of a sum (``is_mean`` False) is simply their sum. A batch of which nothing counts (every label is ignored, every
+    weight is 0) has weight 0 and the mean NaN; it is left out.
     """
 
     mean: float
     weight: float
     gradient: Any  # the argument for the loss's backward()
     is_mean: bool
+    counted: Array | None  # which labels (N, ...) or samples (N,) count; None: all of them
 
 
 def batch_loss(loss: Any, output: Array, target: Any, weights: Any = None) -> BatchLoss:
     """Call a loss on a batch, and find what its mean was divided by.
 
     That is the loss's ``divisor`` if its forward has set it (class weights are counted, what is ignored is not), and
-    otherwise the number of samples. A sum is divided by the number of samples, for people to compare.
+    otherwise the number of samples. A sum is divided by the number of samples that count, for people to compare.
 
     Args:
         loss: a loss; it saves what its backward pass needs.
@@ -41,49 +44,84 @@ def batch_loss(loss: Any, output: Array, target: Any, weights: Any = None) -> Ba
     """
     is_mean = bool(getattr(loss, "is_mean", True))
     if weights is not None:
-        return _weighted(loss, output, target, np.asarray(weights, output.dtype), is_mean)
-    value = loss(output, target)
-    if np.ndim(value):
-        raise ValueError(
-            f"Trainer: the loss must be a number, {type(loss).__name__} gave an array of shape {np.shape(value)}; "
-            "use reduction='mean' or 'sum'"
-        )
-    divisor = getattr(loss, "divisor", None)
-    if not is_mean or divisor is None:
-        weight = float(len(output))
-    elif not divisor < 0:
-        weight = float(divisor)
+        weights = _checked(loss, np.asarray(weights, output.dtype), len(output))
+        each = _each(loss, output, target)
+        spread = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
+        value = float(times(spread, each).sum())
     else:
+        value = loss(output, target)
+        if np.ndim(value):
+            raise ValueError(
+                f"Trainer: the loss must be a number, {type(loss).__name__} gave an array of shape {np.shape(value)}; "
+                "use reduction='mean' or 'sum'"
+            )
+    counted = _counted(loss, target, len(output), weights)
+    if counted is not None and not counted.any():
+        return BatchLoss(math.nan, 0.0, 0.0, is_mean, counted)
+    if not is_mean:
+        kept = slice(None) if counted is None else counted.reshape(len(output), -1).any(axis=1)
+        weight = float((np.ones(len(output)) if weights is None else weights)[kept].sum())
+        gradient: Any = 1.0 if weights is None else spread
+        mean = float(value) / (weight or 1.0)
+    elif weights is not None:
+        shares = getattr(loss, "shares", None)
+        weight = float((spread if shares is None else times(spread, np.asarray(shares, spread.dtype))).sum())
+        gradient = spread / spread.dtype.type(weight or 1.0)
+        mean = value / (weight or 1.0)
+    else:
+        weight, gradient, mean = _divisor(loss, len(output)), 1.0, float(value)
+    return BatchLoss(mean if weight else math.nan, weight, gradient, is_mean, counted)
+
+
+def _divisor(loss: Any, samples: int) -> float:
+    divisor = getattr(loss, "divisor", None)
+    if divisor is not None and divisor < 0:
         raise ValueError(f"Trainer: the divisor of {type(loss).__name__} must not be negative, got {divisor}")
-    return BatchLoss(float(value) if is_mean else float(value) / max(1.0, weight), weight, 1.0, is_mean)
+    return float(samples if divisor is None else divisor)
 
 
-def _weighted(loss: Any, output: Array, target: Any, weights: Array, is_mean: bool) -> BatchLoss:
-    """Do what `batch_loss` does, with a weight for each sample."""
-    if weights.shape != (len(output),):
-        raise ValueError(f"Trainer: expected sample weights of shape ({len(output)},), got {weights.shape}")
-    if not (np.isfinite(weights) & (weights >= 0)).all():
-        at = int(np.argmin(np.isfinite(weights) & (weights >= 0)))
+def _counted(loss: Any, target: Any, samples: int, weights: Array | None) -> Array | None:
+    """Return which labels (N, ...) or samples (N,) count; None if all do."""
+    counted, labels, shares = None, np.asarray(target), getattr(loss, "shares", None)
+    if shares is not None and np.shape(shares)[:1] == (samples,):
+        counted = np.asarray(shares) != 0
+    elif (
+        shares is None
+        and hasattr(loss, "ignore_index")
+        and labels.dtype.kind in "iu"
+        and labels.shape[:1] == (samples,)
+    ):
+        counted = labels != loss.ignore_index
+    if weights is not None:
+        some = weights != 0
+        counted = some if counted is None else counted & some.reshape(-1, *(1,) * (counted.ndim - 1))
+    return None if counted is None or counted.all() else counted
+
+
+def _checked(loss: Any, weights: Array, samples: int) -> Array:
+    """Return sample weights, or raise ValueError if they are not such."""
+    if weights.shape != (samples,):
+        raise ValueError(f"Trainer: expected sample weights of shape ({samples},), got {weights.shape}")
+    good = np.isfinite(weights) & (weights >= 0)
+    if not good.all():
+        at = int(np.argmin(good))
         raise ValueError(f"Trainer: sample weights must be finite and not negative, got {weights[at]} at index {at}")
-    name = type(loss).__name__
     if not hasattr(loss, "reduction"):
-        raise ValueError(f"Trainer: sample weights need a loss with a reduction, {name} has none")
+        raise ValueError(f"Trainer: sample weights need a loss with a reduction, {type(loss).__name__} has none")
+    return weights
+
+
+def _each(loss: Any, output: Array, target: Any) -> Array:
+    """Return the losses of the samples: of the loss with reduction 'none'."""
     reduction = loss.reduction
     loss.reduction = "none"
     try:
         each = loss(output, target)
     finally:
         loss.reduction = reduction
-    if np.shape(each)[:1] != weights.shape:
+    if np.shape(each)[:1] != (len(output),):
         raise ValueError(
-            f"Trainer: sample weights need the loss of each sample, {name} gives something of shape {np.shape(each)} "
-            f"for {len(output)} samples with reduction 'none'"
+            f"Trainer: sample weights need the loss of each sample, {type(loss).__name__} gives something of shape "
+            f"{np.shape(each)} for {len(output)} samples with reduction 'none'"
         )
-    spread = np.broadcast_to(weights.reshape(-1, *(1,) * (each.ndim - 1)), each.shape)
-    shares = getattr(loss, "shares", None)
-    if not is_mean:
-        whole = float(weights.sum())
-    else:
-        whole = float((spread if shares is None else times(spread, np.asarray(shares, spread.dtype))).sum())
-    gradient = spread / spread.dtype.type(whole or 1.0) if is_mean else spread
-    return BatchLoss(float(times(spread, each).sum()) / (whole or 1.0), whole, gradient, is_mean)
+    return np.asarray(each)

@@ -22,10 +22,8 @@ from .progress import Progress
 __all__ = ["evaluate", "predict"]
 
 
-def evaluate(
-    model: Module, loss: Module, data: Batches, metrics: Sequence[Metric], progress: Progress
-) -> dict[str, Any]:
-    """Return loss, accuracy and metrics by name; `Trainer.evaluate` describes them."""
+def evaluate(model: Module, loss: Module, data: Batches, metrics: Sequence[Metric], progress: Progress) -> Meter:
+    """Return loss, accuracy and metrics of all batches, in a Meter; `Trainer.evaluate` describes them."""
     meter = Meter(loss, metrics)
     with evaluating(model):
         for batch, bar in progress.track(data, "evaluating"):
@@ -33,12 +31,11 @@ def evaluate(
             with np.errstate(over="ignore", invalid="ignore"):  # of the arithmetic; a loader's warnings are shown
                 output = model(x)
                 done = batch_loss(loss, output, target, *weights)
-                meter.add(done.mean, done.weight, output, target)
+                meter.add(done.mean, done.weight, output, target, done.counted)
             bar.set_postfix_str(str(meter), refresh=False)
-    result = meter.result("evaluate")
-    if "nan" in result:
-        progress.line(f"evaluate: the output is NaN for {result['nan']:,} samples, which count as wrong")
-    return result
+    if meter.nan:
+        progress.line(f"evaluate: the output is NaN for {meter.nan:,} samples, which count as wrong")
+    return meter
 
 
 def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int, progress: Progress) -> Array:

@@ -43,7 +43,6 @@ class Meter:
         _check_names(metrics)
         self._loss = loss
         self._task, self._threshold = task_of(loss)
-        self._ignored = getattr(loss, "ignore_index", None)
         self._sums = {"total": 0.0, "weight": 0.0, "samples": 0, "correct": 0, "classified": 0}
         self._sums.update(soft=0, error=0.0, elements=0, nan=0)
         self.metrics = [copy.deepcopy(metric) for metric in metrics]
@@ -51,17 +50,38 @@ class Meter:
             metric.reset()
             metric.told_by(loss)
 
-    def add(self, loss: float, weight: float, output: Array, target: Any) -> None:
-        """Add a batch: its mean loss, what the mean was divided by (``weight``), outputs and targets."""
-        sums, samples, target = self._sums, len(output), np.asarray(target)
-        sums["samples"] += samples
-        sums["total"] += loss * weight if weight else 0.0
+    @property
+    def counted(self) -> bool:
+        """Whether anything counted so far; otherwise the loss is NaN."""
+        return self._sums["weight"] > 0
+
+    @property
+    def nan(self) -> int:
+        """The number of samples for which the output was NaN."""
+        return int(self._sums["nan"])
+
+    def add(self, loss: float, weight: float, output: Array, target: Any, counted: Array | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            loss: its mean.
+            weight: what the mean was divided by; with 0 nothing counts.
+            output, target: of the model, and what it should have been.
+            counted: which labels (N, ...) or samples (N,) count, for the other measures; None: all.
+        """
+        sums, target = self._sums, np.asarray(target)
+        sums["samples"] += len(output)
+        if not weight:
+            return
+        sums["total"] += loss * weight
         sums["weight"] += weight
+        if counted is not None:
+            output, target = _chosen(output, target, counted)
         for metric in self.metrics:
-            metric.update(*self._counted(output, target))
+            metric.update(output, target)
         nan = nan_rows(output)
         if nan is not None:
-            sums["nan"] += int(nan.reshape(samples, -1).any(axis=1).sum())
+            sums["nan"] += int(nan.reshape(len(output), -1).any(axis=1).sum())
         labels = as_classes(output, target)
         if labels is None and self._task == "binary":
             self._add_decisions(output, target)
@@ -73,17 +93,12 @@ class Meter:
             self._add_classes(output, labels, nan)
 
     def _add_classes(self, output: Array, labels: Array, nan: Array | None) -> None:
-        """Count the samples whose label has the largest output, without those that the loss ignores."""
+        """Count the samples whose label has the largest output."""
         right = output.argmax(axis=1) == labels
         if nan is not None:
             right &= ~nan
-        classified = labels.size
-        if self._ignored is not None:
-            counted = labels != self._ignored
-            right &= counted
-            classified = int(np.count_nonzero(counted))
         self._sums["correct"] += int(np.count_nonzero(right))
-        self._sums["classified"] += classified
+        self._sums["classified"] += labels.size
 
     def _add_decisions(self, output: Array, target: Array) -> None:
         """Count the decisions that are right."""
@@ -103,13 +118,6 @@ class Meter:
             self._sums["error"] += float(np.abs(np.subtract(*pair, dtype=np.float64)).sum())
             self._sums["elements"] += pair[0].size
 
-    def _counted(self, output: Array, target: Array) -> tuple[Array, Array]:
-        """Return output and target without what the loss ignores."""
-        ignored = target == self._ignored if self._ignored is not None and target.dtype.kind in "iu" else None
-        if ignored is None or not ignored.any() or output.ndim < 2 or target.shape != (len(output), *output.shape[2:]):
-            return output, target
-        return np.moveaxis(output, 1, -1)[~ignored], target[~ignored]
-
     def result(self, where: str) -> dict[str, Any]:
         """Return loss, accuracy and the metrics by name; ``where`` is for the error message if nothing was added.
 
@@ -121,7 +129,7 @@ class Meter:
                 f"Trainer.{where}: there are no batches; an iterator can be used only once, and drop_last leaves "
                 "out a batch that is not full"
             )
-        result: dict[str, Any] = {**self.losses(), **({"nan": sums["nan"]} if sums["nan"] else {})}
+        result: dict[str, Any] = {**self.losses(), **({"nan": self.nan} if self.nan else {})}
         return {**result, **{metric.name: metric.compute() for metric in self.metrics}}
 
     def losses(self) -> dict[str, float]:
@@ -146,6 +154,15 @@ class Meter:
 
     def __str__(self) -> str:
         return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())
+
+
+def _chosen(output: Array, target: Array, counted: Array) -> tuple[Array, Array]:
+    """Return outputs and targets of the samples (N,), or the labels (N, ...), that count."""
+    if counted.ndim == 1:
+        return output[counted], target[counted]
+    if output.ndim > 1 and counted.shape == target.shape == (len(output), *output.shape[2:]):
+        return np.moveaxis(output, 1, -1)[counted], target[counted]
+    return output, target
 
 
 def _check_names(metrics: Sequence[Metric]) -> None:

@@ -45,7 +45,9 @@ class Step:
         The gradient of the training data is not computed, and an overflow is reported with the loss, not as a warning;
         both for the duration of the step only, so that callbacks and loaders see nothing of it.
 
-        If the step fails, for whatever reason, parameters, buffers and optimiser are as they were before it.
+        Batches of which nothing counts add nothing. If there are no others there is no step, and running statistics
+        stay as they were. If the step fails, for whatever reason, parameters, buffers and optimiser are as they were
+        before it.
 
         Raises:
             NonFinite: a loss or a gradient is not finite.
@@ -60,10 +62,13 @@ class Step:
     def _run(self, batches: Sequence[Batch]) -> list[tuple[BatchLoss, Array, Any]]:
         try:
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
+            whole = sum(loss.weight for loss, _, _ in done)
+            if not whole:
+                self._buffers.restore()
+                return done
             if len(batches) > 1 and done[0][0].is_mean:
-                whole = sum(loss.weight for loss, _, _ in done)
                 for parameter in self._trained():
-                    if parameter.grad is not None and whole:
+                    if parameter.grad is not None:
                         parameter.grad *= 1 / whole
             self.grad_norm = self._check_gradients()
         except BaseException:  # also Ctrl-C: running statistics and parameters belong together
@@ -78,6 +83,8 @@ class Step:
         x, target, *weights = batch
         output = self.model(x)
         loss = batch_loss(self.loss, output, target, *weights)
+        if not loss.weight:
+            return loss, output, target
         if not math.isfinite(loss.mean):
             raise NonFinite(f"the loss is {loss.mean}", first_non_finite(self.model, x))
         gradient = loss.gradient

@@ -24,6 +24,7 @@ from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .history import History
 from .hooks import Hooks
+from .meter import Meter
 from .metrics import Metric
 from .place import Place
 from .progress import Progress
@@ -123,7 +124,8 @@ class Trainer(Place):
 
         Returns:
             The `History` of this fit. Losses and accuracies are means over samples, not over batches; the training
-            ones are measured while the epoch trains.
+            ones are measured while the epoch trains. A batch of which nothing counts, because every label is ignored or
+            every weight is 0, is left out, makes no step and leaves running statistics as they were.
 
         Raises:
             NonFiniteLossError: the loss or a gradient became NaN or infinite.
@@ -189,7 +191,7 @@ class Trainer(Place):
             yield waiting
 
     def _update(self, batches: list[Batch]) -> bool:
-        """Take an optimiser step; return False if it was skipped because something is not finite."""
+        """Take an optimiser step; return False if there was none: something is not finite, or nothing counts."""
         assert self._step is not None
         state = self.state
         state.lr = float(self._step.optimizer.param_groups[0]["lr"])
@@ -201,11 +203,13 @@ class Trainer(Place):
             self.model.zero_grad()
             state.skipped += len(batches)
             return False
-        whole = sum(loss.weight for loss, _, _ in done)
-        state.batch_loss = sum(loss.mean * loss.weight for loss, _, _ in done) / whole if whole else 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             for loss, output, target in done:
-                state.meter.add(loss.mean, loss.weight, output, target)
+                state.meter.add(loss.mean, loss.weight, output, target, loss.counted)
+        whole = sum(loss.weight for loss, _, _ in done)
+        if not whole:
+            return False
+        state.batch_loss = sum(loss.mean * loss.weight for loss, _, _ in done if loss.weight) / whole
         state.steps += 1
         return True
 
@@ -213,25 +217,40 @@ class Trainer(Place):
         """Add the epoch's row to the history, with what training and validation measured; return it."""
         state = self.state
         row: dict[str, float] = {"epoch": state.epoch, "lr": state.first_lr}
-        if state.skipped and state.skipped == state.batch:
+        if state.skipped and not state.meter.counted:
             raise self._non_finite(f"every loss or gradient of epoch {state.epoch} was not finite", "no step was made")
-        row.update(_numbers("train", state.meter.result(f"fit, epoch {state.epoch}")))
+        row.update(self._columns("train", state.meter, f"fit, epoch {state.epoch}"))
         if state.skipped:
             row["skipped"] = state.skipped
         if broken := first_non_finite_parameter(self.model):
             raise self._non_finite("the last step was not finite", broken)
         state.history.rows.append(row)  # before the validation, so that Ctrl-C there does not lose the epoch
         if state.val is not None:
-            row.update(_numbers("val", self.evaluate(state.val)))
-            if not math.isfinite(row["val_loss"]):
+            meter = evaluate(self.model, self.loss, state.val, self.metrics, self.progress)
+            row.update(self._columns("val", meter, f"fit, validation of epoch {state.epoch}"))
+            if meter.counted and not math.isfinite(row["val_loss"]):
                 where = "the parameters are finite, the model's output or the validation data is not"
                 raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
         return row
 
+    def _columns(self, part: str, meter: Meter, where: str) -> dict[str, float]:
+        """Return an epoch's columns of the history: all of them, if only NaN where nothing counted, which is told."""
+        results = meter.result(where)
+        row = {f"{part}_{name}": float(v) for name, v in results.items() if isinstance(v, (int, float, np.number))}
+        if meter.counted:
+            return row
+        self.progress.note(
+            f"epoch {self.epoch}: nothing counted in {'training' if part == 'train' else 'validation'}, because every "
+            f"label is ignored or every weight is 0; {part}_loss is NaN" + ", and no step was made" * (part == "train")
+        )
+        known = (name for row in self.history.rows for name in row if name.startswith(f"{part}_"))
+        return {**dict.fromkeys(known, math.nan), **row}
+
     def evaluate(self, data: Batches) -> dict[str, Any]:
         """Return the mean loss over samples, the accuracy or the mean absolute error, and the metrics.
 
-        Runs in evaluation mode and keeps nothing; the mode of every module is restored.
+        Runs in evaluation mode and keeps nothing; the mode of every module is restored. What does not count (ignored
+        labels, samples of weight 0) is left out of everything; if nothing counts, the loss is NaN.
 
         Args:
             data: batches (input, target) or (input, target, sample weights): a DataLoader, or any iterable of them.
@@ -245,7 +264,7 @@ class Trainer(Place):
             ValueError: there are no batches.
         """
         check_batches("evaluate", data)
-        return evaluate(self.model, self.loss, data, self.metrics, self.progress)
+        return evaluate(self.model, self.loss, data, self.metrics, self.progress).result("evaluate")
 
     def predict(self, data: Array | DatasetLike | Batches, batch_size: int = 256) -> Array:
         """Return the model's outputs, computed in batches.
@@ -337,8 +356,3 @@ class Trainer(Place):
 
     def _non_finite(self, what: str, where: str) -> NonFiniteLossError:
         return NonFiniteLossError(what, self.epoch, self.batch, self.lr, self.grad_norm, where)
-
-
-def _numbers(part: str, results: Mapping[str, Any]) -> dict[str, float]:
-    """Return columns of the history; what is not a number, such as a confusion matrix, is left out."""
-    return {f"{part}_{name}": float(v) for name, v in results.items() if isinstance(v, (int, float, np.number))}
