@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from .._core import user_path
-from ..data.images import image_batches
+from ..data.images import described, image_batches
 from ..training.progress import Progress
 from .command import add_command
 from .measure import probabilities
-from .output import show
+from .output import say, show
 from .run import Run
 
 __all__ = ["add_predict"]
@@ -40,7 +41,8 @@ def predict(options: argparse.Namespace) -> int:
     if not 1 <= top <= len(run.classes):
         raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")
     model, results, lines = run.load_model(), [], []
-    batches = image_batches([user_path(name) for name in options.files], run.shape)
+    skipped = Counter[str]()
+    batches = image_batches([user_path(name) for name in options.files], run.shape, skipped)
     for (names, images), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
         for name, row in zip(names, probabilities(model, images), strict=True):
             order = () if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]  # NaN is no guess
@@ -48,5 +50,7 @@ def predict(options: argparse.Namespace) -> int:
             results.append({"image": name, "top": [{"class": c, "probability": p} for c, p in guesses]})
             text = ", ".join(f"{c} {100 * p:.1f} %" for c, p in guesses)
             lines.append(f"{name}: {text or 'no class, the output of the model is NaN'}")
+    if skipped:
+        say(options, f"files: {described(skipped)}")
     show(options, {"predictions": results}, "\n".join(lines))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .._core import Array, IntPair, check_pair, user_path
 from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing
-from .images import check_channels, image_files, pillow, read_image
+from .images import Colour, check_background, check_channels, described, image_files, pillow, read_image
 from .naming import named
 
 __all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder"]
@@ -25,49 +26,79 @@ _PARTS = {
 class ImageFolder(Dataset):
     """Images in one folder per class: root/CLASS/anything.png. Classes are numbered in the sorted order of their names.
 
-    Hidden files and files without the suffix of an image format are skipped. An image is read when its sample is
-    asked for, with pillow (extra ``images``).
+    Hidden files and files without the suffix of an image format are skipped, and counted. Links are followed. An image
+    is read when its sample is asked for, as `read_image` does (extra ``images``).
 
     Args:
         root: the folder that holds the classes' folders; images in subfolders belong to the class above them.
         size: (H, W), or an int for both, to which every image is resized; None: as they are, all of one size.
         channels: 3 for colour, 1 for grey.
+        background: the colour behind what is transparent, by name or as (R, G, B) from 0 to 255.
 
     Attributes:
         classes: the folders' names; a label is an index into it.
         files: path of each sample.
         labels: label of each sample, int64 (N,).
+        skipped: how many files and folders were skipped, by reason: "hidden", "broken link", ".txt" (the suffix), ...
 
     Raises:
         FileNotFoundError: there is no such folder, no class in it, or no image in a class.
         ImportError: the extra is not installed.
-        ValueError: a file cannot be read (when its sample is asked for); the message names it.
+        ValueError: the folders hold the classes instead of being the classes: the root is one level too high; or a file
+            cannot be read (when its sample is asked for), and the message names it.
     """
 
-    def __init__(self, root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3) -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        size: IntPair | None = None,
+        channels: int = 3,
+        *,
+        background: Colour = "white",
+    ) -> None:
         pillow("ImageFolder")
         with named("ImageFolder"):
             self.root = user_path(root)
         self.size = None if size is None else check_pair("ImageFolder", "size", size)
         self.channels = check_channels("ImageFolder", channels)
+        self.background = check_background("ImageFolder", background)
         if not self.root.is_dir():
             raise FileNotFoundError(f"ImageFolder: there is no folder {self.root}")
-        self.classes = sorted(path.name for path in _folders(self.root))
-        if not self.classes:
-            raise FileNotFoundError(f"ImageFolder: {self.root} holds no folders, one for each class")
-        found = [(path, label) for label, name in enumerate(self.classes) for path in image_files(self.root / name)]
-        empty = [name for label, name in enumerate(self.classes) if all(label != own for _, own in found)]
-        if empty:
-            raise FileNotFoundError(f"ImageFolder: there are no images in {', '.join(empty)} of {self.root}")
-        self.files = [path for path, _ in found]
-        self.labels = np.array([label for _, label in found], np.int64)
+        found, skipped = _images_by_class(self.root)
+        self.classes, self.skipped = list(found), dict(skipped)
+        note = f"; {described(skipped)}" if skipped else ""
+        if not found:
+            raise FileNotFoundError(f"ImageFolder: {self.root} holds no folders, one for each class{note}")
+        if empty := [name for name, files in found.items() if not files]:
+            raise FileNotFoundError(f"ImageFolder: there are no images in {', '.join(empty)} of {self.root}{note}")
+        self._check_level(found)
+        self.files = [path for files in found.values() for path in files]
+        self.labels = np.repeat(np.arange(len(found)), [len(files) for files in found.values()])
+
+    def _check_level(self, found: dict[str, list[Path]]) -> None:
+        """Raise ValueError if the folders are those of a dataset's parts, or one folder that holds the classes."""
+        names = ", ".join(found)
+        if any(path.parent == self.root / name for name, files in found.items() for path in files):
+            return
+        if all(name.lower() in _PARTS for name in found):
+            raise ValueError(
+                f"ImageFolder: {self.root} holds the parts of a dataset, {names}; load_image_folder reads them, "
+                f"ImageFolder({str(self.root / next(iter(found)))!r}) one of them"
+            )
+        inner = _folders(self.root / names)
+        if len(found) == 1 and len(inner) > 1:
+            raise ValueError(
+                f"ImageFolder: {self.root} holds one class, {names}; did you mean {self.root / names}, which holds "
+                f"{', '.join(path.name for path in inner[:5])}?"
+            )
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Array, Any]:
         """Return (image (C, H, W) float32 in [0, 1], label)."""
-        return read_image(self.files[index], self.size, self.channels), self.labels[index]
+        image = read_image(self.files[index], self.size, self.channels, background=self.background)
+        return image, self.labels[index]
 
     def batch(self, indices: Array) -> tuple[Array, ...]:
         """Return images (N, C, H, W) and labels (N,)."""
@@ -81,7 +112,9 @@ class ImageFolder(Dataset):
         return np.stack(images), self.labels[indices]
 
     def __repr__(self) -> str:
-        return f"ImageFolder({str(self.root)!r}, {len(self)} images, classes {self.classes})"
+        counts = ", ".join(f"{name} {count:,}" for name, count in class_counts(self).items())
+        note = f"; {described(self.skipped)}" if self.skipped else ""
+        return f"ImageFolder({str(self.root)!r}, {len(self)} images: {counts}{note})"
 
 
 def load_image_folder(
@@ -162,6 +195,22 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
         return {}
     counts = np.bincount(dataset.labels[chosen], minlength=len(dataset.classes))
     return dict(zip(dataset.classes, counts.tolist(), strict=True))
+
+
+def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
+    """Return the image files of each class, in the order of their names; and what was skipped, by reason."""
+    real = root.resolve()
+    above = {str(real), *map(str, real.parents)}
+    found, skipped = dict[str, list[Path]](), Counter[str]()
+    for path in sorted(root.iterdir(), key=lambda path: path.name):
+        if path.name.startswith("."):
+            skipped["hidden"] += 1
+        elif path.is_dir() and os.path.realpath(path) not in above:
+            found[path.name], own = image_files(path, above)
+            skipped.update(own)
+        else:
+            skipped["circle of links" if path.is_dir() else "beside the classes"] += 1
+    return found, skipped
 
 
 def _folders(root: Path) -> list[Path]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,23 @@ import numpy as np
 from .._core import Array, IntPair, check_pair, user_path
 from .naming import named
 
-__all__ = ["check_channels", "image_batches", "image_files", "pillow", "read_image"]
+__all__ = [
+    "Colour",
+    "check_background",
+    "check_channels",
+    "described",
+    "image_batches",
+    "image_files",
+    "pillow",
+    "read_image",
+]
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _BATCH = 256
-_WITH_ALPHA = {"RGBA", "RGBa", "LA", "La", "PA"}
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # Pillow converts them to these only
+_WITH_ALPHA = ("LA", "PA", "RGBA")
+
+Colour = str | tuple[int, int, int]
 
 
 def read_image(
@@ -24,9 +37,11 @@ def read_image(
     size: IntPair | None = None,
     channels: int = 3,
     *,
-    background: str | tuple[int, int, int] = "white",
+    background: Colour = "white",
 ) -> Array:
-    """Read an image file.
+    """Read an image file; of several images in it, as in an animation, the first one.
+
+    What becomes of each of Pillow's modes is in docs/training.md; the orientation that EXIF gives is applied.
 
     Args:
         path: the file.
@@ -39,26 +54,20 @@ def read_image(
 
     Raises:
         ImportError: the extra ``images`` is not installed.
-        ValueError: the file cannot be read as an image.
+        ValueError: the file cannot be read as an image, or its pixels have no known range.
     """
     image_module = pillow("read_image")
     from PIL import ImageOps  # noqa: PLC0415
 
     mode = "RGB" if check_channels("read_image", channels) == 3 else "L"
     shape = None if size is None else check_pair("read_image", "size", size)
+    colour = check_background("read_image", background)
     with named("read_image"):
         path = user_path(path)
     try:
-        with image_module.open(path) as file:
-            image, white = ImageOps.exif_transpose(file), 255
-            if image.mode == "F":
-                raise ValueError("its pixels are floating-point numbers, whose range is not known")
-            if image.mode.startswith("I"):  # Pillow would clip it to 8 bits
-                image, white = _of_16_bits(image), 65535
-            elif image.mode in _WITH_ALPHA or "transparency" in image.info:
-                image = _on(background, image).convert(mode)
-            else:
-                image = image.convert(mode)
+        # given a name, Pillow 13 maps a plain TIFF file into memory, and garbles one that is turned by a quarter
+        with path.open("rb") as stream, image_module.open(stream) as file:
+            image, white = _plain(ImageOps.exif_transpose(file), mode, colour)
             if shape is not None and image.size != shape[::-1]:
                 image = image.resize(shape[::-1], image_module.Resampling.BILINEAR)
             pixels = np.asarray(image, np.float32)
@@ -68,46 +77,103 @@ def read_image(
     return np.multiply(planes, np.float32(1 / white), dtype=np.float32)
 
 
-def _of_16_bits(image: Any) -> Any:
+def _plain(image: Any, mode: str, background: tuple[int, int, int]) -> tuple[Any, int]:
+    """Return an image of any of Pillow's modes as one of a mode without transparency, and the value of white in it.
+
+    Args:
+        image: the image.
+        mode: "RGB" or "L". An image of 16 bits becomes one of floats, grey whatever the mode.
+        background: the colour behind what is transparent.
+    """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers, whose range is not known")
+    if image.mode.startswith("I"):  # Pillow would clip it to 8 bits
+        return _of_16_bits(image, background), 65535
+    if image.mode in _PREMULTIPLIED:
+        image = image.convert(_PREMULTIPLIED[image.mode])
+    in_palette = image.mode == "P" and image.palette.mode.endswith("A")
+    if image.mode in _WITH_ALPHA or in_palette or "transparency" in image.info:
+        image = _on(background, image)
+    elif image.mode == "LAB":  # not to grey in one step
+        image = image.convert("RGB")
+    return image.convert(mode), 255
+
+
+def _of_16_bits(image: Any, background: tuple[int, int, int]) -> Any:
     """Return an image of integers as one of floats from 0 to 65535, or raise ValueError if it has more than 16 bits."""
     values = np.asarray(image)
     if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
         raise ValueError("its pixels are integers of 32 bits, whose range is not known")
-    return pillow("read_image").fromarray(values.astype(np.float32))
+    floats = values.astype(np.float32)
+    if isinstance(key := image.info.get("transparency"), int):
+        floats[values == key] = 257 * pillow("read_image").new("RGB", (1, 1), background).convert("L").getpixel((0, 0))
+    return pillow("read_image").fromarray(floats)
 
 
-def _on(background: Any, image: Any) -> Any:
+def _on(background: tuple[int, int, int], image: Any) -> Any:
     """Put a transparent image onto a colour: what is transparent may have any colour, usually black."""
     front = image.convert("RGBA")
-    back = pillow("read_image").new("RGBA", front.size, background)
+    back = pillow("read_image").new("RGBA", front.size, (*background, 255))
     back.alpha_composite(front)
     return back.convert("RGB")
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its subfolders, sorted, without hidden ones; links are followed."""
-    return sorted(path for path in _files(folder, frozenset()) if path.suffix.lower() in _SUFFIXES and path.is_file())
+def image_files(folder: Path, above: Iterable[str] = ()) -> tuple[list[Path], Counter[str]]:
+    """Find the image files in a folder and its subfolders. Links are followed.
+
+    Args:
+        folder: the folder.
+        above: real paths of folders that hold it.
+
+    Returns:
+        The files, sorted; and how many files and folders were skipped, by reason. A link to a folder that holds it
+        would lead in a circle, and is skipped.
+    """
+    files, skipped = list[Path](), Counter[str]()
+    _collect(folder, frozenset(above), files, skipped)
+    return sorted(files), skipped
 
 
-def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-    """Yield what is in a folder and below. A link to a folder that holds it would lead in a circle, and is skipped."""
+def _collect(folder: Path, above: frozenset[str], files: list[Path], skipped: Counter[str]) -> None:
     real = os.path.realpath(folder)
     if real in above:
+        skipped["circle of links"] += 1
         return
-    for path in folder.iterdir():
-        if path.is_dir() and not path.name.startswith("."):
-            yield from _files(path, above | {real})
-        elif not path.name.startswith("."):
-            yield path
+    try:
+        paths = list(folder.iterdir())
+    except PermissionError:
+        skipped["folder that may not be read"] += 1
+        return
+    for path in paths:
+        if path.name.startswith("."):
+            skipped["hidden"] += 1
+        elif path.is_dir():
+            _collect(path, above | {real}, files, skipped)
+        elif not path.exists():
+            skipped["broken link"] += 1
+        elif path.suffix.lower() not in _SUFFIXES or not path.is_file():
+            skipped[path.suffix.lower() or "without a suffix"] += 1
+        else:
+            files.append(path)
 
 
-def image_batches(paths: Iterable[Path], shape: tuple[int, ...]) -> Iterator[tuple[list[str], Array]]:
+def described(skipped: Mapping[str, int]) -> str:
+    """Return what was skipped as text, such as '3 skipped: 2 hidden, 1 .txt'; "" if nothing was."""
+    if not skipped:
+        return ""
+    return f"{sum(skipped.values())} skipped: " + ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items()))
+
+
+def image_batches(
+    paths: Iterable[Path], shape: tuple[int, ...], skipped: Counter[str] | None = None
+) -> Iterator[tuple[list[str], Array]]:
     """Read images of one shape from files of all kinds.
 
     Args:
         paths: image files, which are resized; folders of them; .npy files of images (N, C, H, W) or one image
             (C, H, W), floats in [0, 1].
         shape: (C, H, W).
+        skipped: counts what is skipped in folders, by reason.
 
     Yields:
         (names, images): a name for each image, such as 'cat.png' or 'images.npy[3]', and images (N, C, H, W) float32.
@@ -125,9 +191,13 @@ def image_batches(paths: Iterable[Path], shape: tuple[int, ...]) -> Iterator[tup
                 batch = images[begin : begin + _BATCH]
                 yield [f"{path}[{begin + number}]" for number in range(len(batch))], batch
             continue
-        files = image_files(path) if path.is_dir() else [path]
-        if not files or not path.exists():
-            raise FileNotFoundError(f"{path}: there are no images" if path.is_dir() else f"there is no file {path}")
+        if not path.exists():
+            raise FileNotFoundError(f"there is no file {path}")
+        files, left = image_files(path) if path.is_dir() else ([path], Counter[str]())
+        if not files:
+            raise FileNotFoundError(f"{path}: there are no images{'; ' if left else ''}{described(left)}")
+        if skipped is not None:
+            skipped.update(left)
         for file in files:
             yield [str(file)], read_image(file, (shape[1], shape[2]), shape[0])[None]
 
@@ -146,6 +216,22 @@ def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
     if not (np.isfinite(array).all() and array.min(initial=0) >= -0.001 and array.max(initial=0) <= 1.001):
         raise ValueError(f"{path}: expected numbers in [0, 1], got {np.min(array):g} to {np.max(array):g}")
     return np.asarray(array, np.float32)
+
+
+def check_background(owner: str, background: Any) -> tuple[int, int, int]:
+    """Return a colour, given by name or as (R, G, B), as (R, G, B) from 0 to 255, or raise ValueError."""
+    pillow(owner)
+    from PIL import ImageColor  # noqa: PLC0415
+
+    try:
+        red, green, blue = ImageColor.getrgb(background)[:3] if isinstance(background, str) else background
+        if not all(isinstance(part, (int, np.integer)) and 0 <= part <= 255 for part in (red, green, blue)):
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{owner}: background must be a colour's name or (R, G, B) from 0 to 255, got {background!r}"
+        ) from error
+    return int(red), int(green), int(blue)
 
 
 def check_channels(owner: str, channels: Any) -> int:

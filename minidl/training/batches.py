@@ -7,8 +7,19 @@ from typing import Any
 
 from ..data import Dataset
 from ..data.collate import is_dataset
+from ..nn import Module
+from ..nn.label_loss import LabelLoss
 
-__all__ = ["Batch", "Batches", "batch_parts", "check_batches", "count_batches", "gives_samples", "input_of"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "batch_parts",
+    "check_batches",
+    "check_classes",
+    "count_batches",
+    "gives_samples",
+    "input_of",
+]
 
 Batch = tuple[Any, ...]
 Batches = Iterable[Batch]
@@ -30,6 +41,13 @@ def check_batches(method: str, data: Any) -> None:
             f"Trainer.{method}: expected batches, got {type(data).__name__}; use "
             "DataLoader(ArrayDataset(images, labels), batch_size=32)"
         )
+
+
+def check_classes(loss: Module, data: Any) -> None:
+    """Raise ValueError if a loss over classes is to be trained on a dataset of one: it is 0 whatever the model does."""
+    classes = getattr(getattr(data, "dataset", None), "classes", ())
+    if isinstance(loss, LabelLoss) and isinstance(classes, (list, tuple)) and len(classes) == 1:
+        raise ValueError(f"Trainer.fit: the dataset has one class, {classes[0]}: there is nothing to tell apart")
 
 
 def batch_parts(batch: Any) -> Batch:

@@ -17,7 +17,7 @@ from ..nn import Loss, Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from .batches import Batch, Batches, batch_parts, check_batches, count_batches
+from .batches import Batch, Batches, batch_parts, check_batches, check_classes, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import latest_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
@@ -322,6 +322,7 @@ class Trainer(Place):
             )
         epochs = check_int("Trainer.fit", "epochs", epochs)
         check_batches("fit", train)
+        check_classes(self.loss, train)
         if val is not None:
             check_batches("fit", val)
         if self.optimizer is None:

@@ -1,11 +1,15 @@
 """ImageFolder: classes in order, hidden files, damage; the split; images from files of all kinds."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
-from minidl.data import ArrayDataset, DataLoader, ImageFolder, load_image_folder, read_image
+from minidl import nn, optim
+from minidl.data import ArrayDataset, DataLoader, ImageFolder, Subset, load_image_folder, read_image
 from minidl.data.folder import class_counts
 from minidl.data.images import image_batches
+from minidl.training import Trainer
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -47,20 +51,6 @@ def test_sizes_and_grey(root):
         data.batch(np.arange(3))
     assert ImageFolder(root, size=7).batch(np.arange(3))[0].shape == (3, 3, 7, 7)
     assert read_image(root / "ant" / "odd.png").shape == (3, 3, 3)
-
-
-def test_16_bits_floats_and_turned_photos(tmp_path):
-    values = np.array([[0, 65535], [32768, 257]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_image(tmp_path / "a.png", channels=1)[0], values / 65535, atol=0.003)
-    assert read_image(tmp_path / "a.png").shape == (3, 2, 2)
-    Image.fromarray(values.astype(np.float32)).save(tmp_path / "b.tif")
-    with pytest.raises(ValueError, match=r"b.tif: its pixels are floating-point numbers"):
-        read_image(tmp_path / "b.tif")
-    photo, exif = Image.new("RGB", (4, 2)), Image.Exif()
-    exif[274] = 6  # turned by a quarter
-    photo.save(tmp_path / "c.jpg", exif=exif)
-    assert read_image(tmp_path / "c.jpg").shape == (3, 4, 2)
 
 
 def test_damage_is_named(root):
@@ -187,60 +177,99 @@ def test_links_are_followed_and_circles_noticed(tmp_path):
     (tmp_path / "root" / "ant" / "linked").symlink_to(tmp_path / "store" / "more", target_is_directory=True)
     (tmp_path / "root" / "ant" / "file.png").symlink_to(tmp_path / "store" / "more" / "0.png")
     (tmp_path / "root" / "bee" / "circle").symlink_to(tmp_path / "root" / "bee", target_is_directory=True)
+    (tmp_path / "root" / "bee" / "up").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "root" / "bee" / "broken.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "root" / "self").symlink_to(tmp_path / "root", target_is_directory=True)
+    (tmp_path / "root" / "cow").symlink_to(tmp_path / "store", target_is_directory=True)  # a class that is a link
     data = ImageFolder(tmp_path / "root")
-    assert np.bincount(data.labels).tolist() == [4, 1]
+    assert data.classes == ["ant", "bee", "cow"]
+    assert np.bincount(data.labels).tolist() == [4, 1, 2]
+    assert data.skipped == {"circle of links": 3, "broken link": 1}
+    (tmp_path / "there").symlink_to(tmp_path / "root", target_is_directory=True)
+    assert ImageFolder(tmp_path / "there").skipped == data.skipped
 
 
-RED = (1.0, 0.0, 0.0)
-MODES = {  # mode -> an image of one pixel, what becomes of it
-    "1": (Image.new("1", (1, 1), 1), (1.0, 1.0, 1.0)),
-    "L": (Image.new("L", (1, 1), 51), (0.2, 0.2, 0.2)),
-    "RGB": (Image.new("RGB", (1, 1), (255, 0, 51)), (1.0, 0.0, 0.2)),
-    "RGBA, opaque": (Image.new("RGBA", (1, 1), (255, 0, 0, 255)), RED),
-    "RGBA, transparent black": (Image.new("RGBA", (1, 1), (0, 0, 0, 0)), (1.0, 1.0, 1.0)),
-    "RGBA, half": (Image.new("RGBA", (1, 1), (0, 0, 0, 51)), (0.8, 0.8, 0.8)),
-    "LA": (Image.new("LA", (1, 1), (0, 0)), (1.0, 1.0, 1.0)),
-    "CMYK": (Image.new("CMYK", (1, 1), (0, 255, 255, 0)), RED),
-    "I;16": (Image.fromarray(np.array([[13107]], np.uint16)), (0.2, 0.2, 0.2)),
-}
+def test_what_is_skipped_is_counted_and_said(root, monkeypatch):
+    for name in (
+        "notes.txt",
+        "ant/photo.HEIC",
+        "ant/photo2.heic",
+        "bee/README",
+        "bee/deep/.hidden.png",
+        "zebra/Thumbs.db",
+    ):
+        (root / name).write_bytes(b"x")
+    (root / "gone.png").symlink_to(root / "nothing")
+    (root / "zebra" / "empty").mkdir()
+    Image.new("L", (1, 1)).save(root / "beside.png")
+    data = ImageFolder(root)
+    assert data.skipped == {
+        "hidden": 4,
+        "beside the classes": 3,
+        ".txt": 1,
+        ".heic": 2,
+        ".db": 1,
+        "without a suffix": 1,
+    }
+    said = "12 skipped: 1 .db, 2 .heic, 1 .txt, 3 beside the classes, 4 hidden, 1 without a suffix"
+    assert repr(data) == f"ImageFolder({str(root)!r}, 6 images: ant 2, bee 2, zebra 2; {said})"
+    listed = type(root).iterdir
+
+    def iterdir(self):
+        if self.name == "empty":
+            raise PermissionError
+        return listed(self)
+
+    monkeypatch.setattr(type(root), "iterdir", iterdir)
+    assert ImageFolder(root).skipped == {**data.skipped, "folder that may not be read": 1}
+    (root / "new").mkdir()
+    (root / "new" / "a.heic").write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match="there are no images in new of .*; 14 skipped: 1 .db, 3 .heic"):
+        ImageFolder(root)
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_every_mode_by_hand(mode, tmp_path):
-    image, expected = MODES[mode]
-    image.save(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"))
-    pixel = read_image(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"))
-    assert pixel.dtype == np.float32
-    np.testing.assert_allclose(pixel[:, 0, 0], expected, atol=2e-3)
-    grey = read_image(tmp_path / ("a.tif" if mode == "CMYK" else "a.png"), channels=1)
-    assert grey.shape == (1, 1, 1)
-    np.testing.assert_allclose(grey[0, 0, 0], np.dot(expected, (0.299, 0.587, 0.114)), atol=3e-3)
+def test_prediction_says_what_it_skips(root):
+    skipped = Counter()
+    assert len(list(image_batches([root / "ant", root / "bee"], (3, 6, 8), skipped))) == 4
+    assert skipped == {"hidden": 2, ".txt": 1}
+    with pytest.raises(FileNotFoundError, match=r"there are no images; 1 skipped: 1 .txt"):
+        (root / "odd").mkdir()
+        (root / "odd" / "a.txt").write_bytes(b"x")
+        list(image_batches([root / "odd"], (3, 6, 8)))
 
 
-def test_palettes_and_transparent_colours(tmp_path):
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([255, 0, 0, 0, 0, 0])
-    palette.putdata([0, 1])
-    palette.save(tmp_path / "p.png")
-    np.testing.assert_allclose(read_image(tmp_path / "p.png")[:, 0], [[1, 0], [0, 0], [0, 0]])
-    palette.save(tmp_path / "t.png", transparency=1)  # black strokes were transparent, or the ground is
-    np.testing.assert_allclose(read_image(tmp_path / "t.png")[:, 0], [[1, 1], [0, 1], [0, 1]])
-    np.testing.assert_allclose(read_image(tmp_path / "t.png", background="black")[:, 0], [[1, 0], [0, 0], [0, 0]])
-    grey = Image.new("L", (2, 1))
-    grey.putdata([0, 255])
-    grey.save(tmp_path / "l.png", transparency=0)
-    np.testing.assert_allclose(read_image(tmp_path / "l.png", channels=1)[0, 0], [1, 1])
+def test_a_folder_of_images_knows_when_it_is_one_level_too_high(tmp_path):
+    make_images(tmp_path / "a", *(f"{part}/{name}" for part in ("Train", "validation") for name in ("ant", "bee")))
+    with pytest.raises(
+        ValueError,
+        match=r"ImageFolder: .*a holds the parts of a dataset, Train, validation; load_image_folder reads them, Imag",
+    ):
+        ImageFolder(tmp_path / "a")
+    make_images(tmp_path / "b", "pictures/ant", "pictures/bee")
+    with pytest.raises(
+        ValueError, match=r"ImageFolder: .* holds one class, pictures; did you mean .*pictures, which ho"
+    ):
+        ImageFolder(tmp_path / "b")
+    make_images(tmp_path / "c", "test", "dev")  # images of two classes that are called so
+    assert ImageFolder(tmp_path / "c").classes == ["dev", "test"]
+    make_images(tmp_path / "d", "all")  # without classes, for an autoencoder
+    assert ImageFolder(tmp_path / "d").classes == ["all"]
 
 
-def test_16_bits_are_kept_and_resized(tmp_path):
-    values = np.array([[0, 65535], [1, 257]], np.uint16)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    np.testing.assert_allclose(read_image(tmp_path / "a.png", channels=1)[0], values / 65535, rtol=1e-6)
-    assert np.isclose(read_image(tmp_path / "a.png", 1, channels=1).item(), values.mean() / 65535, rtol=1e-3)
-    Image.fromarray(np.array([[0, 70000]], np.int32)).save(tmp_path / "b.tif")
-    with pytest.raises(ValueError, match="its pixels are integers of 32 bits, whose range is not known"):
-        read_image(tmp_path / "b.tif")
+def test_training_on_one_class_is_refused(tmp_path):
+    make_images(tmp_path, "all")
+    for data in (
+        ImageFolder(tmp_path),
+        Subset(ImageFolder(tmp_path), [0, 1]),
+        ArrayDataset(np.zeros((2, 12)), [0, 0], classes=["all"]),
+    ):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(12, 1))
+        optimizer = optim.SGD(model.params(), 0.1)
+        trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, progress="none")
+        with pytest.raises(
+            ValueError, match="Trainer.fit: the dataset has one class, all: there is nothing to tell apart"
+        ):
+            trainer.fit(DataLoader(data, 2))
 
 
 def test_images_are_counted_by_class(tmp_path):
