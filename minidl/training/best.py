@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from .._core import check_choice, check_number
+from .._core import check_number
+from ..optim.direction import resolve_mode
+from .columns import check_column
 
 __all__ = ["Best"]
 
@@ -16,14 +18,16 @@ class Best:
     Args:
         owner: the callback's name, for error messages.
         monitor: name of the column.
-        mode: 'min' or 'max': which is better; 'auto': smaller if the name contains "loss", otherwise larger.
+        mode: 'min' or 'max': which is better; 'auto': what the name says.
         min_delta: how much better a value must be to count.
+
+    Raises:
+        ValueError: the mode does not fit the name, or neither says which is better.
     """
 
     def __init__(self, owner: str, monitor: str, mode: str, min_delta: float = 0.0) -> None:
-        check_choice(owner, "mode", mode, ("auto", "min", "max"))
+        self.smaller = resolve_mode(owner, monitor, mode) == "min"
         self.owner, self.monitor, self.min_delta = owner, monitor, check_number(owner, "min_delta", min_delta)
-        self.smaller = mode == "min" or (mode == "auto" and "loss" in monitor)
         self.value = math.inf if self.smaller else -math.inf
 
     def improved(self, row: Mapping[str, float]) -> bool:
@@ -32,9 +36,7 @@ class Best:
         Raises:
             ValueError: there is no such column.
         """
-        if self.monitor not in row:
-            hint = "; give fit() validation data" if self.monitor.startswith("val_") else ""
-            raise ValueError(f"{self.owner}: there is no column {self.monitor!r}, only {', '.join(row)}{hint}")
+        check_column(self.owner, self.monitor, list(row))
         value = row[self.monitor]
         better = value < self.value - self.min_delta if self.smaller else value > self.value + self.min_delta
         if better:

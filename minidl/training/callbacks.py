@@ -38,7 +38,8 @@ class EarlyStopping(Callback):
         monitor: column of the history to watch.
         patience: number of epochs without improvement that are tolerated.
         min_delta: how much better a value must be to count as an improvement.
-        mode: 'min', 'max', or 'auto': smaller is better if the name contains "loss".
+        mode: 'min' if smaller is better, 'max' if larger is; 'auto': what the column's name says, if it is one of
+            minidl's own or ends with "loss".
         restore_best: whether to restore the weights of the best epoch when the fit ends, however it ends.
 
     Attributes:
@@ -46,7 +47,7 @@ class EarlyStopping(Callback):
         best_epoch: its epoch.
 
     Raises:
-        TypeError, ValueError: an option is invalid.
+        TypeError, ValueError: an option is invalid, the mode does not fit the column, or neither says which is better.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class EarlyStopping(Callback):
     ) -> None:
         self.patience = check_int("EarlyStopping", "patience", patience, minimum=0)
         self.restore_best = check_flag("EarlyStopping", "restore_best", restore_best)
+        self.monitor = monitor
         self._options = ("EarlyStopping", monitor, mode, min_delta)
         self._best = Best(*self._options)
         self.best_epoch = self._waited = 0

@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._core import check_choice, check_int, user_path
+from .._core import check_int, user_path
 from ..interop.files import save
+from ..optim.direction import resolve_mode
 from .best import Best
 from .callback import Callback
 from .checkpoint import BEFORE, BEST, LAST, write_checkpoint
@@ -31,13 +32,14 @@ class ModelCheckpoint(Callback):
         every: save after every ``every`` steps of the optimiser too; None: only at the end of each epoch.
         monitor: column of the history that decides which epoch is best; None: "val_loss", or "train_loss" without
             validation.
-        mode: 'min', 'max', or 'auto': smaller is better if the name contains "loss".
+        mode: 'min' if smaller is better, 'max' if larger is; 'auto': what the column's name says, if it is one of
+            minidl's own or ends with "loss".
 
     Attributes:
         best: the best value so far.
 
     Raises:
-        TypeError, ValueError: an option is invalid.
+        TypeError, ValueError: an option is invalid, the mode does not fit the column, or neither says which is better.
     """
 
     def __init__(
@@ -49,7 +51,8 @@ class ModelCheckpoint(Callback):
     ) -> None:
         self.folder = user_path(folder)
         self.every = every if every is None else check_int("ModelCheckpoint", "every", every)
-        self.monitor, self.mode = monitor, check_choice("ModelCheckpoint", "mode", mode, ("auto", "min", "max"))
+        self.monitor = monitor
+        self.mode = resolve_mode("ModelCheckpoint", "val_loss" if monitor is None else monitor, mode)
         self._history = History()
 
     @property

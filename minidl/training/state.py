@@ -17,6 +17,7 @@ from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .batches import Batches
 from .callback import Callback
+from .columns import check_column, plateau_column
 from .history import History
 from .meter import Meter
 from .metrics import Metric
@@ -112,7 +113,9 @@ class FitState:
             return
         if isinstance(self.scheduler, ReduceLROnPlateau):
             row = self.history.rows[-1]
-            self.scheduler.step(row["val_loss" if "val_loss" in row else "train_loss"])
+            column = plateau_column(self.scheduler.monitor, "val_loss" in row)
+            check_column("ReduceLROnPlateau", column, list(row))
+            self.scheduler.step(row[column])
         else:
             self.scheduler.step()
 

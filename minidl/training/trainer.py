@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,7 @@ from .hooks import Hooks
 from .meter import Meter
 from .metrics import Metric
 from .place import Place
+from .preflight import check_monitors, check_parameters, check_schedule
 from .progress import Progress
 from .state import FitState
 from .step import Step
@@ -44,7 +46,7 @@ class Trainer(Place):
         metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`. Copies
             of them are used, which learn from the loss what it judges.
         scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
-            ReduceLROnPlateau gets the validation loss, without validation the training loss.
+            ReduceLROnPlateau gets its ``monitor``, or the validation loss, without validation the training loss.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
         accumulate: batches per step of the optimiser; the step is that of one large batch, except with batch
             normalisation, which takes its statistics from each batch by itself.
@@ -98,7 +100,7 @@ class Trainer(Place):
         self.state, self.resumed = self._new_state(), False
         self._hooks = Hooks(self.callbacks)
         self._step: Step | None = None
-        self._running = False
+        self._running, self._noted = False, ""
 
     def fit(
         self,
@@ -111,7 +113,11 @@ class Trainer(Place):
         """Train for some epochs, validating after each.
 
         The mode of every module is restored afterwards, even after an exception. Ctrl-C ends the fit; the history so
-        far is returned, with ``interrupted`` set, and the model keeps what it has learned.
+        far is returned, with ``interrupted`` set, and the model keeps what it has learned. After an exception,
+        ``trainer.history`` has the epochs that were finished.
+
+        Warns of trainable parameters that the optimiser does not have, of parameters that only it has, and of a
+        schedule in steps that is much longer than the fit.
 
         Args:
             train: batches (input, target) or (input, target, sample weights): a DataLoader, or anything that can be
@@ -130,14 +136,23 @@ class Trainer(Place):
         Raises:
             NonFiniteLossError: the loss or a gradient became NaN or infinite.
             RuntimeError: called in a callback of this Trainer's own fit.
-            ValueError: there are no batches, the optimiser has none of the model's parameters, or the checkpoints are
-                damaged or belong to a different model.
+            ValueError: there are no batches, the optimiser has none of the model's parameters, the schedule ends
+                before the fit, a column that is watched cannot exist, or the checkpoints are damaged or belong to a
+                different model.
         """
         epochs, optimizer = self._check_fit(train, val, epochs)
+        differences = check_parameters(self.model, self.loss, optimizer)
+        if differences and differences != self._noted:  # once, not in every fit
+            warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
+        self._noted = differences
         saved, notes = (None, []) if resume is None else latest_checkpoint(resume)
         for note in notes:
             self.progress.note(note)
-        self.state, self.resumed = self._new_state(train, val), saved is not None
+        state = self._new_state(train, val)
+        check_monitors(state)
+        if saved is None:
+            check_schedule(state, epochs)
+        before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
         self._step = Step(self.model, self.loss, optimizer, self.clip_grad_norm)
         try:
@@ -149,8 +164,14 @@ class Trainer(Place):
                         set_damaged_aside(resume)
                     if self.stop:
                         self.progress.note(f"the fit was stopped after epoch {self.epoch}; there is nothing left to do")
+                    else:
+                        check_schedule(state, epochs)
                 while not self.stop and (self.epoch < epochs or not self.state.finished):
                     self._fit_epoch(epochs)
+        except BaseException:
+            if state.epoch == 0:  # it has not begun: the history of an earlier fit is not lost
+                self.state = before
+            raise
         finally:
             release_memory()
         return self.history
@@ -327,11 +348,6 @@ class Trainer(Place):
             check_batches("fit", val)
         if self.optimizer is None:
             raise ValueError("Trainer.fit: there is no optimizer; give one: Trainer(model, loss, optimizer)")
-        own = {id(p) for p in self.model.params()}
-        if not any(id(p) in own for group in self.optimizer.param_groups for p in group["params"]):
-            raise ValueError(
-                "Trainer.fit: the optimizer has none of the model's parameters; create it with model.params()"
-            )
         return epochs, self.optimizer
 
     @contextmanager
@@ -349,6 +365,7 @@ class Trainer(Place):
                     self.progress.line(f"stopped in epoch {self.epoch}: {reason}")
                 except BaseException:
                     failed = True
+                    self.progress.line(f"failed in epoch {self.epoch}; trainer.history keeps what was measured")
                     raise
                 finally:
                     self._hooks.end(self, failed)

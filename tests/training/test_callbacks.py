@@ -25,11 +25,11 @@ from minidl.training.checkpoint import read_checkpoint
 class Script(Callback):
     """Write given values into the history, and note the weights of each epoch."""
 
-    def __init__(self, values, then=None):
-        self.values, self.then, self.weights = values, then, []
+    def __init__(self, values, then=None, column="val_loss"):
+        self.values, self.then, self.column, self.weights = values, then, column, []
 
     def on_epoch_end(self, trainer):
-        trainer.history.rows[-1]["val_loss"] = self.values[trainer.epoch - 1]
+        trainer.history.rows[-1][self.column] = self.values[trainer.epoch - 1]
         self.weights.append(trainer.model.state_dict())
         if self.then is not None and trainer.epoch == len(self.values):
             raise self.then
@@ -57,8 +57,8 @@ def test_early_stopping_waits_and_restores_the_best():
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), RuntimeError("a fault"), StopTraining("enough")])
 def test_the_best_weights_come_back_however_the_fit_ends(end):
     script = Script([1, 2, 3], then=end)
-    stopping = EarlyStopping("train_loss", mode="max")  # the first epoch has the largest loss
-    trainer = make(callbacks=[stopping, script])
+    stopping = EarlyStopping()
+    trainer = make(callbacks=[script, stopping])
     loader = DataLoader(problem(), 10, shuffle=True)
     if isinstance(end, RuntimeError):
         with pytest.raises(RuntimeError, match="a fault"):
@@ -72,8 +72,8 @@ def test_the_best_weights_come_back_however_the_fit_ends(end):
 
 
 def test_early_stopping_can_keep_the_last_weights_and_watch_what_grows():
-    script = Script([1, 2, 3, 3.05, 3.05])
-    stopping = EarlyStopping("val_loss", patience=0, mode="max", min_delta=0.1, restore_best=False)
+    script = Script([1, 2, 3, 3.05, 3.05], column="val_score")
+    stopping = EarlyStopping("val_score", patience=0, mode="max", min_delta=0.1, restore_best=False)
     trainer = fit([script, stopping])
     assert len(trainer.history) == 4
     assert_weights(trainer, script.weights[-1])

@@ -66,7 +66,7 @@ def test_a_resume_that_fails_leaves_everything_as_it_was(error, first, tmp_path)
         model[2].rng = np.random.default_rng(7)
         optimizer = optim.Adam(model.params(), lr=0.01)
         loader = DataLoader(problem(), 10, shuffle=True, rng=np.random.default_rng(3))
-        number, ema, stopping = Number(5), EMAWeights(0.5), EarlyStopping("train_loss", mode="max")
+        number, ema, stopping = Number(5), EMAWeights(0.5), EarlyStopping("train_accuracy")
         callbacks = [ema, stopping, number]
         callbacks.insert(0 if first else 3, Broken(error))
         trainer = Trainer(
@@ -117,7 +117,7 @@ def test_a_checkpoint_sees_the_column_and_the_weights_of_every_callback(checkpoi
             trainer.model[0].bias.data += 1
             self.biases.append(trainer.model[0].bias.data.copy())
 
-    checkpoints, score = [ModelCheckpoint(tmp_path / name, monitor="val_score") for name in "ab"], Score()
+    checkpoints, score = [ModelCheckpoint(tmp_path / name, monitor="val_score", mode="max") for name in "ab"], Score()
     order = [*checkpoints, score] if checkpoint_first else [score, *checkpoints]
     trainer = make(callbacks=order)
     trainer.fit(DataLoader(problem(), 10), epochs=3)

@@ -197,7 +197,8 @@ def test_parameters_outside_the_optimizer_are_zeroed_too():
     model = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3))
     trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model[1].params(), lr=0.0), progress="none")
     x, y = problem(10).arrays
-    trainer.fit([(x, y)])
+    with pytest.warns(UserWarning, match="the optimizer does not have '0.weight', '0.bias', which will not be trained"):
+        trainer.fit([(x, y)])
     once = model[0].weight.grad.copy()
     trainer.fit([(x, y)], epochs=5)
     np.testing.assert_array_equal(model[0].weight.grad, once)

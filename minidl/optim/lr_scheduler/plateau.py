@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._core import check_choice, check_int, check_number
+from ..direction import resolve_mode
 from ..optimizer import Optimizer
 from .base import Schedule
 
@@ -18,7 +19,7 @@ class ReduceLROnPlateau(Schedule):
 
     Args:
         optimizer: the optimizer to schedule.
-        mode: 'min' if lower is better, 'max' if higher is.
+        mode: 'min' if lower is better, 'max' if higher is; 'auto': what the monitor's name says, 'min' without one.
         factor: what the rates are multiplied by, less than 1.
         patience: epochs without improvement to tolerate.
         threshold: how much better a measure must be to count: by this fraction ('rel'), or by this amount ('abs').
@@ -26,6 +27,11 @@ class ReduceLROnPlateau(Schedule):
         cooldown: epochs to wait after a reduction before counting again.
         min_lr: no rate goes below this.
         eps: reductions smaller than this are skipped.
+        monitor: column of the history that the Trainer gives to `step`, such as "val_accuracy"; None: the validation
+            loss, or the training loss without validation. Has no meaning outside a Trainer.
+
+    Raises:
+        ValueError: an option is out of range, the mode does not fit the monitor, or neither says what is better.
 
     Attributes:
         best: the best measure so far.
@@ -35,7 +41,7 @@ class ReduceLROnPlateau(Schedule):
     def __init__(
         self,
         optimizer: Optimizer,
-        mode: str = "min",
+        mode: str = "auto",
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
@@ -43,10 +49,14 @@ class ReduceLROnPlateau(Schedule):
         cooldown: int = 0,
         min_lr: float = 0.0,
         eps: float = 1e-8,
+        *,
+        monitor: str | None = None,
     ) -> None:
         owner = "ReduceLROnPlateau"
         super().__init__(optimizer)
-        self.mode = check_choice(owner, "mode", mode, ("min", "max"))
+        check_choice(owner, "mode", mode, ("auto", "min", "max"))
+        self.monitor = monitor
+        self.mode = resolve_mode(owner, monitor, mode) if monitor is not None else mode.replace("auto", "min")
         self.factor = check_number(owner, "factor", factor)
         if self.factor >= 1:
             raise ValueError(f"{owner}: factor must be less than 1, got {factor}")
@@ -55,7 +65,7 @@ class ReduceLROnPlateau(Schedule):
         self.threshold_mode = check_choice(owner, "threshold_mode", threshold_mode, ("rel", "abs"))
         self.cooldown = check_int(owner, "cooldown", cooldown, minimum=0)
         self.min_lr, self.eps = check_number(owner, "min_lr", min_lr), check_number(owner, "eps", eps)
-        self.best = math.inf if mode == "min" else -math.inf
+        self.best = math.inf if self.mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
 
     def step(self, metrics: float) -> None:

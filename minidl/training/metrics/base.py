@@ -54,6 +54,10 @@ class Metric:
         """Return the measure of everything that was added: a number, or an array."""
         raise NotImplementedError(f"{type(self).__name__} does not define compute()")
 
+    def gives_number(self) -> bool:
+        """Return whether `compute` returns a number, which becomes a column, as far as it is known beforehand."""
+        return True
+
     def add(self, **amounts: Any) -> None:
         """Add to the sums, which are int64 or float64: in a batch's own dtype they could overflow.
 

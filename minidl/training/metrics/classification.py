@@ -99,6 +99,10 @@ class ClassMetric(Metric):
             + (" (0.5 for probabilities)" if given and others else "")
         )
 
+    def may_be_binary(self) -> bool:
+        """Return whether the outputs may be answers of yes or no, as far as it is known before the first batch."""
+        return self.task == "binary" or (self.task is None and (self._told == "binary" or self.threshold is not None))
+
     def labels(self, output: Array, target: Array) -> Array:
         """Return the labels, int64 (N, ...), of a multi-class output (N, C, ...)."""
         owner = type(self).__name__
@@ -269,6 +273,10 @@ class ConfusionMatrix(ClassMetric):
             raise ValueError(f"{type(self).__name__}: expected counts of shape {old.shape}, got {new.shape}")
         super().add(**amounts)
 
+    def gives_number(self) -> bool:
+        """Return False: it gives counts."""
+        return False
+
     def counts(self) -> Array:
         """Return the counts as `compute` does, but (1, 2, 2) for "binary"."""
         counts = _counted(self.sums)
@@ -317,6 +325,10 @@ class _Score(ConfusionMatrix):
     ) -> None:
         super().__init__(num_classes, task=task, threshold=threshold)
         self.average = average if average is None else check_choice(type(self).__name__, "average", average, AVERAGES)
+
+    def gives_number(self) -> bool:
+        """Return whether it is an average, or may be the score of one answer."""
+        return self.average is not None or self.may_be_binary()
 
     def compute(self) -> Any:
         """Return the score of each class (C,) or label (L,), from 0 to 1, as scikit-learn does with zero_division=0.

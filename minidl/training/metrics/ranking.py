@@ -47,6 +47,10 @@ class ROCAUC(ClassMetric):
             scores, truth = self.truth(output, target, kind)
         self.add(outputs=[np.array(scores)], targets=[np.array(truth)])
 
+    def gives_number(self) -> bool:
+        """Return whether it is an average, or may be the area of one answer."""
+        return self.average is not None or self.may_be_binary()
+
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of what was added."""
         return {name: np.concatenate(parts) for name, parts in self.sums.items()}

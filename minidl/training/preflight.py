@@ -1,0 +1,120 @@
+"""Before the first step of a fit: what can be known to go wrong later is said now."""
+
+from __future__ import annotations
+
+import warnings
+
+from ..nn import Module
+from ..optim import Optimizer
+from ..optim.direction import resolve_mode
+from ..optim.lr_scheduler import ReduceLROnPlateau
+from .batches import count_batches
+from .callback import Callback
+from .callbacks import EarlyStopping
+from .columns import check_column, expected_columns, plateau_column
+from .model_checkpoint import ModelCheckpoint
+from .state import FitState
+
+__all__ = ["check_monitors", "check_parameters", "check_schedule"]
+
+
+def check_monitors(state: FitState) -> None:
+    """Raise ValueError if the schedule or a callback watches a column that will not exist, or in the wrong direction.
+
+    Callbacks that are not minidl's may add columns when an epoch ends; then only the schedule, which is stepped before
+    that, can be checked.
+    """
+    validated, schedule = state.val is not None, state.scheduler
+    columns = expected_columns(state.loss, state.meter.metrics, validated)
+    if isinstance(schedule, ReduceLROnPlateau):
+        column = plateau_column(schedule.monitor, validated)
+        check_column("ReduceLROnPlateau", column, columns)
+        try:
+            resolve_mode("ReduceLROnPlateau", column, schedule.mode)
+        except ValueError as error:
+            raise ValueError(f"{error}, or name the column to watch, as in monitor='val_accuracy'") from None
+    if any(_may_add_columns(callback) for callback in state.callbacks):
+        return
+    for callback in state.callbacks:
+        if isinstance(callback, (EarlyStopping, ModelCheckpoint)) and callback.monitor is not None:
+            check_column(type(callback).__name__, callback.monitor, columns)
+
+
+def _may_add_columns(callback: Callback) -> bool:
+    return not str(callback.on_epoch_end.__module__).startswith("minidl.")
+
+
+def check_schedule(state: FitState, epochs: int) -> None:
+    """Compare the length of a schedule that ends with the steps that the fit still makes.
+
+    Warns if the fit ends long before the schedule does: a later fit may continue it.
+
+    Raises:
+        ValueError: the schedule ends before the fit does, its interval is unknown, or it is another optimizer's.
+    """
+    schedule, accumulate = state.scheduler, state.accumulate
+    if schedule is None:
+        return
+    name = type(schedule).__name__
+    if schedule.optimizer is not state.optimizer:
+        raise ValueError(
+            f"{name}: it was made for another optimizer than the Trainer's, whose rates it will not change"
+        )
+    intervals = ("epoch",) if isinstance(schedule, ReduceLROnPlateau) else ("epoch", "step")
+    if schedule.interval not in intervals:
+        raise ValueError(f"{name}: interval must be {' or '.join(map(repr, intervals))}, got {schedule.interval!r}")
+    by_step = schedule.interval == "step"
+    batches = count_batches(state.loader) if by_step else accumulate
+    if schedule.length is None or batches is None:
+        return
+    each = -(-batches // accumulate)
+    begun = 0 if state.finished else each - (-(-state.batch // accumulate) if by_step else 0)
+    left = (epochs - state.epoch) * each + begun
+    if left <= 0:
+        return
+    # steps that were skipped, because a loss was not finite, did not move the schedule
+    skipped = epochs * each - left - state.steps if by_step else 0
+    fit = f"{epochs} epochs" + (f" of {each} steps" if by_step else "")
+    fit += f" (accumulate={accumulate})" if by_step and accumulate > 1 else ""
+    used = f", of which {schedule.last_epoch} are used up" if schedule.last_epoch else ""
+    end, length = schedule.last_epoch + left, schedule.length
+    advice = f"make it for {end}" + (f", as in {name}(..., total_steps={end})" if name == "OneCycleLR" else "")
+    if end > length:
+        raise ValueError(f"{name}: it has {length} steps{used}, and ends before the fit does: {fit}; {advice}")
+    if end + skipped < length - 1:
+        warnings.warn(
+            f"{name}: it has {length} steps{used}, but the fit ends after {end}, before the learning rate has come to "
+            f"its end: {fit}; {advice}, unless another fit continues it",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def check_parameters(model: Module, loss: Module, optimizer: Optimizer) -> str:
+    """Name the trainable parameters that the optimizer does not have, and those that only it has; "" if none.
+
+    Raises:
+        ValueError: the optimizer has none of the model's parameters.
+    """
+    given = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    known, named = {id(parameter) for parameter in given}, dict(model.named_params())
+    if not any(id(parameter) in known for parameter in named.values()):
+        raise ValueError("Trainer.fit: the optimizer has none of the model's parameters; create it with model.params()")
+    named.update(loss.named_params("loss"))
+    own = {id(parameter) for parameter in named.values()}
+    lacking = [repr(name) for name, p in named.items() if p.requires_grad and id(p) not in known]
+    foreign = [str(parameter.shape) for parameter in given if id(parameter) not in own]
+    parts = []
+    if lacking:
+        parts.append(
+            f"the optimizer does not have {_some(lacking)}, which will not be trained; make the optimizer after the "
+            "last change of the model, or freeze what is to stay as it is with requires_grad_(False)"
+        )
+    if foreign:
+        parts.append(f"the optimizer has parameters that the model does not have, of shape {_some(foreign)}")
+    return "; ".join(parts)
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - 6} more" if len(items) > 6 else ""
+    return ", ".join(items[:6]) + more
