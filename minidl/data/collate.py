@@ -12,8 +12,9 @@ import numpy as np
 
 from .._core import Array
 
-__all__ = ["DatasetLike", "as_numbers", "check_dataset", "collate", "is_dataset"]
+__all__ = ["DatasetLike", "check_dataset", "collate", "is_dataset"]
 
+_NUMBERS = "biufc"  # the kinds of NumPy's dtypes that are numbers
 _BARE = (list, tuple, Mapping, str, bytes, bytearray, range, deque, array, memoryview)
 
 
@@ -71,67 +72,71 @@ def collate(owner: str, samples: Sequence[Any], indices: Sequence[int]) -> tuple
     """
     if not samples:
         return ()
-    tables = [_table(sample) for sample in samples]
-    for index, sample, table in zip(indices, samples, tables, strict=True):
-        if table.keys() != tables[0].keys():
+    first, table = samples[0], _table(samples[0])
+    for index, sample in zip(indices, samples, strict=True):
+        if _table(sample) != table:
             raise ValueError(
-                f"{owner}: one sample has {_described(samples[0], tables[0])}, another one "
-                f"{_described(sample, table)}: samples {indices[0]} and {index}"
+                f"{owner}: one sample has {_described(first)}, another one {_described(sample)}: samples {indices[0]} "
+                f"and {index}"
             )
-    batch = {name: _stack(owner, name, [table[name] for table in tables], indices) for name in tables[0]}
-    return batch if isinstance(samples[0], Mapping) else tuple(batch.values())
+    if isinstance(first, Mapping):
+        return {name: _stack(owner, str(name), [sample[name] for sample in samples], indices) for name in first}
+    if not isinstance(first, (tuple, list)):
+        return (_stack(owner, "the only part", samples, indices),)
+    columns = zip(*samples, strict=True)
+    return tuple(_stack(owner, f"part {number}", column, indices) for number, column in enumerate(columns))
 
 
-def _table(sample: Any) -> Mapping[Any, Any]:
-    """Return the parts of a sample by what errors call them, or by a dict's own names."""
-    if isinstance(sample, Mapping):
-        return sample
+def _table(sample: Any) -> Any:
+    """Return what must be the same in all samples of a batch: the names of their parts, or how many there are."""
     if isinstance(sample, (tuple, list)):
-        return {f"part {number}": part for number, part in enumerate(sample)}
-    return {"the only part": sample}
+        return len(sample)
+    return set(sample) if isinstance(sample, Mapping) else None
 
 
-def _described(sample: Any, table: Mapping[Any, Any]) -> str:
+def _described(sample: Any) -> str:
     if isinstance(sample, Mapping):
-        return f"the keys {', '.join(map(str, table))}"
+        return f"the keys {', '.join(map(str, sample))}"
     if isinstance(sample, (tuple, list)):
-        return f"{len(table)} part{'s' * (len(table) != 1)}"
+        return f"{len(sample)} part{'s' * (len(sample) != 1)}"
     return f"1 part, a {type(sample).__name__}"
 
 
-def _stack(owner: str, name: Any, parts: list[Any], indices: Sequence[int]) -> Array:
+def _stack(owner: str, name: str, parts: Sequence[Any], indices: Sequence[int]) -> Array:
     """Return one part of all samples as one array."""
-    arrays = [
-        as_numbers(f"{owner}: {name} of sample {index}", part) for index, part in zip(indices, parts, strict=True)
-    ]
+    arrays: list[Array] = []
+    for index, part in zip(indices, parts, strict=True):
+        try:
+            arrays.append(_as_numbers(part))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{owner}: {name} of sample {index} {error}") from error
+    shape, dtype = arrays[0].shape, arrays[0].dtype
     for index, one in zip(indices, arrays, strict=True):
-        if (one.shape, one.dtype) == (arrays[0].shape, arrays[0].dtype):
-            continue
-        what, error = ("shape", ValueError) if one.shape != arrays[0].shape else ("dtype", TypeError)
-        raise error(
-            f"{owner}: samples of one batch must have the same {what}, got {getattr(arrays[0], what)} and "
-            f"{getattr(one, what)}: {name} of samples {indices[0]} and {index}"
-        )
+        if one.shape != shape or one.dtype != dtype:
+            what, kind = ("shape", ValueError) if one.shape != shape else ("dtype", TypeError)
+            raise kind(
+                f"{owner}: samples of one batch must have the same {what}, got {getattr(arrays[0], what)} and "
+                f"{getattr(one, what)}: {name} of samples {indices[0]} and {index}"
+            )
     return np.stack(arrays)
 
 
-def as_numbers(what: str, value: Any) -> Array:
-    """Return ``value`` as an array of numbers, or raise a TypeError or ValueError that says why ``what`` is none."""
-    if value is None:
-        raise TypeError(f"{what} is None, not a number or an array of numbers")
-    if type(value).__module__.partition(".")[0] == "PIL":  # np.asarray takes it, as bytes with the channels last
+def _as_numbers(value: Any) -> Array:
+    """Return ``value`` as an array of numbers, or raise a TypeError or ValueError that says why it is none."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in _NUMBERS:
+        return value
+    if type(value).__module__.startswith("PIL."):  # np.asarray takes it, as bytes with the channels last
         axes = "[None]" if len(value.getbands()) == 1 else ".transpose(2, 0, 1)"
-        raise TypeError(
-            f"{what} is an image of Pillow, mode {value.mode}; return np.asarray(image, np.float32){axes} / 255"
-        )
+        raise TypeError(f"is an image of Pillow, mode {value.mode}; return np.asarray(image, np.float32){axes} / 255")
     try:
         found = np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{what} cannot be made an array of numbers: {error}") from error
+        raise ValueError(f"cannot be made an array of numbers: {error}") from error
     except Exception as error:  # PyTorch has its own: a tensor that requires a gradient, or is on another device
-        raise TypeError(f"{what} cannot be made an array of numbers: {error}") from error
+        raise TypeError(f"cannot be made an array of numbers: {error}") from error
+    if found.dtype.kind in _NUMBERS:
+        return found
     if found.dtype.kind in "US":
-        raise TypeError(f"{what} is text, {value!r:.40}; give classes as numbers, such as classes.index(name)")
-    if found.dtype.kind not in "biufc":
-        raise TypeError(f"{what} is not a number or an array of numbers, but a {type(value).__name__} ({found.dtype})")
-    return found
+        raise TypeError(f"is text, {value!r:.40}; give classes as numbers, such as classes.index(name)")
+    kind = "None" if value is None else f"a {type(value).__name__} ({found.dtype})"
+    raise TypeError(f"is not a number or an array of numbers, but {kind}")

@@ -92,5 +92,5 @@ def hint(root: Path, wanted: Spellings, enters: Callable[[str], bool]) -> str:
             return f"; {error}"
         if len(found) == len(wanted):
             return f"; such files are in {', '.join(sorted({str(path.parent) for path in found.values()}))}"
-    tables = [entry.name for entry in sorted(folder.iterdir()) if entry.suffix == ".csv"]
-    return f"; {', '.join(tables)} cannot be read: tables are not the dataset's own files" if tables else ""
+    others = [entry.name for entry in sorted(folder.iterdir()) if entry.suffix in (".csv", ".npz", ".parquet")]
+    return f"; {', '.join(others)} cannot be read, only the dataset's own files" if others else ""

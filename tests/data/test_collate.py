@@ -179,7 +179,7 @@ REFUSED = [
     (TypeError, (np.zeros((3, 8, 8)), "cat"), r"part 1 of sample 7 is text, 'cat'; give classes as numbers, such as"),
     (TypeError, (np.zeros((3, 8, 8)), b"cat"), "part 1 of sample 7 is text, b'cat'"),
     (TypeError, (np.zeros((3, 8, 8)), ["a", "b"]), "part 1 of sample 7 is text"),
-    (TypeError, (np.zeros((3, 8, 8)), None), "part 1 of sample 7 is None, not a number"),
+    (TypeError, (np.zeros((3, 8, 8)), None), "part 1 of sample 7 is not a number or an array of numbers, but None"),
     (TypeError, (np.zeros((3, 8, 8)), [1, None]), r"part 1 of sample 7 is not a number .* but a list \(object\)"),
     (TypeError, (np.zeros((3, 8, 8)), {"y": 1}), r"part 1 of sample 7 is not a number .* but a dict \(object\)"),
     (TypeError, (object(), 1), r"part 0 of sample 7 is not a number .* but a object \(object\)"),

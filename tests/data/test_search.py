@@ -102,9 +102,10 @@ def test_messages_say_where_the_files_are(tmp_path):
     ):
         data.load_mnist(file)
     (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "mnist.npz").write_bytes(b"")  # as Keras has it
     (tmp_path / "tables" / "mnist_train.csv").write_text("label,1x1\n5,0\n")
     with pytest.raises(
-        FileNotFoundError, match=r"mnist_train.csv cannot be read: tables are not the dataset's own files"
+        FileNotFoundError, match=r"mnist.npz, mnist_train.csv cannot be read, only the dataset's own files"
     ):
         data.load_mnist(tmp_path / "tables")
 
