@@ -5,7 +5,7 @@ import pytest
 
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader
-from minidl.training import Trainer
+from minidl.training import Callback, ModelCheckpoint, StopTraining, Trainer
 from minidl.training.meter import Meter
 from minidl.training.metrics import (
     ROCAUC,
@@ -139,9 +139,10 @@ def test_multi_class_averages_are_scikit_learns(average, classes):
     score = (p[:, 1],) if classes == 2 else (p,)
     options = {} if classes == 2 else {"multi_class": "ovr", "average": average}
     expected = sk.roc_auc_score(labels, *score, **options)
-    for outputs in (p, logits, np.log(p), p.astype(np.float32)):
+    for outputs in (p, logits, np.log(p), p.astype(np.float32), p.astype(np.float16)):
         if classes > 2 or average in ("macro", "weighted"):
-            np.testing.assert_allclose(measured(ROCAUC(average), outputs, labels), expected, rtol=1e-6)
+            rtol = 1e-2 if outputs.dtype == np.float16 else 1e-6
+            np.testing.assert_allclose(measured(ROCAUC(average), outputs, labels), expected, rtol=rtol)
 
 
 def test_roc_auc_counts_pairs_a_tie_one_half_and_a_sure_net_is_no_tie():
@@ -302,6 +303,48 @@ def test_a_custom_loss_has_an_accuracy_only_where_the_targets_can_only_be_labels
     loss.task = "ranking"
     with pytest.raises(ValueError, match="Custom: task must be one of multiclass, binary, regression or None"):
         Trainer(nn.Linear(4, 1), loss)
+
+
+def test_every_loss_says_what_it_judges():
+    tasks = {
+        name: getattr(nn, name).task
+        for name in dir(nn)
+        if isinstance(getattr(nn, name), type) and issubclass(getattr(nn, name), nn.Loss)
+    }
+    unknown = {name for name, task in tasks.items() if task is None}
+    assert unknown == {"Loss", "ElementwiseLoss", "KLDivLoss"}  # distributions may be over classes, or over anything
+
+
+def test_a_fit_resumes_in_the_middle_of_an_epoch_with_what_the_metrics_have_seen(tmp_path):
+    yes = np.random.default_rng(1).integers(0, 2, (50, 2)).astype(np.float32)
+
+    class Stop(Callback):
+        def on_batch_end(self, trainer):
+            if trainer.steps == 6:
+                raise StopTraining
+
+    def fit(folder, *callbacks, **options):
+        rng = np.random.default_rng(0)
+        model = nn.Linear(4, 2, rng=rng)
+        trainer = Trainer(
+            model,
+            nn.BCEWithLogitsLoss(),
+            optim.SGD(model.params(), lr=0.1),
+            metrics=[ROCAUC(), F1Score(average="macro")],
+            callbacks=[ModelCheckpoint(tmp_path / folder, every=1), *callbacks],
+            progress="none",
+        )
+        x = rng.standard_normal((50, 4)).astype(np.float32)
+        loader = DataLoader(ArrayDataset(x, yes), 16, shuffle=True, rng=np.random.default_rng(3))
+        return trainer.fit(loader, epochs=2, **options)
+
+    whole = fit("whole")
+    first = Stop()
+    fit("parts", first)
+    first.on_batch_end = lambda trainer: None
+    again = fit("parts", first, resume=tmp_path / "parts")
+    names = ("train_loss", "train_accuracy", "train_roc_auc", "train_f1")
+    assert {name: again[name] for name in names} == {name: whole[name] for name in names}
 
 
 def test_soft_targets_of_classes_work_as_before():

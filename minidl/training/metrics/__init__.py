@@ -4,13 +4,14 @@ A metric keeps sums. `update` adds a batch, `merge` adds another metric's sums, 
 """
 
 from .base import MeanAbsoluteError, MeanLoss, Metric
-from .classification import Accuracy, ConfusionMatrix, F1Score, Precision, Recall, TopK
+from .classification import Accuracy, ClassMetric, ConfusionMatrix, F1Score, Precision, Recall, TopK
 from .ranking import ROCAUC
 from .report import ClassificationReport, classification_report
 
 __all__ = [
     "ROCAUC",
     "Accuracy",
+    "ClassMetric",
     "ClassificationReport",
     "ConfusionMatrix",
     "F1Score",

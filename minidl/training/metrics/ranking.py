@@ -83,9 +83,7 @@ def _odds(outputs: Array) -> Array:
     Of logits these are log p/(1 - p), which, unlike p, does not become 1 for a net that is sure.
     """
     wide = outputs.astype(np.float64)
-    if (wide >= 0).all() and np.allclose(
-        wide.sum(axis=1), 1, rtol=0, atol=1e-4 if outputs.dtype == np.float32 else 1e-8
-    ):
+    if (wide >= 0).all() and (abs(wide.sum(axis=1) - 1) < 0.01).all():  # in float16 the sum is as far off as that
         return wide
     with np.errstate(invalid="ignore", divide="ignore"):
         below = wide - wide.max(axis=1, keepdims=True)
