@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..data import Dataset
+from ..data import ArrayDataset, DataLoader, Dataset
 from ..data.collate import is_dataset
 from ..nn import Module
 from ..nn.label_loss import LabelLoss
@@ -16,6 +16,7 @@ __all__ = [
     "batch_parts",
     "check_batches",
     "check_classes",
+    "check_parts",
     "count_batches",
     "gives_samples",
     "input_of",
@@ -50,13 +51,29 @@ def check_classes(loss: Module, data: Any) -> None:
         raise ValueError(f"Trainer.fit: the dataset has one class, {classes[0]}: there is nothing to tell apart")
 
 
-def batch_parts(batch: Any) -> Batch:
-    """Return a batch as a tuple (input, target) or (input, target, sample weights); raise ValueError if it is not."""
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-        raise ValueError(
-            f"Trainer: expected batches (input, target), got {_described(batch)}; a third part is sample weights"
-        )
-    return tuple(batch)
+def batch_parts(batch: Any, sample_weights: bool) -> Batch:
+    """Return a batch as a tuple (input, target), with ``sample_weights`` (input, target, weights).
+
+    Raises:
+        ValueError: it is something else. What a third part means is never guessed.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2 + sample_weights:
+        return tuple(batch)
+    if sample_weights:
+        wanted, hint = "(input, target, weights), since sample_weights=True,", ""
+    else:
+        wanted, hint = "(input, target),", ""
+        if isinstance(batch, (tuple, list)) and len(batch) == 3:
+            hint = "; if the third is a weight for each sample, create Trainer(..., sample_weights=True)"
+    raise ValueError(f"Trainer: expected batches {wanted} got {_described(batch)}{hint}")
+
+
+def check_parts(data: Any, sample_weights: bool) -> None:
+    """Raise ValueError before the first step if it is known that batches will not have the parts that are expected."""
+    if isinstance(data, list) and data:
+        batch_parts(data[0], sample_weights)
+    elif isinstance(data, DataLoader) and isinstance(data.dataset, ArrayDataset) and data.transform is None:
+        batch_parts(data.dataset.arrays, sample_weights)
 
 
 def _described(batch: Any) -> str:

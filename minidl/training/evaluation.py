@@ -22,12 +22,14 @@ from .progress import Progress
 __all__ = ["evaluate", "predict"]
 
 
-def evaluate(model: Module, loss: Module, data: Batches, metrics: Sequence[Metric], progress: Progress) -> Meter:
+def evaluate(
+    model: Module, loss: Module, data: Batches, metrics: Sequence[Metric], progress: Progress, sample_weights: bool
+) -> Meter:
     """Return loss, accuracy and metrics of all batches, in a Meter; `Trainer.evaluate` describes them."""
     meter = Meter(loss, metrics)
     with evaluating(model):
         for batch, bar in progress.track(data, "evaluating"):
-            x, target, *weights = batch_parts(batch)
+            x, target, *weights = batch_parts(batch, sample_weights)
             with np.errstate(over="ignore", invalid="ignore"):  # of the arithmetic; a loader's warnings are shown
                 output = model(x)
                 done = batch_loss(loss, output, target, *weights)

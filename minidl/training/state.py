@@ -40,6 +40,7 @@ class FitState:
         metrics: measured during the epoch, besides the loss.
         callbacks: whose states belong to the fit.
         accumulate: batches per step.
+        sample_weights: whether batches have a third element, the weights of the samples.
         loader, val: the training and the validation batches.
         history: a row for each finished epoch; while the validation is running, one for the current epoch too.
         epoch, batch: where the fit is, counted from 1; ``batch`` counts the loader's batches.
@@ -75,6 +76,7 @@ class FitState:
     skipped: int = 0
     first_lr: float = math.nan
     position: dict[str, Any] = field(default_factory=dict)
+    sample_weights: bool = False
     meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -189,6 +191,8 @@ class FitState:
             raise ValueError("Trainer: cannot resume: this is not the state of a fit")
         for name, ours in self._made_of().items():
             theirs = state["made_of"].get(name)
+            if name == "sample_weights" and theirs is None:
+                continue  # earlier versions took a third part for weights without asking
             same = sorted(theirs or []) == sorted(ours) if name == "callbacks" else theirs == ours
             if name == "random generators":  # earlier versions did not count all of them
                 same = theirs in (ours, ours - len(generators(self.model, self.loss)[1]))
@@ -204,6 +208,7 @@ class FitState:
             "metrics": [metric.name for metric in self.metrics],
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
             "accumulate": self.accumulate,
+            "sample_weights": self.sample_weights,
             "loader": [getattr(self.loader, name) for name in names if hasattr(self.loader, name)],
             "batches": len(self.loader) if hasattr(self.loader, "__len__") else None,
             "random generators": len(self._rngs()),

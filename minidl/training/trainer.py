@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_choice, check_int, check_kind, check_number, release_memory
+from .._core import Array, check_choice, check_flag, check_int, check_kind, check_number, release_memory
 from ..data.collate import DatasetLike
 from ..nn import Loss, Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from .batches import Batch, Batches, batch_parts, check_batches, check_classes, count_batches
+from .batches import Batch, Batches, batch_parts, check_batches, check_classes, check_parts, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import latest_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
@@ -50,6 +50,8 @@ class Trainer(Place):
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
         accumulate: batches per step of the optimiser; the step is that of one large batch, except with batch
             normalisation, which takes its statistics from each batch by itself.
+        sample_weights: whether batches have a third element, a weight (N,) for each sample, so that the loss is
+            sum(w * loss) / sum(w); in `fit` and `evaluate`.
         callbacks: called at the stages of a fit, in this order; see `Callback`.
         on_nonfinite: what to do when a loss or a gradient is not finite: 'raise', or 'skip' the step.
         progress: 'auto', 'bar', 'lines' or 'none'; see `minidl.training.progress.Progress`.
@@ -75,6 +77,7 @@ class Trainer(Place):
         scheduler: LRScheduler | ReduceLROnPlateau | None = None,
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
+        sample_weights: bool = False,
         callbacks: Iterable[Callback] = (),
         on_nonfinite: str = "raise",
         progress: str = "auto",
@@ -95,6 +98,7 @@ class Trainer(Place):
         self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = check_int("Trainer", "accumulate", accumulate)
+        self.sample_weights = check_flag("Trainer", "sample_weights", sample_weights)
         self.on_nonfinite = check_choice("Trainer", "on_nonfinite", on_nonfinite, ("raise", "skip"))
         self.progress = Progress(progress)
         self.state, self.resumed = self._new_state(), False
@@ -120,8 +124,8 @@ class Trainer(Place):
         schedule in steps that is much longer than the fit.
 
         Args:
-            train: batches (input, target) or (input, target, sample weights): a DataLoader, or anything that can be
-                iterated over once per epoch.
+            train: batches (input, target), with ``sample_weights`` (input, target, weights): a DataLoader, or anything
+                that can be iterated over once per epoch.
             val: batches for validation, likewise; None for none.
             epochs: how many passes over ``train`` to make, counting those before a resume.
             resume: folder or file of a `ModelCheckpoint`, from which the fit continues bit for bit as if it had not
@@ -202,7 +206,7 @@ class Trainer(Place):
         total = count_batches(state.loader)
         for batch, bar in self.progress.track(state.remaining(), label, first=state.batch, total=total):
             state.count_batch()
-            waiting.append(batch_parts(batch))
+            waiting.append(batch_parts(batch, self.sample_weights))
             if len(waiting) == self.accumulate:
                 yield waiting
                 waiting.clear()
@@ -247,7 +251,7 @@ class Trainer(Place):
             raise self._non_finite("the last step was not finite", broken)
         state.history.rows.append(row)  # before the validation, so that Ctrl-C there does not lose the epoch
         if state.val is not None:
-            meter = evaluate(self.model, self.loss, state.val, self.metrics, self.progress)
+            meter = self._evaluate(state.val)
             row.update(self._columns("val", meter, f"fit, validation of epoch {state.epoch}"))
             if meter.counted and not math.isfinite(row["val_loss"]):
                 where = "the parameters are finite, the model's output or the validation data is not"
@@ -274,7 +278,8 @@ class Trainer(Place):
         labels, samples of weight 0) is left out of everything; if nothing counts, the loss is NaN.
 
         Args:
-            data: batches (input, target) or (input, target, sample weights): a DataLoader, or any iterable of them.
+            data: batches (input, target), with ``sample_weights`` (input, target, weights): a DataLoader, or any
+                iterable of them.
 
         Returns:
             {"loss": ..., "accuracy": ...}, accuracy from 0 to 1, of classes or of decisions (see `minidl.nn.Loss`); for
@@ -282,10 +287,13 @@ class Trainer(Place):
             the number of samples for which the model's output was NaN, which count as wrong.
 
         Raises:
-            ValueError: there are no batches.
+            ValueError: there are no batches, or they have other parts.
         """
         check_batches("evaluate", data)
-        return evaluate(self.model, self.loss, data, self.metrics, self.progress).result("evaluate")
+        return self._evaluate(data).result("evaluate")
+
+    def _evaluate(self, data: Batches) -> Meter:
+        return evaluate(self.model, self.loss, data, self.metrics, self.progress, self.sample_weights)
 
     def predict(self, data: Array | DatasetLike | Batches, batch_size: int = 256) -> Array:
         """Return the model's outputs, computed in batches.
@@ -334,7 +342,9 @@ class Trainer(Place):
 
     def _new_state(self, train: Batches | None = None, val: Batches | None = None) -> FitState:
         parts = (self.model, self.loss, self.optimizer, self.scheduler)
-        return FitState(*parts, self.metrics, self.callbacks, self.accumulate, train, val)
+        return FitState(
+            *parts, self.metrics, self.callbacks, self.accumulate, train, val, sample_weights=self.sample_weights
+        )
 
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Optimizer]:
         if self._running:
@@ -342,10 +352,11 @@ class Trainer(Place):
                 "Trainer.fit: this Trainer is in the middle of a fit; create another one for a fit within"
             )
         epochs = check_int("Trainer.fit", "epochs", epochs)
-        check_batches("fit", train)
+        for data in (train, val):
+            if data is not None:
+                check_batches("fit", data)
+                check_parts(data, self.sample_weights)
         check_classes(self.loss, train)
-        if val is not None:
-            check_batches("fit", val)
         if self.optimizer is None:
             raise ValueError("Trainer.fit: there is no optimizer; give one: Trainer(model, loss, optimizer)")
         return epochs, self.optimizer

@@ -69,7 +69,7 @@ def test_a_sample_of_weight_2_counts_twice(loss):
     target = np.eye(3)[labels] if isinstance(loss, nn.MSELoss) else labels
     weights = np.array([1, 2, 0] * 4)
     twice = np.repeat(np.arange(12), weights)
-    one, other = plain(loss), plain(loss)
+    one, other = plain(loss, sample_weights=True), plain(loss)
     first = one.fit([(x, target, weights)], [(x, target, weights)], epochs=3)
     second = other.fit([(x[twice], target[twice])], [(x[twice], target[twice])], epochs=3)
     assert_same(one, other, 1e-9)
@@ -148,7 +148,8 @@ def test_metrics_are_columns_and_results():
 @pytest.mark.parametrize("options", [{"ignore_index": 2}, {"weight": np.array([1.0, 5.0, 2.0])}])
 def test_weights_of_1_change_nothing(options):
     x, labels = problem(30, np.float64).arrays
-    one, other = plain(nn.CrossEntropyLoss(**options)), plain(nn.CrossEntropyLoss(**options))
+    one = plain(nn.CrossEntropyLoss(**options), sample_weights=True)
+    other = plain(nn.CrossEntropyLoss(**options))
     first = one.fit([(x, labels, np.ones(30))], epochs=2)
     second = other.fit([(x, labels)], epochs=2)
     assert_same(one, other)
@@ -207,7 +208,7 @@ def test_a_skipped_step_rolls_buffers_and_gradients_back():
 def test_a_batch_of_samples_without_weight_counts_for_nothing():
     x, labels = problem(30, np.float64).arrays
     halves = [(x[:10], labels[:10], np.zeros(10)), (x[10:], labels[10:], np.ones(20))]
-    one, other = plain(accumulate=2), plain()
+    one, other = plain(accumulate=2, sample_weights=True), plain()
     first, second = one.fit(halves, epochs=2), other.fit([(x[10:], labels[10:])], epochs=2)
     assert first["train_loss"] == pytest.approx(second["train_loss"])
     assert_same(one, other)
