@@ -9,6 +9,7 @@ import pytest
 from minidl import nn
 from minidl.cli import main, run
 from minidl.data import load_digits
+from minidl.plotting.attribution import input_gradient
 from minidl.training import Trainer
 from minidl.training.metrics import (
     ROCAUC,
@@ -136,15 +137,24 @@ class Broken(nn.Module):
 )
 def test_evaluate_says_how_many_were_nan(loss, target, measure, capsys):
     x = (6 * np.eye(3, dtype=np.float32) - 3)[[0, 1, 2, 0]]  # right for all labels
-    trainer = Trainer(Broken(nn.Identity(), -3), loss, progress="none")
-    batches = [(x[:2], target[:2]), (x[2:], target[2:])]  # the first is NaN in samples 1 and 2
+    trainer = Trainer(Broken(nn.Identity(), 3), loss, progress="none")
+    batches = [(x[:2], target[:2]), (x[2:], target[2:])]  # NaN in samples 0 and 3, of class 0
     result = trainer.evaluate(batches)
     assert result["nan"] == 2
     assert np.isnan(result["loss"])
     assert np.isnan(result["mae"]) if measure == "mae" else result["accuracy"] == 0.5
-    assert "nan" not in trainer.evaluate([(x[:1], target[:1])])
+    assert "nan" not in trainer.evaluate([(x[1:2], target[1:2])])
     Trainer(trainer.model, loss, progress="lines").evaluate(batches)
     assert capsys.readouterr().out == "evaluate: the output is NaN for 2 samples, which count as wrong\n"
+
+
+def test_no_logit_is_the_largest_if_one_is_nan():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    images = np.ones((3, 1, 2, 2), np.float32)
+    images[1, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="input_gradient: the output for image 1 is NaN, it has no largest logit"):
+        input_gradient(model, images)
+    assert input_gradient(model, images, target=2).shape == images.shape
 
 
 @pytest.fixture

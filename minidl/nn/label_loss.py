@@ -53,7 +53,7 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
         where = np.unravel_index(int(wrong.argmax()), wrong.shape)
         at = ", ".join(str(int(i)) for i in where)
         raise ValueError(f"expected labels from 0 to {shape[1] - 1}, got {target[where]} at index {at}")
-    return np.where(kept, target, 0).astype(np.int64, copy=False), kept
+    return np.where(kept, target, 0), kept
 
 
 class LabelLoss(Loss):

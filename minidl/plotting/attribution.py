@@ -41,6 +41,9 @@ def _one_hot(owner: str, output: Array, target: int | None) -> Array:
         raise ValueError(f"{owner}: expected a model that gives logits (N, K), got an output of shape {output.shape}")
     if target is not None and check_int(owner, "target", target, minimum=0) >= output.shape[1]:
         raise ValueError(f"{owner}: target must be from 0 to {output.shape[1] - 1}, got {target}")
+    if target is None and np.isnan(output).any():
+        image = int(np.isnan(output).any(axis=1).argmax())
+        raise ValueError(f"{owner}: the output for image {image} is NaN, it has no largest logit")
     chosen = output.argmax(axis=1) if target is None else np.full(len(output), target)
     rows: Array = np.eye(output.shape[1], dtype=output.dtype)[chosen]
     return rows
@@ -58,7 +61,7 @@ def input_gradient(model: Module, images: Array, target: int | None = None) -> A
         (N, C, H, W).
 
     Raises:
-        ValueError: the shapes do not match, there are no images, or no such class.
+        ValueError: the shapes do not match, there are no images, no such class, or no largest logit: a NaN.
 
     Source: Simonyan, Vedaldi and Zisserman 2014, arXiv:1312.6034.
     """
