@@ -134,7 +134,7 @@ def _check_registered(case: _Case) -> None:
                     f"{where} hides a {type(hidden).__name__}, which params() and state_dict() do not find: assign it "
                     "to an attribute, or put it into a list, tuple or dict that is one",
                 )
-            if name in part._buffers or name == "_saved":
+            if name in part._buffers or name in ("_saved", "_pass"):
                 continue
             for number in range(len(_plain_arrays(value))):
                 case.require(

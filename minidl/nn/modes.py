@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["evaluating", "is_grad_enabled", "modes_kept", "no_grad", "without_input_grad"]
+__all__ = ["evaluating", "is_grad_enabled", "mode", "modes_kept", "no_grad", "without_input_grad"]
 
 
 class _Mode(threading.local):
     enabled = True
+    current = 0  # number of the forward pass that is running
+    walking = False  # whether a backward pass is running, and the number of its forward pass, if that is known
+    expected = 0
 
 
-_mode = _Mode()
+mode = _Mode()
 
 
 def is_grad_enabled() -> bool:
     """Return False inside `no_grad`, True elsewhere. Each thread has its own state."""
-    return _mode.enabled
+    return mode.enabled
 
 
 class no_grad(ContextDecorator):
@@ -35,11 +38,11 @@ class no_grad(ContextDecorator):
         self._before: list[bool] = []
 
     def __enter__(self) -> None:
-        self._before.append(_mode.enabled)
-        _mode.enabled = False
+        self._before.append(mode.enabled)
+        mode.enabled = False
 
     def __exit__(self, *error: object) -> None:
-        _mode.enabled = self._before.pop()
+        mode.enabled = self._before.pop()
 
     def _recreate_cm(self) -> no_grad:
         return no_grad()  # a decorated function may run in several threads, each with its own state
@@ -52,8 +55,8 @@ def modes_kept(model: Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module, training in modes:
+            module.training = training
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -12,9 +11,10 @@ from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag
 from .hooks import ForwardHook, RemovableHandle
-from .modes import is_grad_enabled
-from .naming import name_layer
+from .modes import mode
+from .naming import name_layer, named_init
 from .parameter import Parameter
+from .passes import Pass, begin, check_saved, end, forget, guarded, lock, mark_changed
 from .promotion import check_promotion
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
@@ -23,7 +23,7 @@ __all__ = ["Module"]
 
 Self = TypeVar("Self", bound="Module")
 
-_OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
+_OWN = frozenset({"_saved", "_pass", "_buffers", "_forward_hooks"})
 
 
 class Module:
@@ -54,19 +54,20 @@ class Module:
 
     training: bool = True
     needs_input_grad: bool = True
-    _saved: list[Any]
+    _saved: list[Any]  # what was saved, the number of its pass, and the outputs that are read-only until backward
+    _pass: Pass | None
     _buffers: dict[str, bool]
     _forward_hooks: dict[RemovableHandle, ForwardHook]
 
     def __init__(self) -> None:
-        self.__dict__.update(_saved=[], _buffers={}, _forward_hooks={}, training=True)
+        self.__dict__.update(_saved=[], _pass=None, _buffers={}, _forward_hooks={}, training=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" not in cls.__dict__ and isinstance(cls.__init__, FunctionType):
-            type.__setattr__(cls, "__init__", _named(cls.__init__, cls.__name__))
+            type.__setattr__(cls, "__init__", named_init(cls.__init__, cls.__name__))
         if "backward" in cls.__dict__:
-            cls.backward = _guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
+            cls.backward = guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
 
     # Forward and backward
 
@@ -81,7 +82,8 @@ class Module:
             grad_output: gradient of the loss with respect to the last forward pass's output, in the output's shape.
 
         Raises:
-            RuntimeError: there was no forward pass, it ran inside `no_grad`, or backward was already called for it.
+            RuntimeError: there was no forward pass, it ran inside `no_grad`, or backward was already called for it; the
+                gradient is that of a loss of an earlier pass; or an input or a parameter was changed in place since.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward()")
 
@@ -93,19 +95,32 @@ class Module:
         Raises:
             TypeError: the module made float64 of float32; the message names what in it is float64.
         """
+        outermost = not mode.current and mode.enabled
         try:
+            if outermost:
+                begin(self, inputs)
+            elif self._pass is not None:
+                self.__dict__["_pass"] = None
             output = self.forward(*inputs)
+            if self._saved and self._saved[0] is not None:
+                lock(self._saved, inputs, output)
             if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
                 check_promotion(self, inputs, output, "its output")
         except BaseException as error:
             for module in self.modules():
-                module._saved.clear()
+                forget(module._saved)
+                module.__dict__["_pass"] = None
             name_layer(error, self)
             raise
+        finally:
+            if outermost:
+                mode.current = 0
         for hook in tuple(self._forward_hooks.values()):
             replaced = hook(self, inputs, output)
             if replaced is not None:
                 output = replaced
+        if outermost:
+            end(self, inputs, output)
         return output
 
     def save_for_backward(self, value: Any) -> None:
@@ -113,7 +128,10 @@ class Module:
 
         What an earlier forward pass saved is discarded in both cases.
         """
-        self._saved[:] = [value] if is_grad_enabled() else []
+        saved = self._saved
+        if len(saved) > 2:
+            forget(saved)
+        saved[:] = (value, mode.current) if mode.enabled else ()
 
     def take_saved(self) -> Any:
         """Return what `save_for_backward` saved, and discard it: a forward pass serves one backward pass.
@@ -121,12 +139,20 @@ class Module:
         Raises:
             RuntimeError: nothing is saved.
         """
-        if not self._saved:
+        saved = self._saved
+        if not saved:
             raise RuntimeError(
                 "backward() has no forward pass to work on: call the module first, outside no_grad(), and call "
                 "backward() once for each forward pass"
             )
-        return self._saved.pop()
+        if mode.expected:
+            check_saved(saved[1])
+        value = saved[0]
+        if len(saved) > 2:
+            forget(saved)
+        else:
+            saved.clear()
+        return value
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
         """Call ``hook(module, inputs, output)`` after each forward pass of this module.
@@ -259,7 +285,7 @@ class Module:
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.astype(wanted, copy=False)
         for module in self.modules():
-            module._saved.clear()
+            forget(module._saved)
             for name in module._buffers:
                 value = getattr(module, name)
                 if value is not None and value.dtype.kind == "f":
@@ -290,6 +316,7 @@ class Module:
         values, keys = match_state(type(self).__name__, own, state, strict)
         for name, value in values.items():
             own[name][...] = value
+        mark_changed(self.params())
         return keys
 
     # Shapes
@@ -365,7 +392,7 @@ class Module:
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy or a pickle starts without what the last forward pass saved
-        return {**self.__dict__, "_saved": []}
+        return {**self.__dict__, "_saved": [], "_pass": None}
 
     # Traversal
 
@@ -397,34 +424,8 @@ class Module:
                     yield _join(path, name), value
 
 
-def _named(init: FunctionType, owner: str) -> FunctionType:
-    """Copy an inherited ``__init__`` under its class's name, by which Python reports wrong arguments."""
-    copy = FunctionType(init.__code__, init.__globals__, init.__name__, init.__defaults__, init.__closure__)
-    copy.__kwdefaults__, copy.__annotations__ = init.__kwdefaults__, init.__annotations__
-    copy.__qualname__ = f"{owner}.__init__"
-    return copy
-
-
-def _guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Name the layer in the errors of a backward method, and let a failed call consume nothing."""
-
-    @wraps(backward)
-    def guarded(self: Module, *args: Any, **kwargs: Any) -> Any:
-        saved = list(self._saved)
-        try:
-            result = backward(self, *args, **kwargs)
-            if type(result) is np.ndarray and args and result.dtype is not getattr(args[0], "dtype", None):
-                check_promotion(self, args, result, "the gradient of input 0")
-            return result
-        except BaseException as error:
-            self._saved[:] = saved
-            name_layer(error, self)
-            raise
-
-    return guarded
-
-
 def _join(path: str, name: str) -> str:
+    """Return the path of a member of what is at ``path``."""
     return f"{path}.{name}" if path else name
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["layer_at", "name_layer"]
+__all__ = ["layer_at", "name_layer", "named_init"]
 
 
 def layer_at(kind: str, path: str) -> str:
@@ -35,3 +36,11 @@ def name_layer(error: BaseException, module: Module) -> None:
         path = ".".join(part for part in (step, path) if part)
     error.args = (f"{layer_at(origin, path)}: {message}",)
     error.minidl_where = (origin, path, message, module)  # type: ignore[attr-defined]
+
+
+def named_init(init: FunctionType, owner: str) -> FunctionType:
+    """Copy an inherited ``__init__`` under its class's name, by which Python reports wrong arguments."""
+    copy = FunctionType(init.__code__, init.__globals__, init.__name__, init.__defaults__, init.__closure__)
+    copy.__kwdefaults__, copy.__annotations__ = init.__kwdefaults__, init.__annotations__
+    copy.__qualname__ = f"{owner}.__init__"
+    return copy

@@ -24,10 +24,13 @@ class Parameter:
         data: the value, float32 or float64. Optimisers change it in place.
         grad: gradient with data's shape and dtype; None until the first backward pass; later passes add to it.
         requires_grad: whether gradients are collected.
+        changed: when an optimiser or `load_state_dict` last changed the value, as the number of a forward pass.
 
     Raises:
         TypeError: data does not have a float dtype.
     """
+
+    changed: int = 0
 
     def __init__(self, data: ArrayLike, requires_grad: bool = True) -> None:
         self.data: Array = check_float(np.array(data), "Parameter")

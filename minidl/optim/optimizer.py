@@ -15,6 +15,7 @@ import numpy as np
 from .._core import Array, check_number
 from ..engine import in_pieces
 from ..nn.parameter import Parameter
+from ..nn.passes import mark_changed
 
 __all__ = ["Checks", "Optimizer", "Params", "check_betas"]
 
@@ -152,6 +153,7 @@ class Optimizer:
                     )
                 if grad is not None and parameter.requires_grad:
                     updates.append((parameter, grad, slots, options))
+        mark_changed(parameter for parameter, *_ in updates)
         for update in updates:
             self._update(*update)
 

@@ -10,6 +10,7 @@ import numpy as np
 from .._core import Array, check_images, check_int
 from ..nn import Module, Sequential, no_grad
 from ..nn.modes import modes_kept
+from ..nn.passes import relock
 
 __all__ = ["grad_cam_map", "input_gradient", "split_at"]
 
@@ -33,6 +34,7 @@ def _as_it_was(model: Module) -> Iterator[None]:
                 parameter.grad = grad
             for module, saved in kept:  # of a forward pass whose backward pass is still to come
                 module._saved[:] = saved
+                relock(saved)
 
 
 def _one_hot(owner: str, output: Array, target: int | None) -> Array:

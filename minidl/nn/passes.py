@@ -1,0 +1,234 @@
+"""Passes: which forward pass an array belongs to, and what must stay as it was until its backward pass.
+
+A forward pass begins where a module is called from outside, not by another module's forward. It has a number, which
+everything saved during it bears. The outputs of modules, and the gradients that `backward` returns, are recognised by
+identity while they live (a weak reference beside the array): so a loss knows the pass that its prediction came from,
+and its gradient is refused by a module that has run again since.
+
+An array that a module gives out and has saved is read-only until its backward pass. An input that was saved may be
+the caller's own, and stays writable: its sum is compared, which notices nearly every change in place.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from itertools import count, repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .._core import Array
+from .modes import mode
+from .naming import name_layer
+from .promotion import check_promotion
+
+if TYPE_CHECKING:
+    from .module import Module
+    from .parameter import Parameter
+
+__all__ = ["Pass", "begin", "check_saved", "end", "forget", "guarded", "lock", "mark_changed", "relock"]
+
+_MANY = 256
+_numbers = count(1)
+
+
+class Origin(NamedTuple):
+    """The module, and the number of its forward pass, that an array came from, or that it is a gradient for."""
+
+    module: weakref.ref[Module]
+    number: int
+
+
+class Pass(NamedTuple):
+    """A forward pass: its number, its array inputs with their sums, and each input's origin if it is known."""
+
+    number: int
+    inputs: list[tuple[weakref.ref[Array], Any]]
+    origins: list[Origin | None]
+
+
+_Registry = dict[int, tuple[weakref.ref[Array], Origin]]  # by the arrays' ids
+_outputs: _Registry = {}
+_gradients: _Registry = {}
+_changes = [0]  # when a parameter was last changed by an optimiser or by loading, in the passes' numbers
+
+
+def _origin(registry: _Registry, value: Any) -> Origin | None:
+    """Return where an array came from, or what it is a gradient for, if that is known."""
+    entry = registry.get(id(value))
+    return entry[1] if entry is not None and entry[0]() is value else None
+
+
+def _recognise(registry: _Registry, values: Any, given: tuple[Any, ...], origins: Iterable[Origin | None]) -> None:
+    """Remember the origins of arrays: of one, or of those in a tuple; not of the caller's own, which were ``given``."""
+    for value, origin in zip(values if isinstance(values, tuple) else (values,), origins, strict=False):
+        if origin is not None and isinstance(value, np.ndarray) and not any(value is own for own in given):
+            registry[id(value)] = weakref.ref(value), origin
+    if len(registry) > _MANY:
+        for key in [key for key, (reference, _) in tuple(registry.items()) if reference() is None]:
+            registry.pop(key, None)
+
+
+def begin(module: Module, inputs: tuple[Any, ...]) -> None:
+    """Begin a forward pass of a module that is called from outside."""
+    mode.current = mode.expected or next(_numbers)  # a forward pass inside a backward pass recomputes a part of it
+    arrays = [x for x in inputs if isinstance(x, np.ndarray) and x.dtype.kind in "fiub"]
+    with np.errstate(all="ignore"):
+        sums = [(weakref.ref(x), _sum(x)) for x in arrays]
+    module.__dict__["_pass"] = Pass(mode.current, sums, [_origin(_outputs, x) for x in inputs])
+
+
+def end(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+    """End the pass: remember that the output came from it."""
+    if module._pass is not None:
+        _recognise(_outputs, output, inputs, repeat(Origin(weakref.ref(module), module._pass.number)))
+
+
+def _sum(x: Array) -> Any:
+    return np.add.reduce(x, axis=None)
+
+
+def _check(module: Module, grad_output: Any) -> None:
+    """Check that a backward pass, called from outside, finds what its forward pass left.
+
+    Raises:
+        RuntimeError: the gradient is of an earlier forward pass; or an input or a parameter was changed since.
+    """
+    record: Pass | None = module._pass
+    origin = _origin(_gradients, grad_output)
+    if record is None:
+        return
+    if origin is not None and origin.module() is module:
+        if origin.number != record.number:
+            raise RuntimeError(
+                "this gradient belongs to an earlier forward pass, and the module has run again since: call backward() "
+                "before the next forward pass"
+            )
+        mode.expected = record.number
+    if _changes[0] > record.number:
+        for name, parameter in module.named_params():
+            if parameter.changed > record.number:
+                raise RuntimeError(
+                    f"{name} was changed after the forward pass: call backward() before optimizer.step()"
+                )
+    for reference, total in record.inputs:
+        x = reference()
+        if x is None:
+            continue
+        with np.errstate(all="ignore"):
+            now = _sum(x)
+        if now != total and not (now != now and total != total) and _is_saved(module, x):  # noqa: PLR0124 - NaN
+            raise RuntimeError(
+                f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
+                "copy, or call backward() first"
+            )
+
+
+def check_saved(number: int) -> None:
+    """Raise RuntimeError if what a module has saved is of another pass than the one whose backward is running."""
+    if mode.expected and number != mode.expected:
+        raise RuntimeError(
+            "it has run again since the forward pass that this gradient belongs to: call backward() before the next "
+            "forward pass"
+        )
+
+
+def mark_changed(parameters: Iterable[Parameter]) -> None:
+    """Note that parameters have new values: a forward pass from before has no backward pass any more."""
+    number = next(_numbers)
+    for parameter in parameters:
+        parameter.changed = number
+    _changes[0] = number
+
+
+def lock(saved: list[Any], inputs: tuple[Any, ...], output: Any) -> None:
+    """Make an output read-only if it is saved, unless it is an input; append it to ``saved``."""
+    value = saved[0]
+    for array in output if type(output) is tuple else (output,):
+        if type(array) is np.ndarray and (value is array or _holds(value, array, array.base)) and array.flags.writeable:
+            base = array.base
+            for x in inputs:
+                if x is array or (type(x) is np.ndarray and base is not None and (x is base or x.base is base)):
+                    break
+            else:
+                array.setflags(write=False)
+                saved.append(array)
+
+
+def relock(saved: list[Any]) -> None:
+    """Make the outputs in ``saved`` read-only again."""
+    for array in saved[2:]:
+        array.setflags(write=False)
+
+
+def forget(saved: list[Any]) -> None:
+    """Clear ``saved``; the outputs in it may be written to again."""
+    for array in saved[2:]:
+        array.setflags(write=True)
+    saved.clear()
+
+
+def _holds(value: Any, array: Array, base: Any) -> bool:
+    """Return whether a saved value is, or contains, an array with this base or a view of the same memory.
+
+    Called for every layer: a loop takes half the time of any() here.
+    """
+    if value is array:
+        return True
+    if isinstance(value, np.ndarray):
+        return (base is not None and (value.base is base or value is base)) or value.base is array
+    if isinstance(value, (tuple, list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            if item is array or (isinstance(item, (np.ndarray, tuple, list, dict)) and _holds(item, array, base)):
+                return True
+    return False
+
+
+def _is_saved(module: Module, x: Array) -> bool:
+    """Return whether a module or a descendant has saved an array that lies in x's memory."""
+    return any(np.may_share_memory(x, array) for part in module.modules() for array in _arrays(part._saved[:1]))
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (tuple, list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _arrays(item)
+
+
+def guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Name the layer in the errors of a backward method, and let a failed call consume nothing."""
+
+    @wraps(backward)
+    def guarded_backward(self: Module, *args: Any, **kwargs: Any) -> Any:
+        saved = list(self._saved)
+        try:
+            result = backward(self, *args, **kwargs) if mode.walking else _walk(self, backward, *args, **kwargs)
+            if type(result) is np.ndarray and args and result.dtype is not getattr(args[0], "dtype", None):
+                check_promotion(self, args, result, "the gradient of input 0")
+            return result
+        except BaseException as error:
+            self._saved[:] = saved
+            relock(saved)
+            name_layer(error, self)
+            raise
+
+    return guarded_backward
+
+
+def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a backward pass that is called from outside, not by another module's backward."""
+    record = module._pass
+    try:
+        _check(module, args[0] if args else None)
+        mode.walking = True
+        result = backward(module, *args, **kwargs)
+    finally:
+        mode.walking, mode.expected = False, 0
+    if record is not None:
+        _recognise(_gradients, result, args, record.origins)
+        module.__dict__["_pass"] = None
+    return result
