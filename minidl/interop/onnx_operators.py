@@ -88,6 +88,8 @@ class Elementwise(Module):
                 continue
             with np.errstate(invalid="ignore", divide="ignore"):
                 grad = None if slope is None else _sum_to(slope(grad_output, out, *operands), operand.shape)
+            if grad is not None:
+                grad = grad.astype(grad_output.dtype, copy=False)  # Pow's exponent may have another dtype
             if name is None:
                 grads.append(grad)
             elif grad is not None:
