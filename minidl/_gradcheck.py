@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._core import Array, default_rng
-from .nn import Loss, Module
+from .nn import Loss, Module, no_grad
 from .nn.buffers import BufferSnapshot
 from .nn.generators import generators
 
@@ -127,6 +127,9 @@ class _Point:
         self.module = copy.deepcopy(module).astype(np.float64)
         self.module.needs_input_grad = True
         self.inputs = [x.astype(np.float64) if is_float(x) else x for x in inputs]
+        if any(p.shape == (0,) for p in self.module.params()):  # the first input gives them a size
+            with no_grad():
+                self.module(*self.inputs)
         named = [(f"input {i}" if len(inputs) > 1 else "the input", x) for i, x in enumerate(self.inputs)]
         self.parameters = {f'parameter "{name}"': p for name, p in self.module.named_params() if p.requires_grad}
         self.floats = {name: x for name, x in named if is_float(x)}

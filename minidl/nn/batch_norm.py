@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag, check_int, check_number
 from .norm import Norm, NormCache, check_norm, norm_backward, norm_forward
-from .parameter import filled
+from .parameter import check_unset, filled
 
 __all__ = [
     "BatchNorm1d",
@@ -143,13 +143,21 @@ class _TrackedNorm(Norm):
         return out
 
     def _fix_size(self, channels: int) -> None:
+        buffers = {"running_mean": self.running_mean, "running_var": self.running_var}
+        check_unset(weight=self.weight, bias=self.bias, **buffers)
         for parameter, value in ((self.weight, 1), (self.bias, 0)):
             if parameter is not None:
                 parameter.data = np.full(channels, value, parameter.dtype)
-        if self.running_mean is not None and self.running_var is not None:
-            self.running_mean = np.zeros(channels, self.running_mean.dtype)
-            self.running_var = np.ones(channels, self.running_var.dtype)
         self.num_features = channels
+        self.reset_running_stats()
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics: mean 0, variance 1, no batches."""
+        if self.running_mean is not None and self.running_var is not None and self.num_features is not None:
+            self.running_mean = np.zeros(self.num_features, self.running_mean.dtype)
+            self.running_var = np.ones(self.num_features, self.running_var.dtype)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked = np.zeros((), np.int64)
 
     def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
         """Return the output, the cache, and mean and variance (unbiased: divided by one less) of the channels."""

@@ -1,4 +1,7 @@
-"""Initialisers: fill a Parameter in place, from an explicit generator. The defaults are PyTorch's."""
+"""Initialisers: fill a Parameter in place, from an explicit generator. The defaults are PyTorch's.
+
+All raise RuntimeError for a parameter that has no size yet, because its layer was made without an input size.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import math
 import numpy as np
 
 from .._core import check_choice, check_number, default_rng
-from .parameter import Parameter
+from .parameter import Parameter, check_sized
 
 __all__ = [
     "calculate_gain",
@@ -36,6 +39,7 @@ def fan_in(parameter: Parameter) -> int:
     Raises:
         ValueError: the parameter has fewer than two axes.
     """
+    check_sized("init.fan_in", parameter)
     if parameter.data.ndim < 2:
         raise ValueError(f"fan_in needs a parameter of at least two axes, got shape {parameter.shape}")
     return math.prod(parameter.shape[1:])
@@ -51,6 +55,7 @@ def uniform_(
         a, b: the interval.
         rng: generator; None means minidl's own.
     """
+    check_sized("init.uniform_", parameter)
     draw = default_rng(rng).random(parameter.shape, dtype=parameter.data.dtype.type)
     parameter.data[...] = draw * (b - a) + a
     return parameter
@@ -93,6 +98,7 @@ def normal_(
         mean, std: of the distribution.
         rng: generator; None means minidl's own.
     """
+    check_sized("init.normal_", parameter)
     parameter.data[...] = default_rng(rng).standard_normal(parameter.shape, parameter.data.dtype.type) * std + mean
     return parameter
 
@@ -117,6 +123,7 @@ def trunc_normal_(
     Raises:
         ValueError: almost no values would be drawn within the limits.
     """
+    check_sized("init.trunc_normal_", parameter)
     if not a < b or a > mean + 4 * std or b < mean - 4 * std:
         raise ValueError(f"trunc_normal_: the limits [{a}, {b}] are too far from mean {mean} with std {std}")
     generator = default_rng(rng)
@@ -129,6 +136,7 @@ def trunc_normal_(
 
 def constant_(parameter: Parameter, val: float) -> Parameter:
     """Fill with one value; return the parameter."""
+    check_sized("init.constant_", parameter)
     parameter.data.fill(val)
     return parameter
 
@@ -149,6 +157,7 @@ def eye_(parameter: Parameter) -> Parameter:
     Raises:
         ValueError: the parameter does not have two axes.
     """
+    check_sized("init.eye_", parameter)
     if parameter.data.ndim != 2:
         raise ValueError(f"eye_ needs a parameter of two axes, got shape {parameter.shape}")
     parameter.data[...] = np.eye(parameter.shape[0], parameter.shape[1])
@@ -165,6 +174,7 @@ def dirac_(parameter: Parameter, groups: int = 1) -> Parameter:
     Raises:
         ValueError: the axes or groups do not fit.
     """
+    check_sized("init.dirac_", parameter)
     shape = parameter.shape
     if len(shape) not in (3, 4, 5) or shape[0] % groups:
         raise ValueError(f"dirac_ needs filters of 3 to 5 axes whose number {groups} groups divide, got shape {shape}")
@@ -208,6 +218,7 @@ def sparse_(
     Raises:
         ValueError: the parameter does not have two axes.
     """
+    check_sized("init.sparse_", parameter)
     if parameter.data.ndim != 2:
         raise ValueError(f"sparse_ needs a parameter of two axes, got shape {parameter.shape}")
     rows, columns = parameter.shape

@@ -13,7 +13,7 @@ from .._core import Array, check_flag
 from .hooks import ForwardHook, RemovableHandle
 from .modes import mode
 from .naming import name_layer, named_init
-from .parameter import Parameter
+from .parameter import Parameter, sealed
 from .passes import Pass, begin, check_saved, end, forget, guarded, lock, mark_changed
 from .promotion import check_promotion
 from .state import IncompatibleKeys, match_state
@@ -281,7 +281,7 @@ class Module:
         if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise TypeError(f"{type(self).__name__}: dtype must be float32 or float64, got {wanted}")
         for parameter in self.params():
-            parameter.data = parameter.data.astype(wanted, copy=False)
+            parameter.data = sealed(parameter.data.astype(wanted, copy=False))
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.astype(wanted, copy=False)
         for module in self.modules():
@@ -315,7 +315,8 @@ class Module:
         own = dict(self._state())
         values, keys = match_state(type(self).__name__, own, state, strict)
         for name, value in values.items():
-            own[name][...] = value
+            if own[name].size:  # what has no size yet is read-only
+                own[name][...] = value
         mark_changed(self.params())
         return keys
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .._core import Array, check_float
 from ..engine import empty_like
 
-__all__ = ["Parameter", "filled"]
+__all__ = ["Parameter", "check_sized", "check_unset", "filled", "sealed"]
 
 
 class Parameter:
@@ -19,6 +19,9 @@ class Parameter:
     Args:
         data: the initial value; a float32 or float64 array, copied.
         requires_grad: False freezes it: gradients are dropped and optimisers skip it.
+
+    The parameters of a layer whose input size is left out have the shape (0,) until its first input gives them a size
+    and a value. What is written to them before would be lost: their data are read-only, and initialisers refuse them.
 
     Attributes:
         data: the value, float32 or float64. Optimisers change it in place.
@@ -66,11 +69,43 @@ class Parameter:
         else:
             self.grad += grad
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        sealed(self.data)  # copies and pickles are writeable
+
     def __repr__(self) -> str:
         frozen = "" if self.requires_grad else ", requires_grad=False"
         return f"Parameter(shape={self.data.shape}, dtype={self.data.dtype}{frozen})"
 
 
 def filled(shape: int | tuple[int, ...], value: float, dtype: DTypeLike | None) -> Parameter:
-    """Return a Parameter filled with one value; a dtype of None is float32."""
-    return Parameter(np.full(shape, value, np.float32 if dtype is None else dtype))
+    """Return a Parameter filled with one value; a dtype of None is float32. Of the shape (0,) it has no size yet."""
+    parameter = Parameter(np.full(shape, value, np.float32 if dtype is None else dtype))
+    sealed(parameter.data)
+    return parameter
+
+
+def sealed(data: Array) -> Array:
+    """Return an array, read-only if it stands for one that has no size yet: what is written to it would be lost."""
+    if data.shape == (0,):
+        data.flags.writeable = False
+    return data
+
+
+def check_sized(owner: str, *parameters: Parameter) -> None:
+    """Raise RuntimeError, naming the ``owner`` that needs to know them, if parameters have no size yet."""
+    if any(parameter.shape == (0,) for parameter in parameters):
+        raise RuntimeError(
+            f"{owner}: the parameter has no size yet, because its layer was made without an input size; call the model "
+            "or summary(input_shape) once before, or give the layer its size"
+        )
+
+
+def check_unset(**values: Parameter | Array | None) -> None:
+    """Raise RuntimeError if parameters or buffers, by name, have a size before the first input is about to give it."""
+    for name, value in values.items():
+        if value is not None and value.shape != (0,):
+            raise RuntimeError(
+                f"{name} was set to shape {value.shape} before the layer knew its input size, and would be replaced by "
+                "this first input; give the layer its size, or call the model or summary(input_shape) once before"
+            )

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 from .._core import Array, check_flag
 from . import init
 from .module import Module
-from .parameter import Parameter, filled
+from .parameter import Parameter, check_unset, filled
 
 __all__ = ["Weighted"]
 
@@ -33,6 +33,7 @@ class Weighted(Module):
 
     def _fix_size(self, shape: tuple[int, ...], rng: np.random.Generator | None) -> None:
         """Set the parameters' sizes and draw their values from U(-1/sqrt(fan_in), 1/sqrt(fan_in))."""
+        check_unset(weight=self.weight, bias=self.bias)
         self.weight.data = np.empty(shape, self.weight.dtype)
         init.kaiming_uniform_(self.weight, math.sqrt(5), rng=rng)
         if self.bias is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -33,7 +34,10 @@ def clip_grad_norm_(
         error_if_nonfinite: raise if the norm is NaN or infinite, and change nothing.
 
     Returns:
-        The norm before clipping.
+        The norm before clipping; 0 if there are no gradients.
+
+    Warns:
+        UserWarning: ``parameters`` is an iterator that is used up, such as a generator: nothing is clipped.
 
     Raises:
         ValueError: max_norm is negative, norm_type is not positive, or see ``error_if_nonfinite``.
@@ -46,7 +50,7 @@ def clip_grad_norm_(
     norm_type = math.inf if norm_type == math.inf else check_number(owner, "norm_type", norm_type, minimum=-math.inf)
     if not norm_type > 0:
         raise ValueError(f"{owner}: norm_type must be positive, got {norm_type}")
-    grads = _grads(parameters)
+    grads = _grads(owner, parameters)
     norms = [float(np.linalg.norm(grad.reshape(-1).astype(np.float64), norm_type)) for grad in grads]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0
     if check_flag(owner, "error_if_nonfinite", error_if_nonfinite) and not math.isfinite(total):
@@ -66,15 +70,25 @@ def clip_grad_value_(parameters: Iterable[Parameter] | Parameter, clip_value: fl
         parameters: those whose gradients are limited; parameters without a gradient are skipped.
         clip_value: the limit, not negative.
 
+    Warns:
+        UserWarning: as for `clip_grad_norm_`.
+
     Raises:
         ValueError: clip_value is negative.
         TypeError: clip_value is not a number.
     """
     clip_value = check_number("clip_grad_value_", "clip_value", clip_value)
-    for grad in _grads(parameters):
+    for grad in _grads("clip_grad_value_", parameters):
         np.clip(grad, -clip_value, clip_value, out=grad)
 
 
-def _grads(parameters: Iterable[Parameter] | Parameter) -> list[Array]:
+def _grads(owner: str, parameters: Iterable[Parameter] | Parameter) -> list[Array]:
     several = [parameters] if isinstance(parameters, Parameter) else list(parameters)
+    if not several and isinstance(parameters, Iterator):
+        warnings.warn(
+            f"{owner}: parameters is an iterator without any left, so nothing is clipped; a generator such as "
+            "model.params() can be used only once: call it again, or make a list",
+            UserWarning,
+            stacklevel=3,
+        )
     return [parameter.grad for parameter in several if parameter.grad is not None]

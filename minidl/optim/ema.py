@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core import Array, check_number
 from ..nn.module import Module
+from ..nn.parameter import check_sized
 
 __all__ = ["EMA"]
 
@@ -31,11 +32,13 @@ class EMA:
 
     Raises:
         ValueError: decay is outside [0, 1].
+        RuntimeError: a layer was made without an input size, and has seen no input.
     """
 
     def __init__(self, model: Module, decay: float = 0.999) -> None:
         self.decay = check_number("EMA", "decay", decay, maximum=1.0)
         self.model = model
+        check_sized("EMA", *model.params())
         self.average: dict[str, Array] = model.state_dict()
 
     def update(self) -> None:

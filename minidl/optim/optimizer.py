@@ -239,6 +239,7 @@ class Optimizer:
                     raise ValueError(
                         f"{type(self).__name__}: cannot load state: {name} of parameter {number} has shape "
                         f"{np.shape(value)}, expected {parameter.shape}"
+                        + ("" if parameter.data.size else " (no input size yet: call summary(input_shape) first)")
                     )
                 state[name] = np.asarray(value).astype(parameter.dtype)
         return state

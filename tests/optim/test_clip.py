@@ -107,3 +107,32 @@ def test_wrong_limits_are_refused():
         optim.clip_grad_norm_([], 1, error_if_nonfinite=1)
     with pytest.raises(ValueError, match="clip_grad_value_: clip_value must be at least 0"):
         optim.clip_grad_value_([], -1)
+
+
+CLIPS = [lambda p: optim.clip_grad_norm_(p, 0.5), lambda p: optim.clip_grad_value_(p, 0.5)]
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_an_iterator_that_is_used_up_is_told(clip):
+    model = nn.Linear(2, 2)
+    params = model.params()
+    optim.SGD(params, lr=0.1)  # has used it up
+    for used_up in (params, iter([]), map(abs, [])):
+        with pytest.warns(UserWarning, match="clip_grad_.*_: parameters is an iterator without any left") as told:
+            assert not clip(used_up)
+        assert told[0].filename == __file__
+
+
+def test_an_iterator_that_is_used_up_as_pytorch(torch):
+    with pytest.warns(UserWarning, match="empty generator, no gradient clipping"):
+        assert float(torch.nn.utils.clip_grad_norm_((p for p in []), 1.0)) == 0
+    with pytest.warns(UserWarning, match="nothing is clipped"):
+        assert optim.clip_grad_norm_((p for p in []), 1.0) == 0
+
+
+@pytest.mark.parametrize("clip", CLIPS)
+def test_parameters_without_gradients_are_silent_as_in_pytorch(clip, torch):
+    theirs = [torch.nn.Parameter(torch.ones(2))]
+    assert float(torch.nn.utils.clip_grad_norm_(theirs, 1.0)) == 0
+    for parameters in ([], nn.Linear(2, 2).params(), nn.Parameter(np.ones(2))):
+        assert not clip(parameters)

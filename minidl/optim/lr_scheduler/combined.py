@@ -147,6 +147,7 @@ class ChainedScheduler(_Combined):
     """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+        schedulers = list(schedulers)
         if not schedulers:
             raise ValueError("ChainedScheduler: expected at least one scheduler")
         optimizer = getattr(schedulers[0], "optimizer", None) if optimizer is None else optimizer
