@@ -118,5 +118,13 @@ def test_train_on_folders_of_images(in_tmp, capsys):
     out = capsys.readouterr().out
     assert "folder: 14 training, 2 validation and 4 test images; resnet20" in out
     assert "training images: dark 7, light 7\n" in out
+    assert "validation images: dark 1, light 1\ntest images: dark 2, light 2\n" in out
+    assert "skipped" not in out
     assert main(["predict", "r", "pictures/dark/0.png", "--top", "2"]) == 0
     assert re.match(r"pictures/dark/0.png: (dark|light) \d+\.\d %, ", capsys.readouterr().out)
+    for name in ("dark/.DS_Store", "light/notes.txt", "notes.txt"):
+        (in_tmp / "pictures" / name).write_bytes(b"")
+    assert main(["train", *options[:-1], "s"]) == 0
+    assert "\nfiles: 3 skipped: 1 .txt, 1 beside the classes, 1 hidden\n" in capsys.readouterr().out
+    assert main(["predict", "r", "pictures/dark"]) == 0
+    assert capsys.readouterr().out.startswith("files: 1 skipped: 1 hidden\npictures/dark/0.png: ")

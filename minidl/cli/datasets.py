@@ -73,6 +73,12 @@ class Images:
         return replace(self, train=train, val=val)
 
     @property
+    def parts(self) -> dict[str, Dataset]:
+        """The datasets there are, by their purpose."""
+        parts = {"training": self.train, "validation": self.val, "test": self.test}
+        return {part: dataset for part, dataset in parts.items() if dataset is not None}
+
+    @property
     def measured(self) -> tuple[str, Dataset]:
         """What a result is measured on, and the dataset: the test images; without any, those for validation."""
         if self.test is not None:

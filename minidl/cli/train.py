@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import load, manual_seed, save, set_num_threads
+from .._core import user_path
 from ..data import DataLoader
-from ..data.folder import class_counts
+from ..data.folder import class_counts, skipped_in
+from ..data.naming import named
 from ..interop.files import check_suffix
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
@@ -95,8 +97,11 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
         f"{recipe.data}: {_counts(images)}; {recipe.model} with {parameters:,} parameters; {recipe.optimizer}, "
         f"lr {recipe.lr:g}, batch size {recipe.batch_size}, seed {recipe.seed}; {folder}",
     )
-    if counts := class_counts(images.train):
-        say(options, "training images: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    for part, dataset in images.parts.items():
+        if counts := class_counts(dataset):
+            say(options, f"{part} images: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    if skipped := skipped_in(images.parts.values()):
+        say(options, f"files: {skipped}")
     # a run from before images were set apart for validation goes on as it was, and chooses nothing by them
     val = images.test if images.val is None and any("val_loss" in row for row in run.history()) else images.val
     try:
@@ -117,8 +122,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
 
 def _counts(images: Images) -> str:
     """Return how many images there are for which purpose."""
-    parts = {"training": images.train, "validation": images.val, "test": images.test}
-    counts = [f"{len(dataset):,} {part}" for part, dataset in parts.items() if dataset is not None]
+    counts = [f"{len(dataset):,} {part}" for part, dataset in images.parts.items()]
     return f"{', '.join(counts[:-1])} and {counts[-1]} images"
 
 
@@ -169,8 +173,10 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path]:
     config = {} if options.config is None else read_config(options.config)
     data = Recipe().with_values(config, options.config).with_values(given).data
     recipe = Recipe.default(data).with_values(config, options.config).with_values(given)
-    folder = free_folder(recipe.data) if options.folder is None else Path(options.folder)
-    inside = Path(recipe.root).resolve() in (folder.resolve(), *folder.resolve().parents)
+    folder = free_folder(recipe.data) if options.folder is None else user_path(options.folder)
+    with named("--root"):
+        root = user_path(recipe.root).resolve()
+    inside = root in (folder.resolve(), *folder.resolve().parents)
     if recipe.data == "folder" and recipe.root and inside:
         raise ValueError(f"--run {folder}: this is inside --root {recipe.root} and would be taken for a class")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

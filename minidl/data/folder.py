@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,18 @@ from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing
 from .images import Colour, check_background, check_channels, described, image_files, pillow, read_image
 from .naming import named
 
-__all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder"]
+__all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder", "skipped_in"]
 
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "val"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation"), "val"),
 }
+
+
+def _part(folder: str) -> str | None:
+    """Return which part of a dataset a folder of this name holds, "train", "val" or "test"; None for a class."""
+    return _PARTS.get(re.sub(r"[ _-]?(set|split|data|images)$", "", folder.lower()))
 
 
 class ImageFolder(Dataset):
@@ -80,7 +87,7 @@ class ImageFolder(Dataset):
         names = ", ".join(found)
         if any(path.parent == self.root / name for name, files in found.items() for path in files):
             return
-        if all(name.lower() in _PARTS for name in found):
+        if all(_part(name) for name in found):
             raise ValueError(
                 f"ImageFolder: {self.root} holds the parts of a dataset, {names}; load_image_folder reads them, "
                 f"ImageFolder({str(self.root / next(iter(found)))!r}) one of them"
@@ -118,7 +125,7 @@ class ImageFolder(Dataset):
 
 
 def load_image_folder(
-    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3
+    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3, *, background: Colour = "white"
 ) -> tuple[Dataset, Dataset]:
     """Read images from a folder, those for training and those for testing.
 
@@ -127,27 +134,28 @@ def load_image_folder(
 
     Args:
         root: the folder.
-        size, channels: as for `ImageFolder`.
+        size, channels, background: as for `ImageFolder`.
 
     Returns:
         (train, test).
     """
-    parts = image_folder_parts(root, size, channels)
+    parts = image_folder_parts(root, size, channels, background=background)
     return parts["train"], parts["test" if "test" in parts else "val"]
 
 
 def image_folder_parts(
-    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3
+    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3, *, background: Colour = "white"
 ) -> dict[str, Dataset]:
     """Read images from a folder, by their purpose.
 
     If all of its folders are named like the parts of a dataset, in any case (train or training; test or testing; val,
-    valid, validation, dev or eval), these are its parts. Otherwise its folders are the classes, and every fifth image
+    valid, validation, dev, eval or evaluation; also with set, split, data or images at the end, as in training_set),
+    these are its parts. Otherwise its folders are the classes, and every fifth image
     of each class, in sorted order, is for testing.
 
     Args:
         root: the folder.
-        size, channels: as for `ImageFolder`.
+        size, channels, background: as for `ImageFolder`.
 
     Returns:
         The datasets "train", and "test" or "val" or both.
@@ -158,9 +166,9 @@ def image_folder_parts(
         FileNotFoundError, ImportError: as for `ImageFolder`.
     """
     with named("load_image_folder"):
-        folder = Path(root)
+        folder = user_path(root)
     if found := _parts(folder):
-        parts = {part: ImageFolder(path, size, channels) for part, path in found.items()}
+        parts = {part: ImageFolder(path, size, channels, background=background) for part, path in found.items()}
         train = parts["train"]
         for part, other in parts.items():
             if other.classes != train.classes:
@@ -170,7 +178,7 @@ def image_folder_parts(
                 )
         _check_several(train)
         return dict(parts)
-    whole = ImageFolder(folder, size, channels)
+    whole = ImageFolder(folder, size, channels, background=background)
     _check_several(whole)
     if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < TEST_EVERY]:
         raise ValueError(
@@ -187,14 +195,25 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
     Args:
         dataset: an `ImageFolder` or a `Subset` of one.
     """
+    whole, chosen = _whole(dataset)
+    if not isinstance(whole, ImageFolder):
+        return {}
+    counts = np.bincount(whole.labels[chosen], minlength=len(whole.classes))
+    return dict(zip(whole.classes, counts.tolist(), strict=True))
+
+
+def skipped_in(datasets: Iterable[Dataset]) -> str:
+    """Return what was skipped in the image folders that datasets are parts of, as text; "" if nothing was."""
+    wholes = {id(whole): whole for whole, _ in map(_whole, datasets) if isinstance(whole, ImageFolder)}
+    return described(sum((Counter(whole.skipped) for whole in wholes.values()), Counter[str]()))
+
+
+def _whole(dataset: Dataset) -> tuple[Dataset, Array]:
+    """Return the dataset of which this is a part, or a part of a part, and the indices of its samples in it."""
     chosen = np.arange(len(dataset))
     while isinstance(dataset, Subset):
-        chosen = dataset.indices[chosen]
-        dataset = dataset.dataset
-    if not isinstance(dataset, ImageFolder):
-        return {}
-    counts = np.bincount(dataset.labels[chosen], minlength=len(dataset.classes))
-    return dict(zip(dataset.classes, counts.tolist(), strict=True))
+        chosen, dataset = dataset.indices[chosen], dataset.dataset
+    return dataset, chosen
 
 
 def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
@@ -221,12 +240,12 @@ def _folders(root: Path) -> list[Path]:
 def _parts(folder: Path) -> dict[str, Path]:
     """Return the folders of the training, validation and test images if ``folder`` is split so, otherwise {}."""
     found = _folders(folder)
-    if not found or any(path.name.lower() not in _PARTS for path in found):
+    if not found or not all(_part(path.name) for path in found):
         return {}
     names = ", ".join(path.name for path in found)
     by_part: dict[str, list[Path]] = {}
     for path in found:
-        by_part.setdefault(_PARTS[path.name.lower()], []).append(path)
+        by_part.setdefault(str(_part(path.name)), []).append(path)
     if any(len(paths) > 1 for paths in by_part.values()):
         raise ValueError(f"load_image_folder: {folder} holds {names}, two of which are for the same part")
     if "train" not in by_part or len(by_part) == 1:

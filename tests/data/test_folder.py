@@ -7,7 +7,7 @@ import pytest
 
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader, ImageFolder, Subset, load_image_folder, read_image
-from minidl.data.folder import class_counts
+from minidl.data.folder import class_counts, skipped_in
 from minidl.data.images import image_batches
 from minidl.training import Trainer
 
@@ -135,7 +135,10 @@ def make_images(root, *folders, count=5):
 
 @pytest.mark.parametrize(
     ("train", "test"),
-    [("train", "test"), ("train", "validation"), ("Training", "Testing"), ("TRAIN", "val"), ("train", "dev")],
+    [
+        *(("train", "test"), ("train", "validation"), ("Training", "Testing"), ("TRAIN", "val"), ("train", "dev")),
+        *(("training_set", "test_set"), ("TrainSet", "evaluation"), ("train images", "test-data")),
+    ],
 )
 def test_all_common_names_of_the_parts_are_understood(tmp_path, train, test):
     make_images(tmp_path, f"{train}/ant", f"{train}/bee", f"{test}/ant", f"{test}/bee", count=2)
@@ -254,6 +257,35 @@ def test_a_folder_of_images_knows_when_it_is_one_level_too_high(tmp_path):
     assert ImageFolder(tmp_path / "c").classes == ["dev", "test"]
     make_images(tmp_path / "d", "all")  # without classes, for an autoencoder
     assert ImageFolder(tmp_path / "d").classes == ["all"]
+
+
+def test_a_background_for_parts_and_for_a_whole(tmp_path):
+    for number in range(5):
+        for folder in (
+            "whole/ant",
+            "whole/bee",
+            "parts/train/ant",
+            "parts/train/bee",
+            "parts/test/ant",
+            "parts/test/bee",
+        ):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            Image.new("LA", (1, 1), (0, 0)).save(tmp_path / folder / f"{number}.png")
+    for name in ("whole", "parts"):
+        for part in load_image_folder(tmp_path / name, channels=1):
+            assert part[0][0].item() == 1
+        for part in load_image_folder(tmp_path / name, channels=1, background="black"):
+            assert part[0][0].item() == 0
+
+
+def test_what_was_skipped_in_parts_is_counted_once(tmp_path):
+    make_images(tmp_path / "parts", *(f"{part}/{name}" for part in ("train", "test") for name in ("ant", "bee")))
+    make_images(tmp_path / "whole", "ant", "bee")
+    for folder in ("whole/ant", "parts/train/ant", "parts/test/bee"):
+        (tmp_path / folder / "x.txt").write_bytes(b"")
+    assert skipped_in(load_image_folder(tmp_path / "whole")) == "1 skipped: 1 .txt"
+    assert skipped_in(load_image_folder(tmp_path / "parts")) == "2 skipped: 2 .txt"
+    assert skipped_in([ArrayDataset(np.zeros(3))]) == ""
 
 
 def test_training_on_one_class_is_refused(tmp_path):
