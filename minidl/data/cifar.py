@@ -16,7 +16,7 @@ import numpy as np
 from .._core import Array, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
-from .idx import GZIP
+from .idx import GZIP, kind_of
 from .naming import named
 from .search import USUAL, find_files, hint
 
@@ -183,15 +183,16 @@ def _enters(folder: str) -> bool:
     return "cifar" in folder.lower() or folder.lower() in USUAL
 
 
-def _is_gzipped(path: Path) -> bool:
+def _begins(path: Path) -> bytes:
     with path.open("rb") as stream:
-        return stream.read(len(GZIP)) == GZIP
+        return stream.read(256)
 
 
 def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
-    found = {}
+    found, begin = {}, _begins(path)
+    zipped = begin.startswith(GZIP)
     try:
-        with gzip.open(path) if _is_gzipped(path) else path.open("rb") as whole:
+        with gzip.open(path) if zipped else path.open("rb") as whole:
             with tarfile.open(fileobj=whole, mode="r:") as archive:
                 for member in archive:
                     stream = archive.extractfile(member) if member.name in wanted else None
@@ -201,7 +202,8 @@ def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
             while whole.read(2**20):  # up to its end, where the checksum is
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
+        kind = "" if zipped else kind_of(begin)
+        raise ValueError(f"{path}: truncated or damaged archive ({error}){kind}") from error
     if missing := set(wanted.values()) - set(found):
         raise ValueError(f"{path} does not hold {', '.join(sorted(missing))}")
     return found

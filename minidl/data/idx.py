@@ -13,15 +13,15 @@ import numpy as np
 from .._core import Array, user_path
 from .naming import named
 
-__all__ = ["GZIP", "parse_idx", "read_idx"]
+__all__ = ["GZIP", "kind_of", "parse_idx", "read_idx"]
 
 _UNSIGNED_BYTES = 0x08
 _KINDS = {1: "labels", 3: "images"}
 GZIP = b"\x1f\x8b"
-_OTHERS = {  # how files begin that are found in the place of an IDX file
+_OTHERS = {  # how files begin that are found in the place of another
     b"<": "a web page",
     b"version https://git-lfs": "a pointer of Git LFS, without its content",
-    GZIP: "gzipped twice",
+    GZIP: "a gzip file",
     b"PK": "a zip archive",
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ": "an xz file",
@@ -73,7 +73,7 @@ def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTES:
         raise ValueError(
             f"{name}: not an IDX file of unsigned bytes: expected it to start with 00 00 08, got "
-            f"{content[:4].hex(' ') or 'nothing'}{_kind(content)}"
+            f"{content[:4].hex(' ') or 'nothing'}{kind_of(content)}"
         )
     ndim = content[3]
     if axes is not None and ndim != axes:
@@ -91,6 +91,6 @@ def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-def _kind(content: bytes) -> str:
-    """Say what a file is that is not an IDX file, if that is known."""
+def kind_of(content: bytes) -> str:
+    """Say what a file is that is not what its name says; "" if that is not known."""
     return next((f"; it is {kind}" for begin, kind in _OTHERS.items() if content.lstrip().startswith(begin)), "")

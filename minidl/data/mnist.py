@@ -16,7 +16,7 @@ import numpy as np
 from .._core import check_choice, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
-from .idx import parse_idx
+from .idx import kind_of, parse_idx
 from .naming import named
 from .search import USUAL, find_files, hint
 
@@ -302,5 +302,6 @@ def _unzip(path: Path, name: str) -> bytes:
                 if member.split("/")[-1] == name:
                     return archive.read(member)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{path}: truncated or damaged archive ({error})") from error
+        kind = kind_of(path.read_bytes()) if not zipfile.is_zipfile(path) else ""
+        raise ValueError(f"{path}: truncated or damaged archive ({error}){kind}") from error
     raise ValueError(f"{path} does not hold {name}")

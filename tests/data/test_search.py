@@ -147,6 +147,18 @@ def test_an_archive_that_a_browser_has_unpacked(tmp_path):
         assert data.load_cifar10(root)[0].arrays[1].tolist() == [3] * 5
 
 
+@pytest.mark.parametrize(
+    ("load", "name"),
+    [(data.load_emnist, "gzip.zip"), (data.load_cifar10, "cifar-10-binary.tar.gz")],
+)
+def test_a_web_page_in_the_place_of_an_archive_is_named(load, name, tmp_path):
+    (tmp_path / name).write_bytes(b"<!DOCTYPE html>" + bytes(1000))
+    with pytest.raises(
+        ValueError, match=rf"{load.__name__}: .*{name}: truncated or damaged archive .*; it is a web page$"
+    ):
+        load(tmp_path)
+
+
 ARRAY = np.arange(24).reshape(2, 3, 4)
 
 
@@ -163,7 +175,7 @@ def test_a_file_is_read_for_what_it_is(name, zipped, tmp_path):
         (b"<!DOCTYPE html>", "a web page"),
         (b"\n<html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, without its content"),
-        (gzip.compress(gzip.compress(idx_bytes(ARRAY))), "gzipped twice"),
+        (gzip.compress(gzip.compress(idx_bytes(ARRAY))), "a gzip file"),
         (b"PK\3\4" + bytes(30), "a zip archive"),
         (b"BZh91AY", "a bzip2 file"),
         (b"\x93NUMPY\1\0", "a .npy file"),
