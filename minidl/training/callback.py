@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._core import Array
+
 if TYPE_CHECKING:
     from .trainer import Trainer
 
@@ -53,6 +55,9 @@ class Callback:
     def on_batch_end(self, trainer: Trainer) -> None:
         """After the optimiser's step; ``trainer.batch`` counts from 1, ``trainer.batch_loss`` is the loss."""
 
+    def on_epoch_trained(self, trainer: Trainer) -> None:
+        """After the epoch's last step, before its validation."""
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         """After the epoch's row, validation included, has been added to ``trainer.history``."""
 
@@ -61,6 +66,15 @@ class Callback:
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """After the last epoch, however the fit ended, even after Ctrl-C or an exception."""
+
+    def judged_weights(self, trainer: Trainer) -> Mapping[str, Array] | None:
+        """Return the state dict that stands for the model when it is judged; None: the model itself.
+
+        For averages of weights. The model is validated with these weights, they are what `EarlyStopping` and
+        `ModelCheckpoint` keep as the best, and the model has them when the fit ends; training goes on with its own.
+        They must change only in `on_batch_end` and `on_epoch_trained`: what is kept is then what was validated.
+        """
+        return None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must hold for the fit to continue: numbers, text, arrays, lists, dicts."""

@@ -40,7 +40,8 @@ class EarlyStopping(Callback):
         min_delta: how much better a value must be to count as an improvement.
         mode: 'min' if smaller is better, 'max' if larger is; 'auto': what the column's name says, if it is one of
             minidl's own or ends with "loss".
-        restore_best: whether to restore the weights of the best epoch when the fit ends, however it ends.
+        restore_best: whether to restore the weights of the best epoch when the fit ends, however it ends; with
+            `EMAWeights`, the average that was validated.
 
     Attributes:
         best: the best value.
@@ -81,7 +82,8 @@ class EarlyStopping(Callback):
         if self._best.improved(trainer.history.rows[-1]):
             self.best_epoch, self._waited = trainer.epoch, 0
             if self.restore_best:
-                self._weights = trainer.model.state_dict()
+                with trainer.judged() as model:
+                    self._weights = model.state_dict()
             return
         self._waited += 1
         if self._waited > self.patience:
@@ -175,11 +177,16 @@ class GradientMonitor(Callback):
 
 
 class EMAWeights(Callback):
-    """Keep an exponential moving average of the weights, and load it into the model when the fit ends.
+    """Keep an exponential moving average of the weights, by which the model is judged.
+
+    Each epoch is validated with the average, `EarlyStopping` and `ModelCheckpoint` keep the average as the best
+    weights, wherever they stand among the callbacks, and the model has the average, or the best one, when the fit ends.
+    Training goes on with the model's own weights; last.ckpt has both.
 
     Args:
-        decay: how much of the average is kept at each step, from 0 to 1.
-        apply: whether the average is loaded into the model at the end.
+        decay: how much of the average is kept at each step, from 0 to 1; less in the first steps, see ``warmup`` of
+            `minidl.optim.EMA`.
+        apply: whether the model is judged by the average, and has it in the end. With False it is only kept.
 
     Attributes:
         ema: the `minidl.optim.EMA`; ``with callback.ema.applied(): ...`` evaluates with the average.
@@ -192,17 +199,16 @@ class EMAWeights(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Start with the current weights."""
-        self.ema = EMA(trainer.model, self.decay)
+        self.ema = EMA(trainer.model, self.decay, warmup=True)
 
     def on_batch_end(self, trainer: Trainer) -> None:
         """Update the average."""
         if self.ema is not None:
             self.ema.update()
 
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Load the average into the model."""
-        if self.ema is not None and self.apply:
-            trainer.model.load_state_dict(self.ema.average)
+    def judged_weights(self, trainer: Trainer) -> Mapping[str, Array] | None:
+        """Return the average."""
+        return self.ema.average if self.apply and self.ema is not None else None
 
     def state_dict(self) -> dict[str, Any]:
         """The average."""

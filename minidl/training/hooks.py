@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .._core import Array
 from .callback import Callback, StopTraining
 
 if TYPE_CHECKING:
@@ -42,6 +43,19 @@ class Hooks:
         if reason is not None:
             raise reason
 
+    def judged_weights(self, trainer: Trainer) -> Mapping[str, Array] | None:
+        """Return the weights that a callback of the running fit gives for the model when it is judged, or None.
+
+        Raises:
+            ValueError: several callbacks give some.
+        """
+        found = [(type(own).__name__, own.judged_weights(trainer)) for own in self._started]
+        given = [(name, weights) for name, weights in found if weights is not None]
+        if len(given) > 1:
+            names = " and ".join(name for name, _ in given)
+            raise ValueError(f"Trainer: {names} both say by which weights the model is judged; only one callback can")
+        return given[0][1] if given else None
+
     def end(self, trainer: Trainer, failed: bool) -> None:
         """Call `on_fit_end` of every callback that was started, whatever the others raise.
 
@@ -55,5 +69,6 @@ class Hooks:
                 callback.on_fit_end(trainer)
             except BaseException as error:
                 first = first or error
+        self._started = []
         if first is not None and not failed:
             raise first

@@ -82,7 +82,8 @@ class ModelCheckpoint(Callback):
             *before, last = trainer.history.rows
             best = self._best_of(before)
             if best.improved(last) or last[best.monitor] == best.value:
-                save(trainer.model, self.folder / BEST)
+                with trainer.judged() as model:
+                    save(model, self.folder / BEST)
         if trainer.state.finished or (self.every is not None and trainer.steps % self.every == 0):
             self.save(trainer)
 

@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..data.collate import DatasetLike
 from ..nn import Loss, Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
+from ..optim.ema import applied
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .batches import Batch, Batches, batch_parts, check_batches, check_classes, check_parts, count_batches
 from .callback import Callback, StopTraining
@@ -170,6 +171,7 @@ class Trainer(Place):
                         self.progress.note(f"the fit was stopped after epoch {self.epoch}; there is nothing left to do")
                     else:
                         check_schedule(state, epochs)
+                self._hooks.judged_weights(self)  # by one callback at most
                 while not self.stop and (self.epoch < epochs or not self.state.finished):
                     self._fit_epoch(epochs)
         except BaseException:
@@ -250,8 +252,10 @@ class Trainer(Place):
         if broken := first_non_finite_parameter(self.model):
             raise self._non_finite("the last step was not finite", broken)
         state.history.rows.append(row)  # before the validation, so that Ctrl-C there does not lose the epoch
+        self._hooks.call(self, "on_epoch_trained")
         if state.val is not None:
-            meter = self._evaluate(state.val)
+            with self.judged():
+                meter = self._evaluate(state.val)
             row.update(self._columns("val", meter, f"fit, validation of epoch {state.epoch}"))
             if meter.counted and not math.isfinite(row["val_loss"]):
                 where = "the parameters are finite, the model's output or the validation data is not"
@@ -317,6 +321,17 @@ class Trainer(Place):
         finally:
             release_memory()
 
+    @contextmanager
+    def judged(self) -> Iterator[Module]:
+        """Give the model, inside a with block, the weights by which it is judged; its own are restored afterwards.
+
+        For callbacks that measure or save the model as the validation does. The weights are those of a callback that
+        averages, such as EMAWeights; without one, and outside a fit, they are the model's own.
+        """
+        weights = self._hooks.judged_weights(self)
+        with nullcontext(self.model) if weights is None else applied(self.model, weights) as model:
+            yield model
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything a fit needs to continue from here; to be called in a callback, between two steps.
 
@@ -379,7 +394,12 @@ class Trainer(Place):
                     self.progress.line(f"failed in epoch {self.epoch}; trainer.history keeps what was measured")
                     raise
                 finally:
-                    self._hooks.end(self, failed)
+                    try:
+                        weights = self._hooks.judged_weights(self)
+                        if weights is not None:
+                            self.model.load_state_dict(weights)
+                    finally:
+                        self._hooks.end(self, failed)
         finally:
             self._running = False
 
