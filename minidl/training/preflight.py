@@ -17,6 +17,9 @@ from .state import FitState
 
 __all__ = ["check_monitors", "check_parameters", "check_schedule"]
 
+# the argument that is the length of a schedule
+_LENGTHS = {"OneCycleLR": "total_steps", "CosineAnnealingLR": "T_max", "LinearLR": "total_iters"}
+
 
 def check_monitors(state: FitState) -> None:
     """Raise ValueError if the schedule or a callback watches a column that will not exist, or in the wrong direction.
@@ -45,9 +48,10 @@ def _may_add_columns(callback: Callback) -> bool:
 
 
 def check_schedule(state: FitState, epochs: int) -> None:
-    """Compare the length of a schedule that ends with the steps that the fit still makes.
+    """Compare the length of a schedule with the steps that the fit still makes.
 
-    Warns if the fit ends long before the schedule does: a later fit may continue it.
+    Warns if the fit ends long before the schedule does: a later fit may continue it. Of schedules that go on for ever,
+    those in steps are compared as well; those in epochs are not, whose user has counted the fit's epochs.
 
     Raises:
         ValueError: the schedule ends before the fit does, its interval is unknown, or it is another optimizer's.
@@ -65,7 +69,9 @@ def check_schedule(state: FitState, epochs: int) -> None:
         raise ValueError(f"{name}: interval must be {' or '.join(map(repr, intervals))}, got {schedule.interval!r}")
     by_step = schedule.interval == "step"
     batches = count_batches(state.loader) if by_step else accumulate
-    if schedule.length is None or batches is None:
+    length = schedule._length()
+    reach = schedule._reach() if by_step else length
+    if (length is None and reach is None) or batches is None:
         return
     each = -(-batches // accumulate)
     begun = 0 if state.finished else each - (-(-state.batch // accumulate) if by_step else 0)
@@ -77,13 +83,13 @@ def check_schedule(state: FitState, epochs: int) -> None:
     fit = f"{epochs} epochs" + (f" of {each} steps" if by_step else "")
     fit += f" (accumulate={accumulate})" if by_step and accumulate > 1 else ""
     used = f", of which {schedule.last_epoch} are used up" if schedule.last_epoch else ""
-    end, length = schedule.last_epoch + left, schedule.length
-    advice = f"make it for {end}" + (f", as in {name}(..., total_steps={end})" if name == "OneCycleLR" else "")
-    if end > length:
+    end = schedule.last_epoch + left
+    advice = f"make it for {end}" + (f", as in {name}(..., {_LENGTHS[name]}={end})" if name in _LENGTHS else "")
+    if length is not None and end > length:
         raise ValueError(f"{name}: it has {length} steps{used}, and ends before the fit does: {fit}; {advice}")
-    if end + skipped < length - 1:
+    if reach is not None and end + skipped < reach - 1:
         warnings.warn(
-            f"{name}: it has {length} steps{used}, but the fit ends after {end}, before the learning rate has come to "
+            f"{name}: it has {reach} steps{used}, but the fit ends after {end}, before the learning rate has come to "
             f"its end: {fit}; {advice}, unless another fit continues it",
             UserWarning,
             stacklevel=3,

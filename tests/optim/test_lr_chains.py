@@ -188,7 +188,7 @@ def test_one_cycle_after_another_moves_the_momentum_too(momentum, torch):
         ]
         made.append(module.SequentialLR(optimizer, cycles, milestones=[6]))
     pair.schedules.append(tuple(made))
-    assert (made[0].interval, made[0].length) == ("step", 16)
+    assert (made[0].interval, made[0]._length()) == ("step", 16)
     for step in range(15):
         pair.check(step)
         for mine, other in zip(pair.ours.param_groups, pair.theirs.param_groups, strict=True):

@@ -248,6 +248,42 @@ def test_what_cannot_be_compared_is_left_alone():
         plain(schedule)[0].fit(DataLoader(problem(), 10), epochs=4)  # it goes on beyond its length
 
 
+def _by_step(make):
+    def schedule(optimizer):
+        made = make(optimizer)
+        made.interval = "step"
+        return made
+
+    return schedule
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            _by_step(lambda o: lr_scheduler.CosineAnnealingLR(o, 40)),
+            r"CosineAnnealingLR: it has 40 .*\(..., T_max=10\)",
+        ),
+        (_by_step(lambda o: lr_scheduler.LinearLR(o, total_iters=40)), r"LinearLR: it has 40 .*, total_iters=10\)"),
+        (
+            _by_step(
+                lambda o: lr_scheduler.SequentialLR(
+                    o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 35)], [5]
+                )
+            ),
+            "SequentialLR: it has 40 steps, but the fit ends after 10, .*; make it for 10, unless",
+        ),
+        (sequence(10, 30), "SequentialLR: it has 40 steps, but the fit ends after 10"),
+        (chain(40), "ChainedScheduler: it has 40 steps, but the fit ends after 10"),
+    ],
+)
+def test_other_schedules_in_steps_that_end_long_after_the_fit_are_named_too(make, message):
+    trainer, _ = plain(make)
+    with pytest.warns(UserWarning, match=message):
+        trainer.fit(DataLoader(problem(), 10), epochs=2)
+    trainer.fit(DataLoader(problem(), 10), epochs=6)
+
+
 def test_a_cycle_of_epochs_is_compared_with_epochs():
     def by_epoch(steps):
         def make(optimizer):

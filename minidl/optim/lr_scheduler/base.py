@@ -50,10 +50,13 @@ class Schedule:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = check_optimizer(type(self).__name__, optimizer)
 
-    @property
-    def length(self) -> int | None:
-        """The number of steps that the schedule is made for; it cannot go on after them. None: it has no end."""
+    def _length(self) -> int | None:
+        """Return the number of steps after which the schedule cannot go on; None: it has no end."""
         return None
+
+    def _reach(self) -> int | None:
+        """Return the number of steps after which the rate has come to where it goes; None: it goes nowhere."""
+        return self._length()
 
     def get_last_lr(self) -> list[float]:
         """Return the current learning rates of the groups."""
@@ -78,7 +81,7 @@ class LRScheduler(Schedule):
     def __init__(self, optimizer: Optimizer) -> None:
         super().__init__(optimizer)
         self.base_lrs: list[float] = []
-        self.meet_groups()
+        self._meet_groups()
         self._set()
 
     def factor(self, epoch: int, group: int) -> float:
@@ -89,39 +92,39 @@ class LRScheduler(Schedule):
         """Return the learning rate of a group after ``epoch`` steps."""
         return self.base_lrs[group] * self.factor(epoch, group)
 
-    def formula(self, epoch: int, group: int) -> dict[str, Any]:
+    def _formula(self, epoch: int, group: int) -> dict[str, Any]:
         """Return the options of a group, by name, that the formula gives after ``epoch`` steps."""
         return {"lr": float(self.rate(epoch, group))}
 
-    def following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
+    def _following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
         """Return the options of a group after ``epoch`` steps, if its learning rate was ``lr`` after the step before.
 
         In the beginning, ``epoch`` is 0, and ``lr`` the rate that the group had.
         """
-        return self.formula(epoch, group)
+        return self._formula(epoch, group)
 
     def step(self) -> None:
         """Count a step and set the learning rates."""
-        self.meet_groups()
+        self._meet_groups()
         self.last_epoch += 1
         self._set()
 
-    def meet_groups(self) -> None:
+    def _meet_groups(self) -> None:
         """Note the learning rates that groups start with which the optimizer did not have before."""
         for group in self.optimizer.param_groups[len(self.base_lrs) :]:
             self.base_lrs.append(float(group.setdefault("initial_lr", float(group["lr"]))))
 
     def _set(self) -> None:
         for number, group in enumerate(self.optimizer.param_groups):
-            group.update(self.following(self.last_epoch, number, float(group["lr"])))
+            group.update(self._following(self.last_epoch, number, float(group["lr"])))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to continue: plain numbers.
 
         "lrs" are the groups' current rates where they are not those of the formula; None where they are.
         """
-        self.meet_groups()
-        rates = [(lr, self.formula(self.last_epoch, number)["lr"]) for number, lr in enumerate(self.get_last_lr())]
+        self._meet_groups()
+        rates = [(lr, self._formula(self.last_epoch, number)["lr"]) for number, lr in enumerate(self.get_last_lr())]
         return {
             "last_epoch": self.last_epoch,
             "base_lrs": list(self.base_lrs),
@@ -134,17 +137,17 @@ class LRScheduler(Schedule):
         Raises:
             ValueError: the number of groups differs.
         """
-        self.check_state(state)
+        self._check_state(state)
         self.last_epoch, self.base_lrs = int(state["last_epoch"]), [float(lr) for lr in state["base_lrs"]]
         for number, group in enumerate(self.optimizer.param_groups):
-            group.update(self.formula(self.last_epoch, number))
+            group.update(self._formula(self.last_epoch, number))
             own = state.get("lrs", [])[number:]  # states of earlier versions lack them
             if own and own[0] is not None:
                 group["lr"] = float(own[0])
 
-    def check_state(self, state: Mapping[str, Any]) -> None:
+    def _check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to another number of groups."""
-        self.meet_groups()
+        self._meet_groups()
         if len(state["base_lrs"]) != len(self.base_lrs):
             raise ValueError(
                 f"{type(self).__name__}: cannot load state: expected {len(self.base_lrs)} groups, got "
@@ -156,14 +159,14 @@ class ChainableLR(LRScheduler):
     """A formula that can be chained with others: it changes the current rate, as PyTorch's schedules of its name do.
 
     As long as a group has the rate of the formula, the next one is that of the formula too, without the rounding of
-    many products. If its rate was changed by hand or by another schedule, `change` continues from there.
+    many products. If its rate was changed by hand or by another schedule, `_change` continues from there.
     """
 
-    def following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
+    def _following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
         """Continue the formula, or change the rate that the group has."""
-        before = self.formula(epoch - 1, group)["lr"] if epoch else self.base_lrs[group]
-        return self.formula(epoch, group) if lr == before else {"lr": float(self.change(epoch, group, lr))}
+        before = self._formula(epoch - 1, group)["lr"] if epoch else self.base_lrs[group]
+        return self._formula(epoch, group) if lr == before else {"lr": float(self._change(epoch, group, lr))}
 
-    def change(self, epoch: int, group: int, lr: float) -> float:
+    def _change(self, epoch: int, group: int, lr: float) -> float:
         """Return what becomes of a group's rate ``lr`` in the step that is number ``epoch``; 0 is the beginning."""
-        raise NotImplementedError(f"{type(self).__name__} does not define change()")
+        raise NotImplementedError(f"{type(self).__name__} does not define _change()")

@@ -33,26 +33,26 @@ class _Combined(LRScheduler):
             raise ValueError(f"{owner}: its schedulers must be stepped at the same times, got {each}; set .interval")
         self.interval = intervals.pop()
 
-    def meet_groups(self) -> None:
+    def _meet_groups(self) -> None:
         """Let every schedule meet them."""
         for scheduler in self.schedulers:
-            scheduler.meet_groups()
-        super().meet_groups()
+            scheduler._meet_groups()
+        super()._meet_groups()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to continue: plain numbers, and the states of the schedules."""
         return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
 
-    def check_state(self, state: Mapping[str, Any]) -> None:
+    def _check_state(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if a state belongs to other schedules or groups."""
-        super().check_state(state)
+        super()._check_state(state)
         own = state.get("schedulers", [])  # states of earlier versions lack them
         if own and len(own) != len(self.schedulers):
             raise ValueError(
                 f"{type(self).__name__}: cannot load state: expected {len(self.schedulers)} schedulers, got {len(own)}"
             )
         for scheduler, part in zip(self.schedulers, own, strict=False):
-            scheduler.check_state(part)
+            scheduler._check_state(part)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, for the same schedules, and set the learning rates.
@@ -60,7 +60,7 @@ class _Combined(LRScheduler):
         Raises:
             ValueError: the number of schedulers or groups differs; nothing has changed then.
         """
-        self.check_state(state)
+        self._check_state(state)
         for scheduler, part in zip(self.schedulers, state.get("schedulers", []), strict=False):
             scheduler.load_state_dict(part)
         super().load_state_dict(state)
@@ -93,18 +93,22 @@ class SequentialLR(_Combined):
             raise ValueError("SequentialLR: a ChainedScheduler cannot be one of many; chain SequentialLRs instead")
         self.milestones = [check_int("SequentialLR", "milestones", m, minimum=0) for m in milestones]
         for scheduler, begin, end in zip(self.schedulers, [0, *self.milestones], self.milestones, strict=False):
-            if scheduler.length is not None and end - begin > scheduler.length:
+            length = scheduler._length()
+            if length is not None and end - begin > length:
                 raise ValueError(
-                    f"SequentialLR: {type(scheduler).__name__} ends after {scheduler.length} steps, but the next "
+                    f"SequentialLR: {type(scheduler).__name__} ends after {length} steps, but the next "
                     f"schedule begins {end - begin} steps after it"
                 )
         super().__init__(optimizer)
 
-    @property
-    def length(self) -> int | None:
-        """Where the last schedule ends, if it does."""
-        last = self.schedulers[-1].length
+    def _length(self) -> int | None:
+        """Return where the last schedule ends, if it does."""
+        last = self.schedulers[-1]._length()
         return None if last is None else sum(self.milestones[-1:]) + last
+
+    def _reach(self) -> int:
+        """Return where the last schedule has come to where it goes, or begins."""
+        return sum(self.milestones[-1:]) + (self.schedulers[-1]._reach() or 0)
 
     def _part(self, epoch: int) -> tuple[LRScheduler, int]:
         """Return the schedule that ``epoch`` falls into, and its own epoch."""
@@ -116,15 +120,15 @@ class SequentialLR(_Combined):
         scheduler, own = self._part(epoch)
         return scheduler.rate(own, group)
 
-    def formula(self, epoch: int, group: int) -> dict[str, Any]:
+    def _formula(self, epoch: int, group: int) -> dict[str, Any]:
         """The options that this schedule sets."""
         scheduler, own = self._part(epoch)
-        return scheduler.formula(own, group)
+        return scheduler._formula(own, group)
 
-    def following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
+    def _following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
         """The first rate of a schedule that begins, as in PyTorch; otherwise what the schedule makes of the rate."""
         scheduler, own = self._part(epoch)
-        return scheduler.following(own, group, lr) if own else scheduler.formula(0, group)
+        return scheduler._following(own, group, lr) if own else scheduler._formula(0, group)
 
 
 class ChainedScheduler(_Combined):
@@ -154,13 +158,17 @@ class ChainedScheduler(_Combined):
         self._combine(optimizer, schedulers)
         super().__init__(check_optimizer("ChainedScheduler", optimizer))
 
-    @property
-    def length(self) -> int | None:
-        """Where the first of the schedules ends, if one does."""
-        left = [s.length - s.last_epoch for s in self.schedulers if s.length is not None]
+    def _length(self) -> int | None:
+        """Return where the first of the schedules ends, if one does."""
+        left = [length - s.last_epoch for s in self.schedulers if (length := s._length()) is not None]
         return self.last_epoch + min(left) if left else None
 
-    def formula(self, epoch: int, group: int) -> dict[str, Any]:
+    def _reach(self) -> int | None:
+        """Return where the last of the schedules has come to where it goes."""
+        left = [reach - s.last_epoch for s in self.schedulers if (reach := s._reach()) is not None]
+        return self.last_epoch + max(left) if left else None
+
+    def _formula(self, epoch: int, group: int) -> dict[str, Any]:
         """The rate that the schedules have set: together they have no formula of their own."""
         return {"lr": float(self.optimizer.param_groups[group]["lr"])}
 

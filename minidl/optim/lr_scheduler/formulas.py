@@ -34,14 +34,14 @@ class LambdaLR(LRScheduler):
         self._shared = None if isinstance(lr_lambda, (list, tuple)) else lr_lambda
         super().__init__(optimizer)
 
-    def meet_groups(self) -> None:
+    def _meet_groups(self) -> None:
         """Give new groups the function of all groups, if there is one."""
         new = len(self.optimizer.param_groups) - len(self.lr_lambdas)
         if self._shared is None:
             for_each_group("LambdaLR", self.optimizer, self.lr_lambdas, "functions")
         else:
             self.lr_lambdas += [self._shared] * new
-        super().meet_groups()
+        super()._meet_groups()
 
     def factor(self, epoch: int, group: int) -> float:
         """f(epoch)."""
@@ -66,7 +66,7 @@ class StepLR(ChainableLR):
         """gamma ** (epoch // step_size)."""
         return self.gamma ** (epoch // self.step_size)
 
-    def change(self, epoch: int, group: int, lr: float) -> float:
+    def _change(self, epoch: int, group: int, lr: float) -> float:
         """Every step_size steps, lr * gamma."""
         return lr * self.gamma if epoch and epoch % self.step_size == 0 else lr
 
@@ -89,7 +89,7 @@ class MultiStepLR(ChainableLR):
         """gamma ** (number of milestones reached)."""
         return self.gamma ** bisect_right(self.milestones, epoch)
 
-    def change(self, epoch: int, group: int, lr: float) -> float:
+    def _change(self, epoch: int, group: int, lr: float) -> float:
         """At a milestone, lr * gamma, for each milestone there."""
         return lr * self.gamma ** self.milestones.count(epoch)
 
@@ -110,7 +110,7 @@ class ExponentialLR(ChainableLR):
         """gamma ** epoch."""
         return self.gamma**epoch
 
-    def change(self, epoch: int, group: int, lr: float) -> float:
+    def _change(self, epoch: int, group: int, lr: float) -> float:
         """lr * gamma."""
         return lr * self.gamma if epoch else lr
 
@@ -136,7 +136,10 @@ class LinearLR(ChainableLR):
         """start_factor + (end_factor - start_factor) * min(1, epoch / total_iters)."""
         return self.start_factor + (self.end_factor - self.start_factor) * min(1.0, epoch / self.total_iters)
 
-    def change(self, epoch: int, group: int, lr: float) -> float:
+    def _reach(self) -> int:
+        return self.total_iters
+
+    def _change(self, epoch: int, group: int, lr: float) -> float:
         """lr * (the factor now / the factor before)."""
         if epoch > self.total_iters:
             return lr
@@ -164,7 +167,10 @@ class CosineAnnealingLR(ChainableLR):
         wave = (1 + math.cos(math.pi * epoch / self.T_max)) / 2
         return self.eta_min + (self.base_lrs[group] - self.eta_min) * wave
 
-    def change(self, epoch: int, group: int, lr: float) -> float:
+    def _reach(self) -> int:
+        return self.T_max
+
+    def _change(self, epoch: int, group: int, lr: float) -> float:
         """The distance from eta_min shrinks with the wave; after a minimum the wave of lr0 begins again."""
         if epoch == 0:
             return lr

@@ -77,9 +77,7 @@ class OneCycleLR(LRScheduler):
             group["initial_lr"] = peak / div_factor
         super().__init__(optimizer)
 
-    @property
-    def length(self) -> int:
-        """total_steps."""
+    def _length(self) -> int:
         return self.total_steps
 
     def rate(self, epoch: int, group: int) -> float:
@@ -99,15 +97,15 @@ class OneCycleLR(LRScheduler):
             return before[column] + (after[column] - before[column]) * share
         return after[column] + (before[column] - after[column]) / 2 * (1 + math.cos(math.pi * share))
 
-    def formula(self, epoch: int, group: int) -> dict[str, Any]:
+    def _formula(self, epoch: int, group: int) -> dict[str, Any]:
         """The rate, and the momentum or first beta if they move too."""
-        options = super().formula(epoch, group)
+        options = super()._formula(epoch, group)
         if not self.cycle_momentum:
             return options
         momentum, own = self._between(epoch, 2), self.optimizer.param_groups[group]
         return {**options, **({"betas": (momentum, own["betas"][1])} if "betas" in own else {"momentum": momentum})}
 
-    def meet_groups(self) -> None:
+    def _meet_groups(self) -> None:
         """Refuse groups that were added later: their max_lr is not known."""
         for_each_group("OneCycleLR", self.optimizer, self.peaks, "parameter groups, as when the schedule was made")
-        super().meet_groups()
+        super()._meet_groups()
