@@ -18,7 +18,6 @@ __all__ = [
     "check_classes",
     "check_parts",
     "count_batches",
-    "gives_samples",
     "input_of",
 ]
 
@@ -26,14 +25,9 @@ Batch = tuple[Any, ...]
 Batches = Iterable[Batch]
 
 
-def gives_samples(data: Any) -> bool:
-    """Return whether ``data`` is a dataset: a `Dataset`, or something like it that cannot be iterated over."""
-    return isinstance(data, Dataset) or (is_dataset(data) and not hasattr(data, "__iter__"))
-
-
 def check_batches(method: str, data: Any) -> None:
     """Raise TypeError, naming the Trainer's ``method``, if ``data`` is a dataset or arrays, not batches of them."""
-    if gives_samples(data):
+    if is_dataset(data):
         kind = "Dataset" if isinstance(data, Dataset) else f"dataset, {type(data).__name__}"
         raise TypeError(f"Trainer.{method}: expected batches, got a {kind}; use DataLoader(dataset, batch_size=32)")
     bare = isinstance(data, (tuple, str, Mapping)) or hasattr(data, "__array__")

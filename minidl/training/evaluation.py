@@ -9,11 +9,11 @@ import numpy as np
 
 from .._core import Array
 from ..data import ArrayDataset, DataLoader
-from ..data.collate import DatasetLike
+from ..data.collate import DatasetLike, is_dataset
 from ..nn import Module
 from ..nn.batch_loss import batch_loss
 from ..nn.modes import evaluating
-from .batches import Batches, batch_parts, check_batches, gives_samples, input_of
+from .batches import Batches, batch_parts, check_batches, input_of
 from .meter import Meter
 from .metrics import Metric
 from .order import check_order
@@ -43,7 +43,7 @@ def evaluate(
 def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int, progress: Progress) -> Array:
     """Return the outputs for all samples; `Trainer.predict` describes them."""
     source: Any = ArrayDataset(data) if hasattr(data, "__array__") else data
-    if gives_samples(source):
+    if is_dataset(source):
         source = DataLoader(source, batch_size)
     check_batches("predict", source)
     check_order(source)

@@ -25,11 +25,18 @@ class Given:
         return self.samples[index]
 
 
+class Iterated(Given):
+    """The same, which can be iterated over as well, as the datasets of Hugging Face can."""
+
+    def __iter__(self):
+        return iter(self.samples)
+
+
 class Derived(Given, Dataset):
     """The same, as a Dataset."""
 
 
-@pytest.fixture(params=[Given, Derived])
+@pytest.fixture(params=[Given, Iterated, Derived])
 def kind(request):
     return request.param
 
@@ -220,7 +227,7 @@ def test_python_floats_are_float64_and_images_of_float64_are_refused_by_a_net_of
 def test_the_trainer_names_what_is_not_batches(kind):
     data = kind(*PAIRS)
     for method in ("fit", "evaluate"):
-        name = "Dataset" if kind is Derived else "dataset, Given"
+        name = "Dataset" if kind is Derived else f"dataset, {kind.__name__}"
         with pytest.raises(TypeError, match=f"Trainer.{method}: expected batches, got a {name}; use DataLoader"):
             getattr(trainer(), method)(data)
     for method in ("fit", "evaluate", "predict"):
