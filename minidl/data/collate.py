@@ -49,7 +49,10 @@ def check_dataset(owner: str, dataset: Any) -> Any:
         fix += ", a list of samples into ArrayDataset(*zip(*samples))"
     elif not isinstance(dataset, _BARE) and not hasattr(dataset, "__array__"):
         fix = f"it has no {' and no '.join(n for n in ('__len__', '__getitem__') if not hasattr(dataset, n))}"
-        fix += "; an iterable of batches goes to the Trainer as it is" if hasattr(dataset, "__iter__") else ""
+        if hasattr(dataset, "dataset"):
+            fix += "; give the dataset that it loads"
+        elif hasattr(dataset, "__iter__"):
+            fix += "; an iterable of batches goes to the Trainer as it is"
     raise TypeError(f"{owner}: dataset must be a Dataset, got {got}; {fix}")
 
 

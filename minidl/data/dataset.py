@@ -148,6 +148,9 @@ class Subset(Dataset):
         """Return the samples with these indices, which count within the subset."""
         return batch_of(self.dataset, self.indices[indices])
 
+    def __repr__(self) -> str:
+        return f"Subset({len(self):,} of {self.dataset!r})"
+
 
 def random_split(
     dataset: DatasetLike, lengths: Sequence[int] | Sequence[float], *, rng: np.random.Generator | None = None

@@ -109,7 +109,7 @@ BARE = [
     (Given, r"got the class Given; did you mean Given\(\.\.\.\)\?"),
     (None, "got NoneType; it has no __len__ and no __getitem__"),
     ((pair for pair in PAIRS), "got generator; it has no __len__ and no __getitem__; an iterable of batches goes to"),
-    (DataLoader(ArrayDataset(IMAGES)), "got DataLoader; it has no __getitem__; an iterable"),
+    (DataLoader(ArrayDataset(IMAGES)), "got DataLoader; it has no __getitem__; give the dataset that it loads"),
 ]
 
 

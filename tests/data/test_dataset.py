@@ -65,6 +65,7 @@ def test_lengths_that_do_not_add_up_are_refused():
 def test_a_subset_of_a_subset():
     data = Subset(Subset(Squares(), [5, 6, 7]), [2, 0])
     assert data[0][1] == 49
+    assert repr(Subset(ArrayDataset(np.zeros(3)), [0, 2])) == "Subset(2 of ArrayDataset((3,) float64))"
     assert data.batch(np.array([1]))[1].tolist() == [25]
     for wrong in (np.arange(10) > 7, [0.6, 1.9], [[1]]):
         with pytest.raises(TypeError, match=r"a mask becomes indices with np.flatnonzero\(mask\)"):
