@@ -147,14 +147,15 @@ def _collect(folder: Path, above: frozenset[str], files: list[Path], skipped: Co
     for path in paths:
         if path.name.startswith("."):
             skipped["hidden"] += 1
+        elif path.is_file():
+            if path.suffix.lower() in _SUFFIXES:
+                files.append(path)
+            else:
+                skipped[path.suffix.lower() or "without a suffix"] += 1
         elif path.is_dir():
             _collect(path, above | {real}, files, skipped)
-        elif not path.exists():
-            skipped["broken link"] += 1
-        elif path.suffix.lower() not in _SUFFIXES or not path.is_file():
-            skipped[path.suffix.lower() or "without a suffix"] += 1
         else:
-            files.append(path)
+            skipped["not a file" if path.exists() else "broken link"] += 1
 
 
 def described(skipped: Mapping[str, int]) -> str:

@@ -1,5 +1,6 @@
 """ImageFolder: classes in order, hidden files, damage; the split; images from files of all kinds."""
 
+import os
 from collections import Counter
 
 import numpy as np
@@ -204,6 +205,7 @@ def test_what_is_skipped_is_counted_and_said(root, monkeypatch):
         (root / name).write_bytes(b"x")
     (root / "gone.png").symlink_to(root / "nothing")
     (root / "zebra" / "empty").mkdir()
+    os.mkfifo(root / "zebra" / "pipe.png")  # which would never end
     Image.new("L", (1, 1)).save(root / "beside.png")
     data = ImageFolder(root)
     assert data.skipped == {
@@ -214,7 +216,7 @@ def test_what_is_skipped_is_counted_and_said(root, monkeypatch):
         ".db": 1,
         "without a suffix": 1,
     }
-    said = "12 skipped: 1 .db, 2 .heic, 1 .txt, 3 beside the classes, 4 hidden, 1 without a suffix"
+    said = "13 skipped: 1 .db, 2 .heic, 1 .txt, 3 beside the classes, 4 hidden, 1 not a file, 1 without a suffix"
     assert repr(data) == f"ImageFolder({str(root)!r}, 6 images: ant 2, bee 2, zebra 2; {said})"
     listed = type(root).iterdir
 
@@ -227,7 +229,7 @@ def test_what_is_skipped_is_counted_and_said(root, monkeypatch):
     assert ImageFolder(root).skipped == {**data.skipped, "folder that may not be read": 1}
     (root / "new").mkdir()
     (root / "new" / "a.heic").write_bytes(b"x")
-    with pytest.raises(FileNotFoundError, match="there are no images in new of .*; 14 skipped: 1 .db, 3 .heic"):
+    with pytest.raises(FileNotFoundError, match="there are no images in new of .*; 15 skipped: 1 .db, 3 .heic"):
         ImageFolder(root)
 
 
