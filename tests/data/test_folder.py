@@ -215,6 +215,7 @@ def test_what_is_skipped_is_counted_and_said(root, monkeypatch):
         ".heic": 2,
         ".db": 1,
         "without a suffix": 1,
+        "not a file": 1,
     }
     said = "13 skipped: 1 .db, 2 .heic, 1 .txt, 3 beside the classes, 4 hidden, 1 not a file, 1 without a suffix"
     assert repr(data) == f"ImageFolder({str(root)!r}, 6 images: ant 2, bee 2, zebra 2; {said})"
