@@ -59,9 +59,9 @@ class Loss(Module):
         return super().__call__(*inputs)
 
     def finish(self, loss: Any, cache: Any) -> Any:
-        """Save the cache, which has ``divisor`` and ``shares``; return a reduced loss as a float, else as an array."""
+        """Save the cache, whose ``divisor`` and ``shares`` are the loss's; return a reduced loss as a float."""
         self.save_for_backward(cache)
-        self.divisor, self.shares = cache.divisor, cache.shares
+        self.divisor, self.shares = cache.divisor, getattr(cache, "shares", None)
         return loss if self.reduction == "none" else float(loss)
 
     def backward(self, grad_output: Any = 1.0) -> Array:

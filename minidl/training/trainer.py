@@ -50,7 +50,7 @@ class Trainer(Place):
             ReduceLROnPlateau gets its ``monitor``, or the validation loss, without validation the training loss.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
         accumulate: batches per step of the optimiser; the step is that of one large batch, except with batch
-            normalisation, which takes its statistics from each batch by itself.
+            normalisation, which takes its statistics from each batch by itself, and losses of a ``whole_batch``.
         sample_weights: whether batches have a third element, a weight (N,) for each sample, so that the loss is
             sum(w * loss) / sum(w); in `fit` and `evaluate`.
         callbacks: called at the stages of a fit, in this order; see `Callback`.

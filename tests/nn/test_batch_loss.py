@@ -1,5 +1,7 @@
 """What a batch counts beside others: losses of one's own, divisors, sample weights."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,32 @@ def test_a_sample_of_weight_0_may_be_of_a_class_of_infinite_weight():
     assert done.mean == pytest.approx(np.log1p(np.e))
     assert done.weight == 2
     np.testing.assert_allclose(loss.backward(done.gradient)[2], 0)
+
+
+def test_a_cache_needs_no_shares():
+    class Cached(nn.Loss):
+        def forward(self, prediction, target):
+            return self.finish(prediction.sum() / 6, types.SimpleNamespace(divisor=6.0))
+
+    assert batch_loss(Cached(), X, X)[:2] == (2.5, 6.0)
+
+
+def test_a_loss_of_ones_own_with_class_weights_and_sample_weights():
+    """By hand: losses 1, 2, 3 of classes of weight 1, 4, 0, for sample weights 2, 1, 1."""
+
+    class Own(nn.Loss):
+        def forward(self, prediction, target):
+            each, self.shares = prediction[:, 0], np.array([1.0, 4, 0])[target]
+            self.save_for_backward(None)
+            if self.reduction == "none":
+                return each * self.shares
+            self.divisor = self.shares.sum()
+            return float((each * self.shares).sum() / self.divisor)
+
+    x, labels = np.array([[1.0], [2], [3]]), np.array([0, 1, 2])
+    assert batch_loss(Own(), x, labels)[:2] == ((1 + 8) / 5, 5)
+    done = batch_loss(Own(), x, labels, np.array([2.0, 1, 1]))
+    assert done[:2] == ((2 * 1 + 8) / 6, 6)
+    np.testing.assert_array_equal(done.counted, [True, True, False])
+    with np.errstate(invalid="ignore"):  # as the Trainer does
+        assert batch_loss(Own(), x[2:], labels[2:]).weight == 0

@@ -8,6 +8,7 @@ from minidl import models, nn, optim
 from minidl.data import DataLoader, load_digits
 from minidl.data.transforms import RandomCrop
 from minidl.training import ModelCheckpoint, Trainer
+from minidl.training.callbacks import EarlyStopping, EMAWeights
 
 folder = Path(sys.argv[1])
 minidl.manual_seed(0)
@@ -21,7 +22,7 @@ trainer = Trainer(
     nn.CrossEntropyLoss(),
     optimizer,
     scheduler=scheduler,
-    callbacks=[ModelCheckpoint(folder, every=5)],
+    callbacks=[EMAWeights(), ModelCheckpoint(folder, every=5), EarlyStopping()],
     progress="none",
 )
 trainer.fit(loader, DataLoader(test, 256), epochs=4, resume=folder)
