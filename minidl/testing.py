@@ -332,7 +332,8 @@ def _check_modes(case: _Case) -> None:
     module = case.fresh()
     for mode in (False, True):
         module.train(mode)
-        wrong = [name or "the module itself" for name, part in module.named_modules() if part.training is not mode]
+        parts = [(name, part) for name, part in module.named_modules() if not part._frozen]
+        wrong = [name or "the module itself" for name, part in parts if part.training is not mode]
         case.require(not wrong, f"train({mode}) did not reach {', '.join(wrong)}; call super().train(mode)")
     module.eval()
     first, second = module(*case.arguments()), module(*case.arguments())

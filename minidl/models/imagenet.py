@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from .._core import Array
@@ -22,6 +20,7 @@ from ..nn import (
     Sequential,
     init,
 )
+from ..nn.chain import backward_through, forward_through
 
 __all__ = ["mobilenet_v2", "resnet18"]
 
@@ -55,25 +54,30 @@ class BasicBlock(Module):
 
     def forward(self, x: Array) -> Array:
         """Run the body and the shortcut, and add their outputs."""
-        through = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
-        around = x if self.downsample is None else self.downsample(x)
+        through, end = forward_through(self._body(), x, self.needs_input_grad)
+        around, shortcut_end = forward_through(self._shortcut(), x, self.needs_input_grad)
+        self.save_for_backward((end, shortcut_end))
         return self.relu2(through + around)  # type: ignore[no-any-return]
 
-    def backward(self, grad_output: Array) -> Array:
+    def backward(self, grad_output: Array) -> Array | None:
         """Add the gradients of the body and of the shortcut."""
+        end, shortcut_end = self.take_saved()
         grad: Array = self.relu2.backward(grad_output)
-        through: Any = grad
-        for layer in (self.bn2, self.conv2, self.relu1, self.bn1, self.conv1):
-            through = layer.backward(through)
-        around: Array = grad if self.downsample is None else self.downsample.backward(grad)
-        total: Array = through + around
-        return total
+        through = backward_through(self._body(), grad, end)
+        around = backward_through(self._shortcut(), grad, shortcut_end)
+        return None if through is None or around is None else through + around
+
+    def _body(self) -> list[Module]:
+        return [self.conv1, self.bn1, self.relu1, self.conv2, self.bn2]
+
+    def _shortcut(self) -> list[Module]:
+        return [] if self.downsample is None else [self.downsample]
 
 
 @onnx_nodes(BasicBlock)
 def _basic_block(graph: OnnxGraph, block: BasicBlock, x: str) -> str:
     through = x
-    for layer in (block.conv1, block.bn1, block.relu1, block.conv2, block.bn2):
+    for layer in block._body():
         through = graph.layer(layer, through)
     around = x if block.downsample is None else graph.layer(block.downsample, x)
     return graph.layer(block.relu2, graph.node("Add", through, around))
@@ -131,13 +135,14 @@ class InvertedResidual(Module):
 
     def forward(self, x: Array) -> Array:
         """Run the layers; add the input if there is a shortcut."""
-        out = self.conv(x)
+        out, end = forward_through([self.conv], x, self.needs_input_grad)
+        self.save_for_backward(end)
         return x + out if self.around else out  # type: ignore[no-any-return]
 
-    def backward(self, grad_output: Array) -> Array:
+    def backward(self, grad_output: Array) -> Array | None:
         """Run the layers in reverse order; add the gradient of the shortcut if there is one."""
-        dx = self.conv.backward(grad_output)
-        return dx + grad_output if self.around else dx  # type: ignore[no-any-return]
+        dx: Array | None = backward_through([self.conv], grad_output, self.take_saved())
+        return dx + grad_output if self.around and dx is not None else dx
 
 
 @onnx_nodes(InvertedResidual)

@@ -8,6 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from .._core import Array, check_choice, check_kind
+from .chain import backward_through, forward_through
 from .module import Module
 
 __all__ = ["ModuleDict", "ModuleList", "Parallel", "Residual", "Sequential"]
@@ -31,7 +32,8 @@ class Sequential(_Listed):
 
     ``model[0]``, ``model[-1]``, ``model[1:3]`` (shares its layers), ``len``, iteration and `append` work as on a
     list. Adding the same instance twice is an error: its second forward pass would overwrite what its first saved
-    for backward. ``needs_input_grad`` is that of the first layer.
+    for backward. ``needs_input_grad`` is that of the first layer; if it is False, the layers in front
+    that have nothing to train save nothing, and the backward pass ends behind them.
 
     Args:
         *layers: modules; or one mapping of names to modules.
@@ -74,25 +76,29 @@ class Sequential(_Listed):
 
     def forward(self, x: Any) -> Any:
         """Run the layers in order."""
-        for layer in self:
-            x = layer(x)
+        layers = list(self)
+        x, end = forward_through(layers, x, not layers or layers[0].needs_input_grad)
+        if end is None:
+            self._saved.clear()  # the layers save what is needed
+        else:
+            self.save_for_backward(end)
         return x
 
     def backward(self, grad_output: Any) -> Any:
-        """Run the layers' backward passes in reverse order; return the gradient of the input."""
-        for layer in reversed(list(self)):
-            grad_output = layer.backward(grad_output)
-        return grad_output
+        """Run the layers' backward passes in reverse order; return the gradient of the input, if it is wanted."""
+        return backward_through(list(self), grad_output, self.take_saved() if self._saved else None)
 
     @property
     def needs_input_grad(self) -> bool:
         """Whether `backward` returns the gradient of the input: the first layer's flag."""
-        return self[0].needs_input_grad if len(self) else True
+        first = next(self.children(), None)
+        return first is None or first.needs_input_grad
 
     @needs_input_grad.setter
     def needs_input_grad(self, flag: bool) -> None:
-        if len(self):
-            self[0].needs_input_grad = flag
+        first = next(self.children(), None)
+        if first is not None:
+            first.needs_input_grad = flag
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
@@ -218,22 +224,25 @@ class Residual(Module):
 
     def forward(self, x: Array) -> Array:
         """Run both paths and add."""
-        around = x if self.shortcut is None else self.shortcut(x)
-        through = self.body(x)
+        around, end = forward_through(self._shortcut(), x, self.needs_input_grad)
+        through, body_end = forward_through([self.body], x, self.needs_input_grad)
         if through.shape != around.shape:
             raise ValueError(
                 f"body gives shape {through.shape}, shortcut {around.shape}; a shortcut that changes stride and "
                 "channels, such as a 1x1 Conv2d, makes them equal"
             )
-        self.save_for_backward(None)
+        self.save_for_backward((end, body_end))
         return through + around  # type: ignore[no-any-return]
 
     def backward(self, grad_output: Array) -> Array | None:
         """Run both paths backward and add."""
-        self.take_saved()
-        around = grad_output if self.shortcut is None else self.shortcut.backward(grad_output)
-        through = self.body.backward(grad_output)
+        end, body_end = self.take_saved()
+        around = backward_through(self._shortcut(), grad_output, end)
+        through = backward_through([self.body], grad_output, body_end)
         return None if around is None or through is None else around + through
+
+    def _shortcut(self) -> list[Module]:
+        return [] if self.shortcut is None else [self.shortcut]
 
 
 class Parallel(Module):
@@ -261,12 +270,13 @@ class Parallel(Module):
 
     def forward(self, x: Array) -> Array:
         """Run the branches and merge."""
-        outputs = [branch(x) for branch in self.children()]
+        runs = [forward_through([branch], x, self.needs_input_grad) for branch in self.children()]
+        outputs = [output for output, _ in runs]
         shapes = [out.shape for out in outputs]
         fitting = {(s[:1], s[2:]) for s in shapes} if self.merge == "cat" else set(shapes)
         if len(fitting) > 1 or (self.merge == "cat" and min(map(len, shapes)) < 2):
             raise ValueError(f"the branches give shapes {shapes}, which do not fit together for merge={self.merge!r}")
-        self.save_for_backward([s[1] for s in shapes] if self.merge == "cat" else None)
+        self.save_for_backward(([s[1] for s in shapes] if self.merge == "cat" else None, [end for _, end in runs]))
         if self.merge == "sum":
             total: Array = sum(outputs[1:], outputs[0])
             return total
@@ -274,11 +284,12 @@ class Parallel(Module):
 
     def backward(self, grad_output: Array) -> Array | None:
         """Run the branches backward and add."""
-        sizes, branches = self.take_saved(), list(self.children())
+        (sizes, ends), branches = self.take_saved(), list(self.children())
         grads = [grad_output] * len(branches)
         if sizes is not None:
             grads = np.split(grad_output, np.cumsum(sizes)[:-1], axis=1)
-        back = [branch.backward(grad) for branch, grad in zip(branches, grads, strict=True)]
+        runs = zip(branches, grads, ends, strict=True)
+        back = [backward_through([branch], grad, end) for branch, grad, end in runs]
         total = None
         for dx in back:
             total = dx if total is None or dx is None else total + dx

@@ -51,7 +51,8 @@ class no_grad(ContextDecorator):
 @contextmanager
 def modes_kept(model: Module) -> Iterator[None]:
     """Restore each module's mode, training or evaluation, on exit."""
-    modes = [(module, module.training) for module in model.modules()]
+    # what was set, which `training` does not tell of a frozen module
+    modes = [(module, vars(module).get("training", True)) for module in model.modules()]
     try:
         yield
     finally:

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import Array, check_flag
+from .._core import Array
 from .hooks import ForwardHook, RemovableHandle
+from .learning import Learning
 from .modes import mode
 from .naming import name_layer, named_init
 from .parameter import Parameter, sealed
@@ -26,7 +27,7 @@ Self = TypeVar("Self", bound="Module")
 _OWN = frozenset({"_saved", "_pass", "_buffers", "_forward_hooks"})
 
 
-class Module:
+class Module(Learning):
     """Base class: subclass it, assign Parameters and Modules as attributes, define `forward` and `backward`.
 
     Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, even inside
@@ -47,12 +48,12 @@ class Module:
                 return grad_output * self.weight.data
 
     Attributes:
-        training: True in training mode, False in evaluation mode; see `train` and `eval`.
+        training: True in training mode, False in evaluation mode or frozen; see `train`, `eval` and `freeze`.
         needs_input_grad: False lets a layer skip the gradient of its input and return None from `backward`;
-            parameter gradients are the same. Useful for a network's first layer.
+            parameter gradients are the same. Useful for a network's first layer. On Sequential, Residual, Parallel and
+            the blocks of `minidl.models` it also spares the layers in front that have nothing to train.
     """
 
-    training: bool = True
     needs_input_grad: bool = True
     _saved: list[Any]  # what was saved, the number of its pass, and the outputs that are read-only until backward
     _pass: Pass | None
@@ -249,27 +250,10 @@ class Module:
 
     # Modes and state
 
-    def train(self: Self, mode: bool = True) -> Self:
-        """Set training mode (or evaluation mode with False) here and in every descendant; return self."""
-        check_flag(type(self).__name__, "train mode", mode)
-        for module in self.modules():
-            module.training = mode
-        return self
-
-    def eval(self: Self) -> Self:
-        """Set evaluation mode here and in every descendant; return self."""
-        return self.train(False)
-
     def zero_grad(self) -> None:
         """Reset every parameter's gradient: `grad` becomes None."""
         for parameter in self.params():
             parameter.grad = None
-
-    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
-        """Freeze (False) or unfreeze (True) every parameter, here and below; return self."""
-        for parameter in self.params():
-            parameter.requires_grad = requires_grad
-        return self
 
     def astype(self: Self, dtype: DTypeLike) -> Self:
         """Convert parameters, gradients and float buffers to float32 or float64, in place; return self.
@@ -362,15 +346,13 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        return self._describe(shown_training=True)
+        return self._describe("training mode")
 
-    def _describe(self, shown_training: bool) -> str:
-        """Write PyTorch's form of the tree; evaluation mode is marked where it begins."""
-        note = "" if self.training == shown_training else f"  # {'training' if self.training else 'eval'} mode"
-        lines = [
-            f"  ({name}): " + child._describe(self.training).replace("\n", "\n  ")
-            for name, child in self.named_children()
-        ]
+    def _describe(self, shown: str) -> str:
+        """Write PyTorch's form of the tree; evaluation mode, or being frozen, is marked where it begins."""
+        mode = "frozen" if self._frozen else "training mode" if self.training else "eval mode"
+        note = "" if mode == shown else f"  # {mode}"
+        lines = [f"  ({name}): " + child._describe(mode).replace("\n", "\n  ") for name, child in self.named_children()]
         head = f"{type(self).__name__}({self.extra_repr()}"
         return "\n".join([head + note, *lines, ")"]) if lines else f"{head}){note}"
 
