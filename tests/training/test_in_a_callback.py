@@ -123,10 +123,8 @@ def test_a_fit_within_is_another_trainers():
     assert look.results == [1, 2]
 
     def other(trainer):
-        head = trainer.model[3]
-        inner = Trainer(
-            trainer.model, nn.CrossEntropyLoss(), optim.SGD(head.params(), 0.1), progress="none", callbacks=[]
-        )
+        own = optim.SGD(trainer.model.params(), 0.1)
+        inner = Trainer(trainer.model, nn.CrossEntropyLoss(), own, progress="none")
         trainer.model[1].eval()
         with pytest.warns(UserWarning, match="the optimizer does not have '0.weight'"):
             assert len(inner.fit(DataLoader(problem(), 25))) == 1
