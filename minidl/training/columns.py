@@ -34,7 +34,7 @@ def check_column(owner: str, column: str, columns: Sequence[str]) -> None:
     hint = ""
     if column.startswith("val_") and not any(name.startswith("val_") for name in columns):
         hint = "; give fit() validation data"
-    elif close := get_close_matches(column, [*columns, *(name.partition("_")[2] for name in columns)], 1, 0.75):
+    elif close := get_close_matches(column, [*columns, *(name.partition("_")[2] for name in columns)], 1, 0.7):
         name = close[0] if close[0] in columns else next(n for n in reversed(columns) if n.endswith(f"_{close[0]}"))
         hint = f"; did you mean {name!r}?"
     raise ValueError(f"{owner}: there is no column {column!r}, only {', '.join(columns)}{hint}")

@@ -88,7 +88,8 @@ class Trainer(Place):
         if optimizer is not None:
             check_kind("Trainer", "optimizer", optimizer, Optimizer)
         if scheduler is not None and not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
-            raise TypeError(f"Trainer: scheduler must be a learning rate schedule, got {scheduler!r}")
+            several = "; several at once are a ChainedScheduler" if isinstance(scheduler, (list, tuple)) else ""
+            raise TypeError(f"Trainer: scheduler must be a learning rate schedule, got {scheduler!r}{several}")
         self.metrics, self.callbacks = list(metrics), list(callbacks)
         for metric in self.metrics:
             check_kind("Trainer", "each metric", metric, Metric)

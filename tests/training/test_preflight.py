@@ -141,6 +141,7 @@ def test_every_metric_of_minidl_has_a_known_direction():
         ("val_loss", "auto", "there is no column 'val_loss', only epoch, lr, train_loss.*; give fit.. validation data"),
         ("val_accuracy", "auto", "there is no column 'val_accuracy'.*; give fit.. validation data"),
         ("train_acuracy", "max", "there is no column 'train_acuracy'.*; did you mean 'train_accuracy'?"),
+        ("train_acc", "max", "there is no column 'train_acc'.*; did you mean 'train_accuracy'?"),
         ("accuracy", "max", "there is no column 'accuracy'.*; did you mean 'train_accuracy'?"),
         ("train_mae", "min", "there is no column 'train_mae'"),
         ("train_f1", "max", "there is no column 'train_f1'"),
@@ -354,6 +355,41 @@ def test_an_interval_that_is_never_reached_is_refused():
         return made
 
     refused(plain(plateau), "ReduceLROnPlateau: interval must be 'epoch', got 'step'")
+
+
+def test_several_schedules_are_one_that_chains_them():
+    with pytest.raises(TypeError, match="scheduler must be a learning rate schedule, .*; several .* ChainedScheduler"):
+        plain(lambda o: [lr_scheduler.StepLR(o, 1), lr_scheduler.ExponentialLR(o, 0.9)])
+    trainer, _ = plain(
+        lambda o: lr_scheduler.ChainedScheduler([lr_scheduler.StepLR(o, 2, 0.5), lr_scheduler.ExponentialLR(o, 0.9)])
+    )
+    history = trainer.fit(DataLoader(problem(), 10), epochs=5)
+    assert history["lr"] == pytest.approx([0.1 * 0.9**n * 0.5 ** (n // 2) for n in range(5)])
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_chain_resumes_with_the_same_bits(by_hand, tmp_path):
+    class Change(Callback):
+        def on_epoch_end(self, trainer):
+            if by_hand and trainer.epoch == 2:
+                trainer.optimizer.param_groups[0]["lr"] *= 3
+
+    def fit(folder, epochs):
+        model = nn.Linear(4, 3, rng=np.random.default_rng(0))
+        optimizer = optim.SGD(model.params(), lr=0.1)
+        warm = lr_scheduler.SequentialLR(
+            optimizer, [lr_scheduler.LinearLR(optimizer, 0.1), lr_scheduler.CosineAnnealingLR(optimizer, 6)], [2]
+        )
+        chain = lr_scheduler.ChainedScheduler([warm, lr_scheduler.MultiStepLR(optimizer, [1, 4])])
+        callbacks = [Change(), ModelCheckpoint(folder)]
+        trainer = Trainer(
+            model, nn.CrossEntropyLoss(), optimizer, scheduler=chain, callbacks=callbacks, progress="none"
+        )
+        return trainer.fit(DataLoader(problem(), 10), epochs=epochs, resume=folder)["lr"]
+
+    whole = fit(tmp_path / "whole", 7)
+    for epochs in (1, 2, 3, 5, 7):
+        assert fit(tmp_path / "parts", epochs) == whole[:epochs]
 
 
 def test_a_schedule_of_another_optimizer_is_refused():
