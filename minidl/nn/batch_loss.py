@@ -84,7 +84,7 @@ def _counted(loss: Any, target: Any, samples: int, weights: Array | None) -> Arr
     """Return which labels (N, ...) or samples (N,) count; None if all do."""
     counted, labels, shares = None, np.asarray(target), getattr(loss, "shares", None)
     if shares is not None and np.shape(shares)[:1] == (samples,):
-        counted = np.asarray(shares) != 0
+        counted = np.asarray(shares).astype(bool, copy=False)
     elif (
         shares is None
         and hasattr(loss, "ignore_index")
@@ -95,7 +95,7 @@ def _counted(loss: Any, target: Any, samples: int, weights: Array | None) -> Arr
     if weights is not None:
         some = weights != 0
         counted = some if counted is None else counted & some.reshape(-1, *(1,) * (counted.ndim - 1))
-    return None if counted is None or counted.all() else counted
+    return None if counted is None or np.count_nonzero(counted) == counted.size else counted
 
 
 def _checked(loss: Any, weights: Array, samples: int) -> Array:

@@ -184,9 +184,8 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     if divisor == 0:  # every label ignored: the loss is NaN, the gradient zero, as in PyTorch
         return np.zeros_like(log_p)
     scale = (grad / divisor).astype(log_p.dtype)
-    with np.errstate(invalid="ignore"):
-        dlogits = times(q.sum(axis=1, keepdims=True), np.exp(log_p)) - q
-        return times(scale, dlogits) if reduction == "none" else dlogits * scale
+    dlogits = times(q.sum(axis=1, keepdims=True), np.exp(log_p)) - q
+    return times(scale, dlogits) if reduction == "none" else dlogits * scale
 
 
 class CrossEntropyLoss(LabelLoss):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -101,7 +102,7 @@ def times(factor: Any, value: Array) -> Array:
     """Return factor * value in the value's dtype; 0 where one of them is 0, even if the other is infinite or NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         product: Array = np.asarray(np.multiply(factor, value, dtype=value.dtype))
-        finite = np.isfinite(product.sum())  # a NaN in the product would be in the sum
+        finite = math.isfinite(np.add.reduce(product, axis=None))  # a NaN in the product would be in the sum
     if not finite:
         product[np.equal(factor, 0) | (value == 0)] = 0
     return product
