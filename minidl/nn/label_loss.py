@@ -184,8 +184,9 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     if divisor == 0:  # every label ignored: the loss is NaN, the gradient zero, as in PyTorch
         return np.zeros_like(log_p)
     scale = (grad / divisor).astype(log_p.dtype)
-    dlogits = times(q.sum(axis=1, keepdims=True), np.exp(log_p)) - q
-    return times(scale, dlogits) if reduction == "none" else dlogits * scale
+    with np.errstate(invalid="ignore"):  # inf - inf, in a sample that may not count
+        dlogits = times(q.sum(axis=1, keepdims=True), np.exp(log_p)) - q
+        return times(scale, dlogits) if reduction == "none" else dlogits * scale
 
 
 class CrossEntropyLoss(LabelLoss):
