@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -52,7 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return int(options.run(options))
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+
+            def tell(message: Warning | str, *_: object) -> None:
+                print(f"minidl {options.command}: {message}", file=sys.stderr)
+
+            warnings.showwarning = tell  # type: ignore[assignment]
+            return int(options.run(options))
     except KeyboardInterrupt:
         print("minidl: interrupted", file=sys.stderr)
         return 130

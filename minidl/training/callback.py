@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._core import Array
 
@@ -44,7 +44,12 @@ class Callback:
     - NumPy's settings (``np.errstate``) are the caller's: your own overflows are reported.
     - Another Trainer may fit, the same model too; `fit` of this one raises a RuntimeError.
     - Random numbers that you draw from minidl's generator shift those of the rest of the fit; take one of your own.
+
+    Attributes:
+        compared: names of attributes that must be the same when a fit is resumed.
     """
+
+    compared: ClassVar[tuple[str, ...]] = ()
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before the first epoch."""

@@ -51,6 +51,8 @@ class EarlyStopping(Callback):
         TypeError, ValueError: an option is invalid, the mode does not fit the column, or neither says which is better.
     """
 
+    compared = "monitor", "patience", "min_delta", "mode", "restore_best"
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -61,9 +63,9 @@ class EarlyStopping(Callback):
     ) -> None:
         self.patience = check_int("EarlyStopping", "patience", patience, minimum=0)
         self.restore_best = check_flag("EarlyStopping", "restore_best", restore_best)
-        self.monitor = monitor
         self._options = ("EarlyStopping", monitor, mode, min_delta)
         self._best = Best(*self._options)
+        self.monitor, self.min_delta, self.mode = monitor, min_delta, "min" if self._best.smaller else "max"
         self.best_epoch = self._waited = 0
         self._weights: dict[str, Array] | None = None
 
@@ -191,6 +193,8 @@ class EMAWeights(Callback):
     Attributes:
         ema: the `minidl.optim.EMA`; ``with callback.ema.applied(): ...`` evaluates with the average.
     """
+
+    compared = "decay", "apply"
 
     def __init__(self, decay: float = 0.999, apply: bool = True) -> None:
         self.decay = check_number("EMAWeights", "decay", decay, maximum=1.0)

@@ -42,6 +42,8 @@ class ModelCheckpoint(Callback):
         TypeError, ValueError: an option is invalid, the mode does not fit the column, or neither says which is better.
     """
 
+    compared = "monitor", "mode"
+
     def __init__(
         self,
         folder: str | os.PathLike[str],

@@ -19,6 +19,7 @@ from .batches import Batches
 from .callback import Callback
 from .columns import check_column, plateau_column
 from .history import History
+from .made_of import differences
 from .meter import Meter
 from .metrics import Metric
 
@@ -40,6 +41,7 @@ class FitState:
         metrics: measured during the epoch, besides the loss.
         callbacks: whose states belong to the fit.
         accumulate: batches per step.
+        options: description of everything that the fit began with; see `describe_fit`.
         sample_weights: whether batches have a third element, the weights of the samples.
         loader, val: the training and the validation batches.
         history: a row for each finished epoch; while the validation is running, one for the current epoch too.
@@ -77,6 +79,7 @@ class FitState:
     first_lr: float = math.nan
     position: dict[str, Any] = field(default_factory=dict)
     sample_weights: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
     meter: Meter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -186,10 +189,13 @@ class FitState:
         return [saved[type(callback).__name__].pop(0) for callback in self.callbacks]
 
     def _check(self, state: Mapping[str, Any]) -> None:
-        """Raise ValueError if the state belongs to something else."""
+        """Raise ValueError if the state belongs to something else; the message lists all differences."""
         if not {"made_of", "model", "rngs", "callbacks", *_COUNTERS} <= set(state):
             raise ValueError("Trainer: cannot resume: this is not the state of a fit")
+        wrong = []
         for name, ours in self._made_of().items():
+            if name == "options":
+                continue
             theirs = state["made_of"].get(name)
             if name == "sample_weights" and theirs is None:
                 continue  # earlier versions took a third part for weights without asking
@@ -197,7 +203,24 @@ class FitState:
             if name == "random generators":  # earlier versions did not count all of them
                 same = theirs in (ours, ours - len(generators(self.model, self.loss)[1]))
             if not same:
-                raise ValueError(f"Trainer: cannot resume: {name} of the checkpoint: {theirs}, of this Trainer: {ours}")
+                wrong.append((name, theirs, ours))
+        wrong += [difference for difference in self.differences(state) if not self._may_differ(difference[0], state)]
+        if wrong:
+            listed = [f"{name} of the checkpoint: {theirs}, of this Trainer: {ours}" for name, theirs, ours in wrong]
+            raise ValueError(f"Trainer: cannot resume: {'; '.join(listed)}")
+
+    def differences(self, state: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+        """Return (option, what it was, what it is) for each option that differs from that of a checkpoint's fit."""
+        theirs = state["made_of"].get("options", {})  # earlier versions did not write them
+        return list(differences(theirs, self.options)) if self.options else []
+
+    def _may_differ(self, option: str, state: Mapping[str, Any]) -> bool:
+        """Return whether a fit may continue although an option differs: what changes no step that has been made.
+
+        With another number of epochs the schedule may be another one, made for them.
+        """
+        longer = state["made_of"].get("options", {}).get("epochs") != self.options["epochs"]
+        return option in ("epochs", "engine") or (option.startswith("scheduler.") and longer)
 
     def _made_of(self) -> dict[str, Any]:
         """Return what must be the same in the fit that continues."""
@@ -212,6 +235,7 @@ class FitState:
             "loader": [getattr(self.loader, name) for name in names if hasattr(self.loader, name)],
             "batches": len(self.loader) if hasattr(self.loader, "__len__") else None,
             "random generators": len(self._rngs()),
+            **({"options": self.options} if self.options else {}),
         }
 
     def _rngs(self) -> list[np.random.Generator]:

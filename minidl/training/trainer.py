@@ -26,6 +26,7 @@ from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .history import History
 from .hooks import Hooks
+from .made_of import describe_fit
 from .meter import Meter
 from .metrics import Metric
 from .place import Place
@@ -155,6 +156,7 @@ class Trainer(Place):
         for note in notes:
             self.progress.note(note)
         state = self._new_state(train, val)
+        state.options = describe_fit(state, epochs, clip_grad_norm=self.clip_grad_norm, on_nonfinite=self.on_nonfinite)
         check_monitors(state)
         if saved is None:
             check_schedule(state, epochs)
@@ -166,6 +168,7 @@ class Trainer(Place):
                 self._hooks.call(self, "on_fit_start")
                 if saved is not None:
                     self.load_state_dict(saved)
+                    self._tell_differences(saved)
                     if notes and resume is not None:
                         set_damaged_aside(resume)
                     if self.stop:
@@ -361,6 +364,18 @@ class Trainer(Place):
         return FitState(
             *parts, self.metrics, self.callbacks, self.accumulate, train, val, sample_weights=self.sample_weights
         )
+
+    def _tell_differences(self, saved: Mapping[str, Any]) -> None:
+        """Tell what is not as it was in the fit that is resumed, though it may be."""
+        found = self.state.differences(saved)
+        for name, theirs, ours in found:
+            self.progress.line(f"resumed with {name} {ours}; it was {theirs}")
+        assert self.optimizer is not None
+        before, now = (one["param_groups"][0]["lr"] for one in (saved["optimizer"], self.optimizer.state_dict()))
+        if any(name.startswith("scheduler.") for name, _, _ in found) and now != before:
+            self.progress.note(
+                f"the schedule is another one than before: the learning rate goes on at {now:g}, it was {before:g}"
+            )
 
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Optimizer]:
         if self._running:

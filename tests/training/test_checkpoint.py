@@ -75,6 +75,8 @@ def run(folder, stop_at=None, epochs=3, every=1, batch_size=8, accumulate=1, dro
 def without_last(state):
     """The state of a fit without StopAt."""
     made_of = {**state["made_of"], "callbacks": state["made_of"]["callbacks"][:-1]}
+    options = made_of["options"]
+    made_of["options"] = {**options, "callbacks": {k: v for k, v in options["callbacks"].items() if k != "StopAt"}}
     return {**state, "callbacks": state["callbacks"][:-1], "made_of": made_of}
 
 

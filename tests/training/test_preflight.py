@@ -321,16 +321,27 @@ def test_a_resumed_fit_is_compared_by_what_is_left(every, tmp_path):
     ):
         again(5, 20)
     assert again(4, 20).scheduler.last_epoch == 20
-    assert again(6, 30).scheduler.last_epoch == 30  # a longer one, and more epochs
+    with pytest.warns(RuntimeWarning, match="the schedule is another one than before"):
+        assert again(6, 30).scheduler.last_epoch == 30  # a longer one, and more epochs
 
 
 def test_steps_that_were_skipped_are_not_missed(tmp_path):
     x, y = problem(50).arrays
     broken = np.where(np.arange(50)[:, None] < 20, np.nan, x)
 
+    class Batches:
+        def __init__(self, data):
+            self._data = data
+
+        def __len__(self):
+            return 5
+
+        def __iter__(self):
+            return ((self._data[i : i + 10], y[i : i + 10]) for i in range(0, 50, 10))
+
     def fit(data, epochs):
         trainer, _ = plain(cycle(20), [ModelCheckpoint(tmp_path)], on_nonfinite="skip")
-        trainer.fit([(data[i : i + 10], y[i : i + 10]) for i in range(0, 50, 10)], epochs=epochs, resume=tmp_path)
+        trainer.fit(Batches(data), epochs=epochs, resume=tmp_path)
         return trainer
 
     with pytest.warns(UserWarning, match="it has 20 steps, but the fit ends after 10"):

@@ -57,15 +57,17 @@ class ColorJitter(Transform):
     """
 
     def __init__(self, brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0) -> None:
-        strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
-        self.strengths = {name: check_number("ColorJitter", name, value) for name, value in strengths.items()}
+        self.brightness = check_number("ColorJitter", "brightness", brightness)
+        self.contrast = check_number("ColorJitter", "contrast", contrast)
+        self.saturation = check_number("ColorJitter", "saturation", saturation)
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Change the colours."""
         n, channels, _, _ = self._check(images).shape
         out = images
         weights = np.full(channels, 1 / channels) if channels != 3 else np.array([0.299, 0.587, 0.114])
-        for name, strength in self.strengths.items():
+        for name in ("brightness", "contrast", "saturation"):
+            strength = getattr(self, name)
             factor = np.maximum(0, rng.uniform(1 - strength, 1 + strength, (n, 1, 1, 1))).astype(images.dtype)
             origin: Any = 0
             if name != "brightness":

@@ -61,20 +61,23 @@ class OneCycleLR(LRScheduler):
         self.anneal_strategy = check_choice(owner, "anneal_strategy", anneal_strategy, ("cos", "linear"))
         self.cycle_momentum = check_flag(owner, "cycle_momentum", cycle_momentum)
         peaks = for_each_group(owner, optimizer, max_lr, "values of max_lr")
-        self.peaks = [check_number(owner, "max_lr", peak) for peak in peaks]
-        low = check_number(owner, "base_momentum", base_momentum)
-        high = check_number(owner, "max_momentum", max_momentum)
-        div_factor = check_positive(owner, "div_factor", div_factor)
-        first, last = 1 / div_factor, 1 / (div_factor * check_positive(owner, "final_div_factor", final_div_factor))
-        rise = check_number(owner, "pct_start", pct_start, maximum=1.0) * self.total_steps
+        self.max_lr = [check_number(owner, "max_lr", peak) for peak in peaks]
+        low = self.base_momentum = check_number(owner, "base_momentum", base_momentum)
+        high = self.max_momentum = check_number(owner, "max_momentum", max_momentum)
+        self.div_factor = check_positive(owner, "div_factor", div_factor)
+        self.final_div_factor = check_positive(owner, "final_div_factor", final_div_factor)
+        self.pct_start = check_number(owner, "pct_start", pct_start, maximum=1.0)
+        self.three_phase = check_flag(owner, "three_phase", three_phase)
+        first, last = 1 / self.div_factor, 1 / (self.div_factor * self.final_div_factor)
+        rise = self.pct_start * self.total_steps
         # where the phases meet: the step, the rate there as a multiple of the peak, the momentum
         self.points = [(0.0, first, high), (rise - 1, 1.0, low), (float(self.total_steps - 1), last, high)]
-        if check_flag(owner, "three_phase", three_phase):
+        if self.three_phase:
             self.points.insert(2, (2 * rise - 2, first, high))
         if self.cycle_momentum and not all("momentum" in g or "betas" in g for g in optimizer.param_groups):
             raise ValueError(f"{owner}: the optimizer has no momentum to cycle; use cycle_momentum=False")
-        for group, peak in zip(optimizer.param_groups, self.peaks, strict=True):
-            group["initial_lr"] = peak / div_factor
+        for group, peak in zip(optimizer.param_groups, self.max_lr, strict=True):
+            group["initial_lr"] = peak / self.div_factor
         super().__init__(optimizer)
 
     def _length(self) -> int:
@@ -82,7 +85,7 @@ class OneCycleLR(LRScheduler):
 
     def rate(self, epoch: int, group: int) -> float:
         """Interpolated between the two ends of the phase that the step is in."""
-        return self.peaks[group] * self._between(epoch, 1)
+        return self.max_lr[group] * self._between(epoch, 1)
 
     def _between(self, epoch: int, column: int) -> float:
         """Interpolate a column of the points."""
@@ -107,5 +110,5 @@ class OneCycleLR(LRScheduler):
 
     def _meet_groups(self) -> None:
         """Refuse groups that were added later: their max_lr is not known."""
-        for_each_group("OneCycleLR", self.optimizer, self.peaks, "parameter groups, as when the schedule was made")
+        for_each_group("OneCycleLR", self.optimizer, self.max_lr, "parameter groups, as when the schedule was made")
         super()._meet_groups()

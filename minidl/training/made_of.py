@@ -1,0 +1,188 @@
+"""What a fit is made of, as plain data: every option of its parts, and a fingerprint of its data.
+
+A checkpoint holds the description that its fit began with, so that one made otherwise does not continue it unnoticed.
+An option is an argument of a constructor that the object keeps as an attribute of the same name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._core import Array
+from ..data import ArrayDataset, DataLoader, ImageFolder, Subset
+from ..data.collate import is_dataset
+from ..engine import get_engine
+from ..nn import Module, Parameter
+from ..optim import Optimizer
+from .callback import Callback
+
+if TYPE_CHECKING:
+    from .state import FitState
+
+__all__ = ["describe", "describe_fit", "differences"]
+
+_ROWS = 256
+
+
+def describe_fit(state: FitState, epochs: int, **options: Any) -> dict[str, Any]:
+    """Describe everything that a fit begins with.
+
+    Args:
+        state: of the fit.
+        epochs: how many it is to have.
+        **options: of the Trainer, besides those in ``state``.
+    """
+    return {
+        "epochs": epochs,
+        "engine": get_engine(),
+        **describe(options),
+        "model": describe(state.model),
+        "loss": describe(state.loss),
+        "optimizer": describe(state.optimizer),
+        "scheduler": describe(state.scheduler),
+        "metrics": describe(state.metrics),
+        "callbacks": _of_callbacks(state.callbacks),
+        "data": describe(state.loader),
+        "validation": describe(state.val.dataset if isinstance(state.val, DataLoader) else state.val),
+    }
+
+
+def describe(value: Any) -> Any:
+    """Describe a part of a fit as numbers, text, None, lists and dicts of them.
+
+    What has no description (a generator of random numbers, a path) is named by its kind, a function by its name.
+    """
+    for kinds, describe_kind in _KINDS:
+        if isinstance(value, kinds):
+            return describe_kind(value)
+    return _of_dataset(value) if is_dataset(value) else _of_object(value)
+
+
+def _of_callbacks(callbacks: list[Callback]) -> dict[str, Any]:
+    """By name and number among those of the same name: on resuming they may be given in another order."""
+    described: dict[str, Any] = {}
+    for callback in callbacks:
+        name = kind = type(callback).__name__
+        number = 1
+        while name in described:
+            number += 1
+            name = f"{kind} {number}"
+        described[name] = describe(callback)
+    return described
+
+
+def _of_float(number: float) -> float | str:
+    return number if math.isfinite(number) else str(number)
+
+
+def _of_list(items: Sequence[Any]) -> Any:
+    """One of a subclass may do anything when it is iterated over."""
+    return [describe(item) for item in items] if type(items) in (list, tuple) else type(items).__name__
+
+
+def _of_object(value: Any) -> Any:
+    return {"kind": type(value).__name__, **_options(value)}
+
+
+def _options(value: Any) -> dict[str, Any]:
+    """Return the options of an object; of a Callback those that it says are compared."""
+    try:
+        names = value.compared if isinstance(value, Callback) else inspect.signature(type(value)).parameters
+    except (TypeError, ValueError):  # a class without a signature
+        return {}
+    left_out = ("optimizer", "rng")
+    return {name: describe(getattr(value, name)) for name in names if name not in left_out and hasattr(value, name)}
+
+
+def _of_module(model: Module) -> dict[str, Any]:
+    parts = {path or "self": {"kind": type(part).__name__} for path, part in model.named_modules()}
+    for path, part in model.named_modules():
+        own = _options(part)
+        # children have paths of their own
+        parts[path or "self"].update({n: v for n, v in own.items() if not isinstance(getattr(part, n), Module)})
+    frozen = [name for name, parameter in model.named_params() if not parameter.requires_grad]
+    return {**parts, "frozen": frozen} if frozen else parts
+
+
+def _of_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """The rate that a group started with, not the one that a schedule or a callback has set since."""
+    described: dict[str, Any] = {"kind": type(optimizer).__name__}
+    for number, group in enumerate(optimizer.param_groups):
+        options = {name: group[name] for name in optimizer.options if name in group}
+        if "initial_lr" in group:
+            options["lr"] = group["initial_lr"]
+        described[str(number)] = {"parameters": len(group["params"]), **describe(options)}
+    return described
+
+
+def _of_loader(loader: DataLoader) -> dict[str, Any]:
+    names = ("batch_size", "shuffle", "drop_last", "sampler", "transform", "dataset")
+    return {name: describe(getattr(loader, name)) for name in names}
+
+
+def _of_dataset(dataset: Any) -> dict[str, Any]:
+    described: dict[str, Any] = {"kind": type(dataset).__name__, "samples": len(dataset)}
+    if isinstance(dataset, ArrayDataset):
+        described["arrays"] = [_fingerprint(array) for array in dataset.arrays]
+    elif isinstance(dataset, Subset):
+        described.update(indices=_fingerprint(dataset.indices), dataset=_of_dataset(dataset.dataset))
+    elif isinstance(dataset, ImageFolder):
+        names = "\n".join(str(path.relative_to(dataset.root)) for path in dataset.files)
+        described.update(size=describe(dataset.size), channels=dataset.channels, classes=describe(dataset.classes))
+        described.update(files=zlib.crc32(names.encode(errors="replace")))
+    else:
+        described.update(_options(dataset))
+    return described
+
+
+def _fingerprint(array: Array) -> str:
+    """Return dtype, shape and a checksum over at most 256 rows, evenly spread: over all it could take long."""
+    rows = array if array.ndim == 0 else array[:: max(1, -(-len(array) // _ROWS))]
+    content = repr(rows.tolist()).encode() if rows.dtype.hasobject else np.ascontiguousarray(rows).tobytes()
+    return f"{array.dtype} {array.shape} {zlib.crc32(content):08x}"
+
+
+_KINDS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    ((bool, int, str, type(None)), lambda value: value),
+    (float, _of_float),
+    (np.generic, lambda value: describe(value.item())),
+    ((list, tuple), _of_list),
+    (Mapping, lambda items: {str(key): describe(item) for key, item in items.items()}),
+    (np.ndarray, _fingerprint),
+    (Parameter, lambda value: "Parameter"),  # its shape is compared when the state is loaded
+    (Module, _of_module),
+    (Optimizer, _of_optimizer),
+    (DataLoader, _of_loader),
+    (os.PathLike, lambda value: "path"),
+    (FunctionType, lambda value: value.__qualname__),
+    (np.random.Generator, lambda value: "Generator"),
+)
+
+
+def differences(theirs: Any, ours: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield (path, theirs, ours) for each entry that differs between two descriptions; None stands for a missing one.
+
+    Entries of the outermost level that are missing in ``theirs`` are left out: an earlier version wrote it.
+    """
+    if isinstance(theirs, dict) and isinstance(ours, dict):
+        for name in [*theirs, *(name for name in ours if name not in theirs)]:
+            if path or name in theirs:
+                yield from differences(theirs.get(name), ours.get(name), f"{path}.{name}" if path else name)
+    elif _is_list_of_parts(theirs) and _is_list_of_parts(ours) and len(theirs) == len(ours):
+        for number, (one, other) in enumerate(zip(theirs, ours, strict=True)):
+            yield from differences(one, other, f"{path}.{number}")
+    elif theirs != ours:
+        yield path, theirs, ours
+
+
+def _is_list_of_parts(value: Any) -> bool:
+    """Return whether a description is a list of descriptions; one of numbers is shown whole."""
+    return isinstance(value, list) and any(isinstance(item, (dict, str, list)) for item in value)
