@@ -32,6 +32,8 @@ def samples(info, training):
     for sample in drawn:
         inputs = (*sample.forward_input.args, *sample.forward_input.kwargs.values())
         options = {k: v for k, v in sample.constructor_input.kwargs.items() if k not in ("device", "dtype")}
+        # PyTorch draws negative weights too, which no loss of minidl takes
+        options = {k: v.abs() if k in ("weight", "pos_weight") else v for k, v in options.items()}
         if inputs[0].ndim >= AXES.get(info.module_cls.__name__, 0):
             yield sample.constructor_input.args, options, inputs
 

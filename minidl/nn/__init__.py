@@ -24,6 +24,7 @@ from .max_pool import *
 from .modes import is_grad_enabled as is_grad_enabled
 from .modes import no_grad as no_grad
 from .module import Module as Module
+from .module_list import *
 from .pad import *
 from .parameter import Parameter as Parameter
 from .piecewise import *

@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag, check_int, check_number
 from .norm import Norm, NormCache, check_norm, norm_backward, norm_forward
-from .parameter import check_unset, filled
+from .parameter import filled
+from .unsized import check_unset
 
 __all__ = [
     "BatchNorm1d",

@@ -10,7 +10,8 @@ import math
 import numpy as np
 
 from .._core import check_choice, check_number, default_rng
-from .parameter import Parameter, check_sized
+from .parameter import Parameter
+from .unsized import check_sized
 
 __all__ = [
     "calculate_gain",

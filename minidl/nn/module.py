@@ -14,11 +14,12 @@ from .hooks import ForwardHook, RemovableHandle
 from .learning import Learning
 from .modes import mode
 from .naming import name_layer, named_init
-from .parameter import Parameter, sealed
+from .parameter import Parameter
 from .passes import Pass, begin, check_saved, end, forget, guarded, lock, mark_changed
 from .promotion import check_promotion
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
+from .unsized import sealed
 
 __all__ = ["Module"]
 

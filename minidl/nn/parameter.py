@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .._core import Array, check_float
 from ..engine import empty_like
+from .unsized import sealed
 
-__all__ = ["Parameter", "check_sized", "check_unset", "filled", "sealed"]
+__all__ = ["Parameter", "filled"]
 
 
 class Parameter:
@@ -83,29 +84,3 @@ def filled(shape: int | tuple[int, ...], value: float, dtype: DTypeLike | None) 
     parameter = Parameter(np.full(shape, value, np.float32 if dtype is None else dtype))
     sealed(parameter.data)
     return parameter
-
-
-def sealed(data: Array) -> Array:
-    """Return an array, read-only if it stands for one that has no size yet: what is written to it would be lost."""
-    if data.shape == (0,):
-        data.flags.writeable = False
-    return data
-
-
-def check_sized(owner: str, *parameters: Parameter) -> None:
-    """Raise RuntimeError, naming the ``owner`` that needs to know them, if parameters have no size yet."""
-    if any(parameter.shape == (0,) for parameter in parameters):
-        raise RuntimeError(
-            f"{owner}: the parameter has no size yet, because its layer was made without an input size; call the model "
-            "or summary(input_shape) once before, or give the layer its size"
-        )
-
-
-def check_unset(**values: Parameter | Array | None) -> None:
-    """Raise RuntimeError if parameters or buffers, by name, have a size before the first input is about to give it."""
-    for name, value in values.items():
-        if value is not None and value.shape != (0,):
-            raise RuntimeError(
-                f"{name} was set to shape {value.shape} before the layer knew its input size, and would be replaced by "
-                "this first input; give the layer its size, or call the model or summary(input_shape) once before"
-            )

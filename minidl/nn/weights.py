@@ -10,7 +10,8 @@ from numpy.typing import DTypeLike
 from .._core import Array, check_flag
 from . import init
 from .module import Module
-from .parameter import Parameter, check_unset, filled
+from .parameter import Parameter, filled
+from .unsized import check_unset
 
 __all__ = ["Weighted"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._core import Array, check_flag, check_number
 from ..nn.module import Module
-from ..nn.parameter import check_sized
+from ..nn.unsized import check_sized
 
 __all__ = ["EMA", "applied"]
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from ..nn import Module
 from ..optim import Optimizer
 from ..optim.direction import resolve_mode
 from ..optim.lr_scheduler import ReduceLROnPlateau
-from .batches import count_batches
+from .batches import Batches, check_batches, check_classes, check_parts, count_batches
 from .callback import Callback
 from .callbacks import EarlyStopping
 from .columns import check_column, expected_columns, plateau_column
 from .model_checkpoint import ModelCheckpoint
+from .progress import Progress
 from .state import FitState
 
-__all__ = ["check_monitors", "check_parameters", "check_schedule"]
+__all__ = ["check_data", "check_monitors", "check_parameters", "check_schedule", "tell_differences"]
 
 # the argument that is the length of a schedule
 _LENGTHS = {"OneCycleLR": "total_steps", "CosineAnnealingLR": "T_max", "LinearLR": "total_iters"}
+
+
+def check_data(loss: Module, train: Batches, val: Batches | None, sample_weights: bool) -> None:
+    """Raise if the data of a fit give no batches, or not the parts or classes that it needs, as far as one can tell."""
+    for data in (train, val):
+        if data is not None:
+            check_batches("fit", data)
+            check_parts(data, sample_weights)
+    check_classes(loss, train)
 
 
 def check_monitors(state: FitState) -> None:
@@ -119,6 +131,20 @@ def check_parameters(model: Module, loss: Module, optimizer: Optimizer) -> str:
     if foreign:
         parts.append(f"the optimizer has parameters that the model does not have, of shape {_some(foreign)}")
     return "; ".join(parts)
+
+
+def tell_differences(state: FitState, saved: Mapping[str, Any], progress: Progress) -> None:
+    """Tell what is not as it was in the fit that is resumed from ``saved``, though it may be."""
+    found = state.differences(saved)
+    for name, theirs, ours in found:
+        progress.line(f"resumed with {name} {ours}; it was {theirs}")
+    if state.optimizer is None or not any(name.startswith("scheduler.") for name, _, _ in found):
+        return
+    before, now = (one["param_groups"][0]["lr"] for one in (saved["optimizer"], state.optimizer.state_dict()))
+    if now != before:
+        progress.note(
+            f"the schedule is another one than before: the learning rate goes on at {now:g}, it was {before:g}"
+        )
 
 
 def _some(items: list[str]) -> str:

@@ -19,7 +19,7 @@ from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.ema import applied
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from .batches import Batch, Batches, batch_parts, check_batches, check_classes, check_parts, count_batches
+from .batches import Batch, Batches, batch_parts, check_batches, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import latest_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
@@ -27,10 +27,11 @@ from .evaluation import evaluate, predict
 from .history import History
 from .hooks import Hooks
 from .made_of import describe_fit
+from .measured import measured_columns
 from .meter import Meter
 from .metrics import Metric
 from .place import Place
-from .preflight import check_monitors, check_parameters, check_schedule
+from .preflight import check_data, check_monitors, check_parameters, check_schedule, tell_differences
 from .progress import Progress
 from .state import FitState
 from .step import Step
@@ -168,7 +169,7 @@ class Trainer(Place):
                 self._hooks.call(self, "on_fit_start")
                 if saved is not None:
                     self.load_state_dict(saved)
-                    self._tell_differences(saved)
+                    tell_differences(state, saved, self.progress)
                     if notes and resume is not None:
                         set_damaged_aside(resume)
                     if self.stop:
@@ -250,7 +251,7 @@ class Trainer(Place):
         row: dict[str, float] = {"epoch": state.epoch, "lr": state.first_lr}
         if state.skipped and not state.meter.counted:
             raise self._non_finite(f"every loss or gradient of epoch {state.epoch} was not finite", "no step was made")
-        row.update(self._columns("train", state.meter, f"fit, epoch {state.epoch}"))
+        row.update(measured_columns("train", state.meter, state, self.progress))
         if state.skipped:
             row["skipped"] = state.skipped
         if broken := first_non_finite_parameter(self.model):
@@ -260,24 +261,11 @@ class Trainer(Place):
         if state.val is not None:
             with self.judged():
                 meter = self._evaluate(state.val)
-            row.update(self._columns("val", meter, f"fit, validation of epoch {state.epoch}"))
+            row.update(measured_columns("val", meter, state, self.progress))
             if meter.counted and not math.isfinite(row["val_loss"]):
                 where = "the parameters are finite, the model's output or the validation data is not"
                 raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
         return row
-
-    def _columns(self, part: str, meter: Meter, where: str) -> dict[str, float]:
-        """Return an epoch's columns of the history: all of them, if only NaN where nothing counted, which is told."""
-        results = meter.result(where)
-        row = {f"{part}_{name}": float(v) for name, v in results.items() if isinstance(v, (int, float, np.number))}
-        if meter.counted:
-            return row
-        self.progress.note(
-            f"epoch {self.epoch}: nothing counted in {'training' if part == 'train' else 'validation'}, because every "
-            f"label is ignored or every weight is 0; {part}_loss is NaN" + ", and no step was made" * (part == "train")
-        )
-        known = (name for row in self.history.rows for name in row if name.startswith(f"{part}_"))
-        return {**dict.fromkeys(known, math.nan), **row}
 
     def evaluate(self, data: Batches) -> dict[str, Any]:
         """Return the mean loss over samples, the accuracy or the mean absolute error, and the metrics.
@@ -365,29 +353,13 @@ class Trainer(Place):
             *parts, self.metrics, self.callbacks, self.accumulate, train, val, sample_weights=self.sample_weights
         )
 
-    def _tell_differences(self, saved: Mapping[str, Any]) -> None:
-        """Tell what is not as it was in the fit that is resumed, though it may be."""
-        found = self.state.differences(saved)
-        for name, theirs, ours in found:
-            self.progress.line(f"resumed with {name} {ours}; it was {theirs}")
-        assert self.optimizer is not None
-        before, now = (one["param_groups"][0]["lr"] for one in (saved["optimizer"], self.optimizer.state_dict()))
-        if any(name.startswith("scheduler.") for name, _, _ in found) and now != before:
-            self.progress.note(
-                f"the schedule is another one than before: the learning rate goes on at {now:g}, it was {before:g}"
-            )
-
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Optimizer]:
         if self._running:
             raise RuntimeError(
                 "Trainer.fit: this Trainer is in the middle of a fit; create another one for a fit within"
             )
         epochs = check_int("Trainer.fit", "epochs", epochs)
-        for data in (train, val):
-            if data is not None:
-                check_batches("fit", data)
-                check_parts(data, self.sample_weights)
-        check_classes(self.loss, train)
+        check_data(self.loss, train, val, self.sample_weights)
         if self.optimizer is None:
             raise ValueError("Trainer.fit: there is no optimizer; give one: Trainer(model, loss, optimizer)")
         return epochs, self.optimizer
