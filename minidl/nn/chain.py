@@ -28,11 +28,10 @@ def forward_through(layers: Sequence[Module], x: Any, wanted: bool = True) -> tu
     """
     end = 0
     if not wanted:
-        trained = (any(p.requires_grad for p in layer.params()) for layer in layers)
-        end = next((number for number, any_of in enumerate(trained) if any_of), len(layers))
-        with no_grad():
-            for layer in layers[:end]:
-                x = layer(x)
+        while end < len(layers) and not any(p.requires_grad for p in layers[end].params()):
+            with no_grad():
+                x = layers[end](x)
+            end += 1
         for layer in layers[end : end + 1]:
             with without_input_grad(layer):
                 x = layer(x)

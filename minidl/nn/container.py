@@ -67,7 +67,7 @@ class Sequential(Listed):
 
     def forward(self, x: Any) -> Any:
         """Run the layers in order."""
-        layers = list(self)
+        layers = list(self.children())  # list(self) would walk them twice, for their number
         x, end = forward_through(layers, x, not layers or layers[0].needs_input_grad)
         if end is None:
             self._saved.clear()  # the layers save what is needed
@@ -77,7 +77,7 @@ class Sequential(Listed):
 
     def backward(self, grad_output: Any) -> Any:
         """Run the layers' backward passes in reverse order; return the gradient of the input, if it is wanted."""
-        return backward_through(list(self), grad_output, self.take_saved() if self._saved else None)
+        return backward_through(list(self.children()), grad_output, self.take_saved() if self._saved else None)
 
     @property
     def needs_input_grad(self) -> bool:

@@ -71,9 +71,11 @@ def evaluating(model: Module) -> Iterator[None]:
 @contextmanager
 def without_input_grad(module: Module) -> Iterator[None]:
     """Set a module's `needs_input_grad` to False; restore it on exit."""
-    wanted = module.needs_input_grad
+    if not module.needs_input_grad:
+        yield
+        return
     module.needs_input_grad = False
     try:
         yield
     finally:
-        module.needs_input_grad = wanted
+        module.needs_input_grad = True

@@ -15,7 +15,7 @@ from .learning import Learning
 from .modes import mode
 from .naming import name_layer, named_init
 from .parameter import Parameter
-from .passes import Pass, begin, check_saved, end, forget, guarded, lock, mark_changed
+from .passes import Pass, begin, end, forget, guarded, lock, mark_changed, refuse_stale
 from .promotion import check_promotion
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
@@ -25,6 +25,7 @@ __all__ = ["Module"]
 
 Self = TypeVar("Self", bound="Module")
 
+_HOLDERS = (list, tuple, dict, set, frozenset)  # what members may be inside
 _OWN = frozenset({"_saved", "_pass", "_buffers", "_forward_hooks"})
 
 
@@ -147,8 +148,9 @@ class Module(Learning):
                 "backward() has no forward pass to work on: call the module first, outside no_grad(), and call "
                 "backward() once for each forward pass"
             )
-        if mode.expected:
-            check_saved(saved[1])
+        expected = mode.expected
+        if expected and saved[1] != expected:
+            refuse_stale()
         value = saved[0]
         if len(saved) > 2:
             forget(saved)
@@ -382,7 +384,11 @@ class Module(Learning):
 
     def _members(self) -> Iterator[tuple[str, Parameter | Module]]:
         for name, value in self.__dict__.items():
-            if name not in _OWN:
+            if name in _OWN:
+                continue
+            if isinstance(value, (Module, Parameter)):
+                yield name, value
+            elif isinstance(value, _HOLDERS):
                 yield from _find(name, value, type(self).__name__)
 
     def _own_sizes(self) -> list[int]:

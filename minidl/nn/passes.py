@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from itertools import count, repeat
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from .module import Module
     from .parameter import Parameter
 
-__all__ = ["Pass", "begin", "check_saved", "end", "forget", "guarded", "lock", "mark_changed", "relock"]
+__all__ = ["Pass", "begin", "end", "forget", "guarded", "lock", "mark_changed", "refuse_stale", "relock"]
 
 _MANY = 256
 _numbers = count(1)
@@ -75,8 +76,7 @@ def begin(module: Module, inputs: tuple[Any, ...]) -> None:
     """Begin a forward pass of a module that is called from outside."""
     mode.current = mode.expected or next(_numbers)  # a forward pass inside a backward pass recomputes a part of it
     arrays = [x for x in inputs if isinstance(x, np.ndarray) and x.dtype.kind in "fiub"]
-    with np.errstate(all="ignore"):
-        sums = [(weakref.ref(x), _sum(x)) for x in arrays]
+    sums = list(zip(map(weakref.ref, arrays), _sums(arrays), strict=True))
     module.__dict__["_pass"] = Pass(mode.current, sums, [_origin(_outputs, x) for x in inputs])
 
 
@@ -86,8 +86,10 @@ def end(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
         _recognise(_outputs, output, inputs, repeat(Origin(weakref.ref(module), module._pass.number)))
 
 
-def _sum(x: Array) -> Any:
-    return np.add.reduce(x, axis=None)
+def _sums(arrays: list[Array]) -> list[Any]:
+    """Return the sum of each array; one that overflows is the same infinity or NaN every time."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [np.add.reduce(x, axis=None) for x in arrays]
 
 
 def _check(module: Module, grad_output: Any) -> None:
@@ -113,12 +115,8 @@ def _check(module: Module, grad_output: Any) -> None:
                 raise RuntimeError(
                     f"{name} was changed after the forward pass: call backward() before optimizer.step()"
                 )
-    for reference, total in record.inputs:
-        x = reference()
-        if x is None:
-            continue
-        with np.errstate(all="ignore"):
-            now = _sum(x)
+    alive = [(x, total) for reference, total in record.inputs if (x := reference()) is not None]
+    for (x, total), now in zip(alive, _sums([x for x, _ in alive]), strict=True):
         if now != total and not (now != now and total != total) and _is_saved(module, x):  # noqa: PLR0124 - NaN
             raise RuntimeError(
                 f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
@@ -126,13 +124,12 @@ def _check(module: Module, grad_output: Any) -> None:
             )
 
 
-def check_saved(number: int) -> None:
-    """Raise RuntimeError if what a module has saved is of another pass than the one whose backward is running."""
-    if mode.expected and number != mode.expected:
-        raise RuntimeError(
-            "it has run again since the forward pass that this gradient belongs to: call backward() before the next "
-            "forward pass"
-        )
+def refuse_stale() -> None:
+    """Raise RuntimeError: what a module has saved is of another pass than the one whose backward is running."""
+    raise RuntimeError(
+        "it has run again since the forward pass that this gradient belongs to: call backward() before the next "
+        "forward pass"
+    )
 
 
 def mark_changed(parameters: Iterable[Parameter]) -> None:
@@ -143,8 +140,26 @@ def mark_changed(parameters: Iterable[Parameter]) -> None:
     _changes[0] = number
 
 
+def _references(saved: list[Any], inputs: tuple[Any, ...], output: Array) -> tuple[int, int]:
+    """Count the references to an array and its base, in a function that is called as `lock` is."""
+    base = output.base
+    return getrefcount(output), getrefcount(base)
+
+
+def _count_alone() -> tuple[int, int]:
+    output = np.empty((2, 2)).T
+    return _references([], (), output)
+
+
+_ALONE = _count_alone()  # the counts for an array that only its maker holds
+
+
 def lock(saved: list[Any], inputs: tuple[Any, ...], output: Any) -> None:
     """Make an output read-only if it is saved, unless it is an input; append it to ``saved``."""
+    if type(output) is np.ndarray:  # called for every layer: most outputs are held by nobody else
+        base = output.base
+        if getrefcount(output) <= _ALONE[0] and (type(base) is not np.ndarray or getrefcount(base) <= _ALONE[1]):
+            return
     value = saved[0]
     for array in output if type(output) is tuple else (output,):
         if type(array) is np.ndarray and (value is array or _holds(value, array, array.base)) and array.flags.writeable:
@@ -171,10 +186,7 @@ def forget(saved: list[Any]) -> None:
 
 
 def _holds(value: Any, array: Array, base: Any) -> bool:
-    """Return whether a saved value is, or contains, an array with this base or a view of the same memory.
-
-    Called for every layer: a loop takes half the time of any() here.
-    """
+    """Return whether a saved value is, or contains, an array with this base or a view of the same memory."""
     if value is array:
         return True
     if isinstance(value, np.ndarray):

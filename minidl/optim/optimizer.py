@@ -153,7 +153,7 @@ class Optimizer:
                     )
                 if grad is not None and parameter.requires_grad:
                     updates.append((parameter, grad, slots, options))
-        mark_changed(parameter for parameter, *_ in updates)
+        mark_changed([update[0] for update in updates])
         for update in updates:
             self._update(*update)
 
