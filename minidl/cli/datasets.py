@@ -130,9 +130,9 @@ DATASETS = {
     "fashion_mnist": _source(
         load_fashion_mnist,
         "the folder with Fashion-MNIST's four files",
-        model="mnist_cnn",
-        augment="crop_flip",
-        epochs=12,
+        model="fashion_cnn",
+        augment="shift_flip",
+        epochs=20,
     ),
     "kmnist": _source(
         load_kmnist, "the folder with KMNIST's four files", model="mnist_cnn", augment="affine", epochs=15

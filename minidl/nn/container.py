@@ -69,15 +69,14 @@ class Sequential(Listed):
         """Run the layers in order."""
         layers = list(self.children())  # list(self) would walk them twice, for their number
         x, end = forward_through(layers, x, not layers or layers[0].needs_input_grad)
-        if end is None:
-            self._saved.clear()  # the layers save what is needed
-        else:
-            self.save_for_backward(end)
+        self.save_for_backward((layers, end))
         return x
 
     def backward(self, grad_output: Any) -> Any:
         """Run the layers' backward passes in reverse order; return the gradient of the input, if it is wanted."""
-        return backward_through(list(self.children()), grad_output, self.take_saved() if self._saved else None)
+        # the layers may have been called one by one
+        layers, end = self.take_saved() if self._saved else (list(self.children()), None)
+        return backward_through(layers, grad_output, end)
 
     @property
     def needs_input_grad(self) -> bool:

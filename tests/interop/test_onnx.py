@@ -79,7 +79,7 @@ BLOCKS = {
 }
 MODELS = {
     **dict.fromkeys(("small_vgg", "all_cnn_c", "resnet20", "resnet32", "resnet56"), (2, 3, 32, 32)),
-    **dict.fromkeys(("lenet5", "mnist_cnn"), (2, 1, 28, 28)),
+    **dict.fromkeys(("fashion_cnn", "lenet5", "mnist_cnn"), (2, 1, 28, 28)),
     **dict.fromkeys(("resnet18", "mobilenet_v2"), (2, 3, 64, 64)),
     "digits_cnn": (2, 1, 8, 8),
     "lecun1989": (2, 1, 16, 16),

@@ -11,6 +11,7 @@ from minidl import models, nn, optim
     [
         ("lenet5", (2, 1, 28, 28), 61706),
         ("mnist_cnn", (2, 1, 28, 28), 1199882),
+        ("fashion_cnn", (2, 1, 28, 28), 104426),
         ("digits_cnn", (2, 1, 8, 8), 9930),
     ],
 )
