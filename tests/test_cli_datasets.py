@@ -1,5 +1,6 @@
 """``minidl train --data``: every dataset can be trained on, with its own usual options."""
 
+import argparse
 import re
 import shutil
 
@@ -12,6 +13,7 @@ from minidl import data, models
 from minidl.cli import datasets, main
 from minidl.cli.recipe import Recipe
 from minidl.cli.run import Run
+from minidl.cli.train import _plan, add_train
 from minidl.data import ArrayDataset
 
 
@@ -42,6 +44,24 @@ def test_train_on_files_in_mnists_format(name, in_tmp, capsys):
 def test_emnist_is_balanced_by_default(in_tmp):
     IDX["emnist-balanced"].write(in_tmp)
     assert len(Recipe.default("emnist").with_values({"root": "."}).load_images().classes) == 47
+
+
+def test_the_usual_options_depend_on_the_model_too(in_tmp):
+    assert Recipe.default("fashion_mnist").epochs == 14
+    assert Recipe.default("fashion_mnist", "lenet5").epochs == 25
+    IDX["fashion_mnist"].write(in_tmp / "files", (20, 10))
+    (in_tmp / "c.toml").write_text('model = "lenet5"\nlr = 0.05\n')
+    for arguments in (["--model", "lenet5"], ["--config", "c.toml"]):
+        parsed = datasets_plan(["--data", "fashion_mnist", "--root", "files", *arguments])
+        assert (parsed.model, parsed.epochs) == ("lenet5", 25)
+    assert datasets_plan(["--data", "fashion_mnist", "--model", "lenet5", "--epochs", "3"]).epochs == 3
+
+
+def datasets_plan(arguments):
+    """The recipe of a command line."""
+    parser = argparse.ArgumentParser()
+    add_train(parser.add_subparsers())
+    return _plan(parser.parse_args(["train", *arguments]))[0]
 
 
 @pytest.mark.parametrize("name", datasets.DATASETS)

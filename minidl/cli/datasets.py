@@ -102,6 +102,7 @@ class _Source:
     load: Callable[..., dict[str, Dataset]]  # called with those options that are among its parameters
     root: str = ""  # what --root must be; empty: no folder is needed
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    nets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what is otherwise for other models
 
     def takes(self, option: str) -> bool:
         """Return whether an option is for this dataset."""
@@ -119,9 +120,14 @@ def _pair(load: Callable[..., tuple[Dataset, Dataset]]) -> Callable[..., dict[st
     return parts
 
 
-def _source(load: Callable[..., tuple[Dataset, Dataset]], root: str, **recipe: Any) -> _Source:
+def _source(
+    load: Callable[..., tuple[Dataset, Dataset]],
+    root: str,
+    nets: Mapping[str, Mapping[str, Any]] | None = None,
+    **recipe: Any,
+) -> _Source:
     """Declare a dataset whose files are in a folder."""
-    return _Source(_pair(load), root, {"batch_size": 128, "lr": 0.1, **recipe})
+    return _Source(_pair(load), root, {"batch_size": 128, "lr": 0.1, **recipe}, nets or {})
 
 
 DATASETS = {
@@ -132,7 +138,8 @@ DATASETS = {
         "the folder with Fashion-MNIST's four files",
         model="fashion_cnn",
         augment="shift_flip",
-        epochs=20,
+        epochs=14,
+        nets={"lenet5": {"epochs": 25}},
     ),
     "kmnist": _source(
         load_kmnist, "the folder with KMNIST's four files", model="mnist_cnn", augment="affine", epochs=15

@@ -112,9 +112,10 @@ class Recipe:
         return options_of(cls)
 
     @classmethod
-    def default(cls, data: str) -> Recipe:
-        """Return the default recipe for one of `DATASETS`."""
-        return replace(cls(data=data), **DATASETS[data].recipe)
+    def default(cls, data: str, model: str | None = None) -> Recipe:
+        """Return the default recipe for one of `DATASETS`, and for a model if it is not the dataset's usual one."""
+        source = DATASETS[data]
+        return replace(cls(data=data), **{**source.recipe, **source.nets.get(str(model), {})})
 
     @classmethod
     def stored(cls, entries: Mapping[str, Any], source: str) -> Recipe:

@@ -172,7 +172,8 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path]:
         return _plan_to_resume(options, given)
     config = {} if options.config is None else read_config(options.config)
     data = Recipe().with_values(config, options.config).with_values(given).data
-    recipe = Recipe.default(data).with_values(config, options.config).with_values(given)
+    model = given.get("model", config.get("model"))
+    recipe = Recipe.default(data, model).with_values(config, options.config).with_values(given)
     folder = free_folder(recipe.data) if options.folder is None else user_path(options.folder)
     with named("--root"):
         root = user_path(recipe.root).resolve()

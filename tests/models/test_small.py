@@ -11,7 +11,7 @@ from minidl import models, nn, optim
     [
         ("lenet5", (2, 1, 28, 28), 61706),
         ("mnist_cnn", (2, 1, 28, 28), 1199882),
-        ("fashion_cnn", (2, 1, 28, 28), 104426),
+        ("fashion_cnn", (2, 1, 28, 28), 242746),
         ("digits_cnn", (2, 1, 8, 8), 9930),
     ],
 )
