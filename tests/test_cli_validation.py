@@ -153,3 +153,38 @@ def test_resuming_chooses_among_all_epochs(in_tmp, capsys):
     first, second = (np.load(f"{run}/weights.npz") for run in ("whole", "parts"))
     for name in first.files:
         np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(in_tmp, capsys):
+    (in_tmp / "tiny.py").write_text(TINY)
+    pictures(in_tmp / "p", ("train", 6), ("test", 3))
+    pictures(in_tmp / "q", ("train", 5), ("test", 3))
+    assert main(["train", *FOLDER]) == 0
+    before = (in_tmp / "r" / "config.toml").read_text()
+    assert main(["train", "--resume", "r", "--root", "q", "--epochs", "2"]) == 2
+    assert "cannot resume: " in capsys.readouterr().err
+    assert (in_tmp / "r" / "config.toml").read_text() == before
+    assert main(["train", "--resume", "r", "--epochs", "2"]) == 0
+
+
+def test_ctrl_c_in_the_first_epoch_can_be_resumed(in_tmp, monkeypatch):
+    real = DataLoader.__iter__
+
+    def interrupted(self):
+        for number, batch in enumerate(real(self)):
+            if number == 5 and self.shuffle:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DataLoader, "__iter__", interrupted)
+        assert main(["train", *SHORT, "--run", "r"]) == 130
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+    assert len(rows("r")) == 3
+
+
+def test_the_best_weights_must_be_there_to_go_on(in_tmp, capsys):
+    assert main(["train", *SHORT, "--run", "r"]) == 0
+    (in_tmp / "r" / "best.npz").unlink()
+    assert main(["train", "--resume", "r", "--epochs", "4"]) == 2
+    assert "its best.npz, the weights of the best epoch so far, is gone" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from .._core import user_path
 from ..data import DataLoader
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
-from ..interop.files import check_suffix
+from ..interop.files import check_suffix, write_atomically
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
@@ -90,6 +90,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform)
     trainer = _make_trainer(run, model, len(loader), _chooses(run, images), _progress(options))
     folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.toml"
+    before = config.read_bytes() if config.exists() else b""
     run.write()
     parameters = sum(p.data.size for p in model.params())
     say(
@@ -112,6 +114,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
             resume=folder if options.resume else None,
         )
     except Exception:
+        if options.resume:
+            write_atomically(config, before)  # it is the run that it was
         if not options.resume and not any(folder.glob("*.ckpt")):  # nothing has been saved yet
             shutil.rmtree(folder)
             if options.folder is None:
@@ -209,9 +213,14 @@ def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
     state, notes = latest_checkpoint(run.folder)
     for note in notes:
         print(f"minidl train: {note}", file=sys.stderr)
-    if state is None and (run.history() or (run.folder / "weights.npz").exists()):
+    if state is None and run.history():
         raise ValueError(f"--resume {run.folder}: its checkpoints are gone; start again in another folder")
     done = 0 if state is None else len(state["history"])
+    if done and _chooses(run, images) and not (run.folder / BEST).is_file():
+        raise ValueError(
+            f"--resume {run.folder}: its {BEST}, the weights of the best epoch so far, is gone; start again in another "
+            "folder"
+        )
     if recipe.epochs < done:
         raise ValueError(f"--epochs {recipe.epochs}: the run has {done} epochs already")
     if notes:  # reported above: the fit need not find the file and report it again

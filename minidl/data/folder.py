@@ -25,6 +25,11 @@ _PARTS = {
 }
 
 
+_HIDDEN = (".", "__MACOSX", "@eaDir")  # how the names of folders begin that systems leave behind
+# a part's name with something before or after it: seg_train, train_256, X_test
+_NEARLY = re.compile(r"(?:^|[ _.-])(train|test|val|valid|validation|holdout)(?:ing)?(?=$|[ _.-]|\d)", re.IGNORECASE)
+
+
 def _part(folder: str) -> str | None:
     """Return which part of a dataset a folder of this name holds, "train", "val" or "test"; None for a class."""
     return _PARTS.get(re.sub(r"[ _-]?(set|split|data|images)$", "", folder.lower()))
@@ -222,7 +227,7 @@ def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
     above = {str(real), *map(str, real.parents)}
     found, skipped = dict[str, list[Path]](), Counter[str]()
     for path in sorted(root.iterdir(), key=lambda path: path.name):
-        if path.name.startswith("."):
+        if path.name.startswith(_HIDDEN):
             skipped["hidden"] += 1
         elif path.is_dir() and os.path.realpath(path) not in above:
             found[path.name], own = image_files(path, above)
@@ -234,15 +239,20 @@ def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
 
 def _folders(root: Path) -> list[Path]:
     """Return the folders in a folder, sorted, without hidden ones; none if it does not exist."""
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
+    if not root.is_dir():
+        return []
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(_HIDDEN))
 
 
 def _parts(folder: Path) -> dict[str, Path]:
     """Return the folders of the training, validation and test images if ``folder`` is split so, otherwise {}."""
     found = _folders(folder)
-    if not found or not all(_part(path.name) for path in found):
-        return {}
     names = ", ".join(path.name for path in found)
+    if not found or not all(_part(path.name) for path in found):
+        _refuse_near_parts(folder, found)
+        return {}
+    if len({path.resolve() for path in found}) < len(found):
+        raise ValueError(f"load_image_folder: {folder} holds {names}, two of which are links to the same images")
     by_part: dict[str, list[Path]] = {}
     for path in found:
         by_part.setdefault(str(_part(path.name)), []).append(path)
@@ -254,6 +264,23 @@ def _parts(folder: Path) -> dict[str, Path]:
             "per class"
         )
     return {part: by_part[part][0] for part in ("train", "val", "test") if part in by_part}
+
+
+def _refuse_near_parts(folder: Path, found: list[Path]) -> None:
+    """Raise ValueError for folders that would be classes, but are named nearly like parts, or hold such parts."""
+    near = [path.name for path in found if _NEARLY.search(path.name) and _folders(path)]
+    kinds = {match.group(1).lower() == "train" for name in near if (match := _NEARLY.search(name))}
+    if len(kinds) == 2:
+        raise ValueError(
+            f"load_image_folder: {folder} holds {', '.join(path.name for path in found)}: are {', '.join(near)} parts "
+            "of a dataset? Rename the parts to train, val and test, and put nothing else beside them"
+        )
+    inner = [[_part(path.name) for path in _folders(own)] for own in found]
+    if len(found) > 1 and all(parts and all(parts) and len(parts) > 1 for parts in inner):
+        raise ValueError(
+            f"load_image_folder: each folder in {folder} holds parts of a dataset, such as train and test; put the "
+            "classes into the parts: train/CLASS, test/CLASS"
+        )
 
 
 def _check_several(dataset: ImageFolder) -> None:

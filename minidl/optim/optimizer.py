@@ -57,6 +57,7 @@ class Optimizer:
         decoupled_weight_decay: what the option "weight_decay", where there is one, does before `update`. False: L2, it
             adds weight_decay * p to the gradient. True: it multiplies p by 1 - lr * weight_decay.
         param_groups: a list of dicts: "params", a list, and the options. Schedules change "lr" in here.
+        made_with: the options that each group was made with, whatever has changed them since.
         state: what the rule remembers about each parameter, a dict: "step", the number of updates, and its slots.
 
     Raises:
@@ -82,6 +83,7 @@ class Optimizer:
             )
         self.defaults = self._checked(defaults)
         self.param_groups: list[dict[str, Any]] = []
+        self.made_with: list[dict[str, Any]] = []
         self.state: dict[Parameter, dict[str, Any]] = {}
         for entry in entries if isinstance(entries[0], dict) else [{"params": entries}]:
             self.add_param_group(entry)
@@ -111,6 +113,7 @@ class Optimizer:
         options = {**self.defaults, **self._checked({k: v for k, v in group.items() if k != "params"})}
         self.check_group(options)
         self.param_groups.append({"params": params, **options})
+        self.made_with.append(dict(options))
 
     def _checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return options as plain Python values; raise if one of them is wrong."""

@@ -27,9 +27,13 @@ from .callback import Callback
 if TYPE_CHECKING:
     from .state import FitState
 
-__all__ = ["describe", "describe_fit", "differences"]
+__all__ = ["PARTS", "describe", "describe_fit", "differences"]
+
+PARTS = ("model", "loss", "optimizer", "scheduler", "metrics", "callbacks")
 
 _ROWS = 256
+# arguments that say where something is, or that are described elsewhere
+_LEFT_OUT = frozenset({"optimizer", "rng", "root", "path", "folder", "dir", "directory", "file", "filename"})
 
 
 def describe_fit(state: FitState, epochs: int, **options: Any) -> dict[str, Any]:
@@ -51,7 +55,7 @@ def describe_fit(state: FitState, epochs: int, **options: Any) -> dict[str, Any]
         "metrics": describe(state.metrics),
         "callbacks": _of_callbacks(state.callbacks),
         "data": describe(state.loader),
-        "validation": describe(state.val.dataset if isinstance(state.val, DataLoader) else state.val),
+        "validation": _of_validation(state.val),
     }
 
 
@@ -89,36 +93,60 @@ def _of_list(items: Sequence[Any]) -> Any:
 
 
 def _of_object(value: Any) -> Any:
-    return {"kind": type(value).__name__, **_options(value)}
+    """Its options, if they are within reach: an object may hold one that holds it."""
+    kind = type(value).__name__
+    if len(_within) > 8 or id(value) in _within:
+        return {"kind": kind}
+    _within.append(id(value))
+    try:
+        return {"kind": kind, **_options(value)}
+    finally:
+        _within.pop()
+
+
+_within: list[int] = []  # the objects whose descriptions are being made
 
 
 def _options(value: Any) -> dict[str, Any]:
-    """Return the options of an object; of a Callback those that it says are compared."""
+    """Return the options of an object; of a Callback those that it says are compared.
+
+    Nothing of the object is run: only what lies in its ``__dict__`` is looked at.
+    """
     try:
         names = value.compared if isinstance(value, Callback) else inspect.signature(type(value)).parameters
-    except (TypeError, ValueError):  # a class without a signature
+        own = vars(value)
+    except (TypeError, ValueError):  # a class without a signature, an object without attributes
         return {}
-    left_out = ("optimizer", "rng")
-    return {name: describe(getattr(value, name)) for name in names if name not in left_out and hasattr(value, name)}
+    return {
+        name: describe(own[name])
+        for name in names
+        if name in own and name not in _LEFT_OUT and not _holds_modules(own[name])
+    }
+
+
+def _holds_modules(value: Any) -> bool:
+    """Return whether a value is a Module, or begins with one: they are described by their paths."""
+    if isinstance(value, (list, tuple, dict)) and value:
+        return _holds_modules(next(iter(value.values() if isinstance(value, dict) else value)))
+    return isinstance(value, Module)
 
 
 def _of_module(model: Module) -> dict[str, Any]:
-    parts = {path or "self": {"kind": type(part).__name__} for path, part in model.named_modules()}
+    parts: dict[str, dict[str, Any]] = {
+        path or "self": {"kind": type(part).__name__} for path, part in model.named_modules()
+    }
     for path, part in model.named_modules():
-        own = _options(part)
-        # children have paths of their own
-        parts[path or "self"].update({n: v for n, v in own.items() if not isinstance(getattr(part, n), Module)})
+        parts[path or "self"].update(_options(part))
+        if part._frozen:
+            parts[path or "self"]["frozen"] = True
     frozen = [name for name, parameter in model.named_params() if not parameter.requires_grad]
-    return {**parts, "frozen": frozen} if frozen else parts
+    return {**parts, "without gradient": frozen} if frozen else parts
 
 
 def _of_optimizer(optimizer: Optimizer) -> dict[str, Any]:
-    """The rate that a group started with, not the one that a schedule or a callback has set since."""
+    """What the groups were made with, not what a schedule or a callback has set since."""
     described: dict[str, Any] = {"kind": type(optimizer).__name__}
-    for number, group in enumerate(optimizer.param_groups):
-        options = {name: group[name] for name in optimizer.options if name in group}
-        if "initial_lr" in group:
-            options["lr"] = group["initial_lr"]
+    for number, (options, group) in enumerate(zip(optimizer.made_with, optimizer.param_groups, strict=True)):
         described[str(number)] = {"parameters": len(group["params"]), **describe(options)}
     return described
 
@@ -128,6 +156,14 @@ def _of_loader(loader: DataLoader) -> dict[str, Any]:
     return {name: describe(getattr(loader, name)) for name in names}
 
 
+def _of_validation(data: Any) -> Any:
+    """The size of the batches does not matter here."""
+    described = describe(data)
+    if isinstance(data, DataLoader):
+        del described["batch_size"], described["shuffle"]
+    return described
+
+
 def _of_dataset(dataset: Any) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": type(dataset).__name__, "samples": len(dataset)}
     if isinstance(dataset, ArrayDataset):
@@ -135,9 +171,9 @@ def _of_dataset(dataset: Any) -> dict[str, Any]:
     elif isinstance(dataset, Subset):
         described.update(indices=_fingerprint(dataset.indices), dataset=_of_dataset(dataset.dataset))
     elif isinstance(dataset, ImageFolder):
-        names = "\n".join(str(path.relative_to(dataset.root)) for path in dataset.files)
+        names = "\n".join(f"{path.relative_to(dataset.root)} {path.stat().st_size}" for path in dataset.files)
         described.update(size=describe(dataset.size), channels=dataset.channels, classes=describe(dataset.classes))
-        described.update(files=zlib.crc32(names.encode(errors="replace")))
+        described.update(background=describe(dataset.background), files=zlib.crc32(names.encode(errors="replace")))
     else:
         described.update(_options(dataset))
     return described

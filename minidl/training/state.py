@@ -206,7 +206,10 @@ class FitState:
                 wrong.append((name, theirs, ours))
         wrong += [difference for difference in self.differences(state) if not self._may_differ(difference[0], state)]
         if wrong:
-            listed = [f"{name} of the checkpoint: {theirs}, of this Trainer: {ours}" for name, theirs, ours in wrong]
+            listed = [
+                f"{name} of the checkpoint: {_short(theirs)}, of this Trainer: {_short(ours)}"
+                for name, theirs, ours in wrong[:20]
+            ] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)
             raise ValueError(f"Trainer: cannot resume: {'; '.join(listed)}")
 
     def differences(self, state: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -251,3 +254,9 @@ class FitState:
 def _position(loader: Mapping[str, Any]) -> dict[str, Any]:
     """Return the part of a loader's state that says where its pass is."""
     return {name: value for name, value in loader.items() if name in ("seed", "batch")}
+
+
+def _short(value: Any) -> str:
+    """Return a value as text, cut if it is long."""
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:160]} ... ({len(text):,} characters)"

@@ -26,7 +26,7 @@ from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .history import History
 from .hooks import Hooks
-from .made_of import describe_fit
+from .made_of import PARTS, describe_fit
 from .measured import measured_columns
 from .meter import Meter
 from .metrics import Metric
@@ -109,6 +109,7 @@ class Trainer(Place):
         self._hooks = Hooks(self.callbacks)
         self._step: Step | None = None
         self._running, self._noted = False, ""
+        self._made: dict[str, Any] = {}
 
     def fit(
         self,
@@ -158,6 +159,9 @@ class Trainer(Place):
             self.progress.note(note)
         state = self._new_state(train, val)
         state.options = describe_fit(state, epochs, clip_grad_norm=self.clip_grad_norm, on_nonfinite=self.on_nonfinite)
+        # what was made stays what it was made as, whatever earlier fits have changed
+        self._made.update({name: value for name, value in state.options.items() if name not in self._made})
+        state.options.update({name: self._made[name] for name in PARTS})
         check_monitors(state)
         if saved is None:
             check_schedule(state, epochs)

@@ -315,3 +315,44 @@ def test_images_are_counted_by_class(tmp_path):
     assert class_counts(test) == {"ant": 1, "bee": 2}
     assert class_counts(ImageFolder(tmp_path)) == {"ant": 5, "bee": 10}
     assert class_counts(ArrayDataset(np.zeros(3))) == {}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("seg_train", "seg_test"), ("train1", "test1"), ("X_train", "X_test"), ("train_256", "val_256"),
+     ("train-aug", "train-raw", "holdout"), ("ant", "bee", "my train", "my.test")],
+)  # fmt: skip
+def test_folders_named_nearly_like_parts_are_no_classes(tmp_path, parts):
+    image = pytest.importorskip("PIL.Image")
+    for part in parts:
+        for name in ("ant", "bee"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(5):
+                image.new("L", (4, 4)).save(tmp_path / part / name / f"{number}.png")
+    with pytest.raises(ValueError, match="parts of a dataset. Rename the parts to train, val and test"):
+        load_image_folder(tmp_path)
+
+
+def test_classes_with_such_names_and_things_left_by_systems_are_fine(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for name in ("train_station", "test_tube", "__MACOSX", "@eaDir"):
+        (tmp_path / name).mkdir()
+        for number in range(5):
+            image.new("L", (4, 4)).save(tmp_path / name / f"{number}.png")
+    assert load_image_folder(tmp_path)[0].classes == ["test_tube", "train_station"]
+
+
+def test_parts_inside_classes_and_parts_that_are_one_are_refused(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for name in ("ant", "bee"):
+        for part in ("train", "test"):
+            (tmp_path / "a" / name / part).mkdir(parents=True)
+            (tmp_path / "b" / "train" / name).mkdir(parents=True, exist_ok=True)
+            for number in range(5):
+                image.new("L", (4, 4)).save(tmp_path / "a" / name / part / f"{number}.png")
+                image.new("L", (4, 4)).save(tmp_path / "b" / "train" / name / f"{number}.png")
+    with pytest.raises(ValueError, match="put the classes into the parts: train/CLASS, test/CLASS"):
+        load_image_folder(tmp_path / "a")
+    (tmp_path / "b" / "val").symlink_to(tmp_path / "b" / "train")
+    with pytest.raises(ValueError, match="two of which are links to the same images"):
+        load_image_folder(tmp_path / "b")

@@ -102,14 +102,14 @@ def resume(stopped, tmp_path, **changed):
         ({"nonfinite": "skip"}, "on_nonfinite of the checkpoint: raise, of this Trainer: skip"),
         ({"data": dataset(0.01)}, "data.dataset.arrays.0 of the checkpoint: float32 "),
         ({"data": Subset(dataset(count=50), range(40))}, "data.dataset.kind of the checkpoint: ArrayDataset"),
-        ({"val": dataset(1.0, count=9)}, "validation.arrays.0 of the checkpoint: "),
+        ({"val": dataset(1.0, count=9)}, "validation.dataset.arrays.0 of the checkpoint: "),
         ({"transform": None}, "data.transform of the checkpoint: "),
         (
             {"transform": transforms.RandomCrop(4, padding=2)},
             "data.transform.padding of the checkpoint: [1, 1], of",
         ),
         ({"sampler": StratifiedSampler(np.arange(40) % 3)}, "data.sampler of the checkpoint: None"),
-        ({"frozen": True}, "model.frozen of the checkpoint: None"),
+        ({"frozen": True}, "model.without gradient of the checkpoint: None"),
         ({"bias": False}, "model.0.bias of the checkpoint: "),
     ],
     ids=lambda value: str(value)[:25],
@@ -227,3 +227,102 @@ def test_large_data_are_read_in_part():
         first = describe(big)
     big[99_840 // 391 * 391] = 1  # a row that is looked at
     assert describe(big) != first
+
+
+@pytest.mark.parametrize("how", ["freeze", "train"])
+def test_a_frozen_dropout_is_not_one_that_drops(how, tmp_path):
+    """It has no parameters that would tell."""
+    model = nn.Sequential(nn.Dropout())
+    described = describe(model)
+    model[0].freeze()
+    assert list(differences(described, describe(model))) == [("0.frozen", None, True)]
+
+
+def test_what_is_looked_at_is_not_run_and_has_an_end():
+    class Augment:
+        def __init__(self, dataset):
+            self.dataset = dataset
+
+    class Own:
+        def __init__(self, transform, size, depth=0):
+            self.transform, self._size = Augment(self), size
+
+        @property
+        def size(self):
+            raise AssertionError("this is not to be run")
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return np.zeros(2)
+
+    assert describe(Own(1, 2))["transform"]["kind"] == "Augment"
+
+    class Wrap(nn.Module):
+        def __init__(self, inner, others=()):
+            super().__init__()
+            self.inner, self.others = inner, list(others)
+
+    model = nn.Linear(2, 2)
+    for _ in range(40):
+        model = Wrap(model, [nn.Dropout(0.5)])
+    described = describe(model)
+    assert len(described) == 81
+    assert described["self"] == {"kind": "Wrap"}
+
+
+def test_the_momentum_and_rate_that_a_schedule_has_set_are_not_options(tmp_path):
+    """OneCycleLR's first momentum depends on its length, which depends on the epochs."""
+
+    def cycle(epochs):
+        return lambda optimizer: lr_scheduler.OneCycleLR(optimizer, 0.1, epochs * 5)
+
+    fit(tmp_path, epochs=1, resume=False, schedule=cycle(1))
+    with pytest.warns(RuntimeWarning, match="the schedule is another one than before"):
+        assert len(fit(tmp_path, epochs=2, schedule=cycle(2)).history) == 2
+
+
+def test_the_same_objects_go_on_whatever_a_fit_has_changed_in_them(tmp_path):
+    class Anneal(Callback):
+        def on_epoch_end(self, trainer):
+            trainer.model[1].p /= 2
+            trainer.optimizer.param_groups[0]["lr"] /= 2
+
+    minidl.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3))
+    optimizer = optim.SGD(model.params(), lr=0.1)
+    callbacks = [Anneal(), ModelCheckpoint(tmp_path)]
+    trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, callbacks=callbacks, progress="none")
+    loader = DataLoader(dataset(), 8)
+    trainer.fit(loader, epochs=1)
+    assert len(trainer.fit(loader, epochs=3, resume=tmp_path)) == 3
+
+
+def test_a_difference_in_much_is_told_in_short(tmp_path):
+    """Not in as many characters as there are labels."""
+
+    def made(labels):
+        minidl.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        trainer = Trainer(
+            model, nn.CrossEntropyLoss(), optim.SGD(model.params(), lr=0.1), callbacks=[ModelCheckpoint(tmp_path)],
+            progress="none",
+        )  # fmt: skip
+
+        class Own:
+            def __init__(self, labels):
+                self.labels = labels
+
+            def __len__(self):
+                return 40
+
+            def __getitem__(self, index):
+                return np.zeros((1, 4, 4), np.float32), self.labels[index]
+
+        trainer.fit(DataLoader(Own(labels), 8), epochs=1, resume=tmp_path)
+
+    made(list(range(3)) * 10_000)
+    with pytest.raises(ValueError, match=r"data.dataset.labels of the checkpoint: .* characters\)") as caught:
+        made([*range(3)] * 9_999 + [0, 0, 0])
+    assert len(str(caught.value)) < 1000
