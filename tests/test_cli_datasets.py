@@ -47,7 +47,7 @@ def test_emnist_is_balanced_by_default(in_tmp):
 
 
 def test_the_usual_options_depend_on_the_model_too(in_tmp):
-    assert Recipe.default("fashion_mnist").epochs == 14
+    assert Recipe.default("fashion_mnist").epochs == 24
     assert Recipe.default("fashion_mnist", "lenet5").epochs == 25
     IDX["fashion_mnist"].write(in_tmp / "files", (20, 10))
     (in_tmp / "c.toml").write_text('model = "lenet5"\nlr = 0.05\n')

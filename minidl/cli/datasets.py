@@ -138,7 +138,7 @@ DATASETS = {
         "the folder with Fashion-MNIST's four files",
         model="fashion_cnn",
         augment="shift_flip",
-        epochs=14,
+        epochs=24,
         nets={"lenet5": {"epochs": 25}},
     ),
     "kmnist": _source(

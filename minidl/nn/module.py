@@ -15,7 +15,7 @@ from .learning import Learning
 from .modes import mode
 from .naming import name_layer, named_init
 from .parameter import Parameter
-from .passes import Pass, begin, end, forget, guarded, lock, mark_changed, refuse_stale
+from .passes import Pass, Saved, begin, end, forget, guarded, lock, mark_changed, refuse_stale, refuse_twice
 from .promotion import check_promotion
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
@@ -57,13 +57,13 @@ class Module(Learning):
     """
 
     needs_input_grad: bool = True
-    _saved: list[Any]  # what was saved, the number of its pass, and the outputs that are read-only until backward
+    _saved: Saved
     _pass: Pass | None
     _buffers: dict[str, bool]
     _forward_hooks: dict[RemovableHandle, ForwardHook]
 
     def __init__(self) -> None:
-        self.__dict__.update(_saved=[], _pass=None, _buffers={}, _forward_hooks={}, training=True)
+        self.__dict__.update(_saved=Saved(), _pass=None, _buffers={}, _forward_hooks={}, training=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -105,7 +105,8 @@ class Module(Learning):
             elif self._pass is not None:
                 self.__dict__["_pass"] = None
             output = self.forward(*inputs)
-            if self._saved and self._saved[0] is not None:
+            kept = self._saved[:1]
+            if kept and kept[0] is not None:
                 lock(self._saved, inputs, output)
             if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
                 check_promotion(self, inputs, output, "its output")
@@ -132,9 +133,12 @@ class Module(Learning):
         What an earlier forward pass saved is discarded in both cases.
         """
         saved = self._saved
+        number = mode.current
+        if saved and number and abs(saved[1]) == number and not mode.walking:
+            number = -number  # for the second time in this pass
         if len(saved) > 2:
             forget(saved)
-        saved[:] = (value, mode.current) if mode.enabled else ()
+        saved[:] = (value, number) if mode.enabled else ()
 
     def take_saved(self) -> Any:
         """Return what `save_for_backward` saved, and discard it: a forward pass serves one backward pass.
@@ -149,6 +153,8 @@ class Module(Learning):
                 "backward() once for each forward pass"
             )
         expected = mode.expected
+        if saved[1] < 0:
+            refuse_twice()
         if expected and saved[1] != expected:
             refuse_stale()
         value = saved[0]
@@ -378,7 +384,7 @@ class Module(Learning):
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy or a pickle starts without what the last forward pass saved
-        return {**self.__dict__, "_saved": [], "_pass": None}
+        return {**self.__dict__, "_saved": Saved(), "_pass": None}
 
     # Traversal
 

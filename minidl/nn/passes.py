@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from .module import Module
     from .parameter import Parameter
 
-__all__ = ["Pass", "begin", "end", "forget", "guarded", "lock", "mark_changed", "refuse_stale", "relock"]
+__all__ = [
+    "Pass",
+    "begin",
+    "end",
+    "forget",
+    "guarded",
+    "lock",
+    "mark_changed",
+    "refuse_stale",
+    "refuse_twice",
+    "relock",
+]
 
 _MANY = 256
 _numbers = count(1)
@@ -43,11 +54,24 @@ class Origin(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """A forward pass: its number, its array inputs with their sums, and each input's origin if it is known."""
+    """A forward pass: its number, its array inputs with their sums, each input's origin if it is known, its outputs."""
 
     number: int
-    inputs: list[tuple[weakref.ref[Array], Any]]
+    inputs: list[tuple[Array, Any]]
     origins: list[Origin | None]
+    outputs: list[weakref.ref[Array]]
+
+
+class Saved(list[Any]):
+    """What a module has saved, the number of the pass, and the outputs that are read-only until backward.
+
+    The number is negative if the module ran more than once in the pass.
+    """
+
+    def __del__(self) -> None:
+        """Unlock the outputs of a module that is gone."""
+        for array in self[2:]:
+            array.setflags(write=True)
 
 
 _Registry = dict[int, tuple[weakref.ref[Array], Origin]]  # by the arrays' ids
@@ -76,13 +100,16 @@ def begin(module: Module, inputs: tuple[Any, ...]) -> None:
     """Begin a forward pass of a module that is called from outside."""
     mode.current = mode.expected or next(_numbers)  # a forward pass inside a backward pass recomputes a part of it
     arrays = [x for x in inputs if isinstance(x, np.ndarray) and x.dtype.kind in "fiub"]
-    sums = list(zip(map(weakref.ref, arrays), _sums(arrays), strict=True))
-    module.__dict__["_pass"] = Pass(mode.current, sums, [_origin(_outputs, x) for x in inputs])
+    sums = list(zip(arrays, _sums(arrays), strict=True))
+    module.__dict__["_pass"] = Pass(mode.current, sums, [_origin(_outputs, x) for x in inputs], [])
 
 
 def end(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
     """End the pass: remember that the output came from it."""
     if module._pass is not None:
+        for array in output if type(output) is tuple else (output,):
+            if type(array) is np.ndarray and not array.flags.writeable:
+                module._pass.outputs.append(weakref.ref(array))  # it may be a view of a locked one
         _recognise(_outputs, output, inputs, repeat(Origin(weakref.ref(module), module._pass.number)))
 
 
@@ -92,17 +119,18 @@ def _sums(arrays: list[Array]) -> list[Any]:
         return [np.add.reduce(x, axis=None) for x in arrays]
 
 
-def _check(module: Module, grad_output: Any) -> None:
+def _check(module: Module, grads: tuple[Any, ...]) -> None:
     """Check that a backward pass, called from outside, finds what its forward pass left.
 
     Raises:
         RuntimeError: the gradient is of an earlier forward pass; or an input or a parameter was changed since.
     """
     record: Pass | None = module._pass
-    origin = _origin(_gradients, grad_output)
     if record is None:
         return
-    if origin is not None and origin.module() is module:
+    for origin in (_origin(_gradients, grad) for grad in grads):
+        if origin is None or origin.module() is not module:
+            continue
         if origin.number != record.number:
             raise RuntimeError(
                 "this gradient belongs to an earlier forward pass, and the module has run again since: call backward() "
@@ -115,8 +143,7 @@ def _check(module: Module, grad_output: Any) -> None:
                 raise RuntimeError(
                     f"{name} was changed after the forward pass: call backward() before optimizer.step()"
                 )
-    alive = [(x, total) for reference, total in record.inputs if (x := reference()) is not None]
-    for (x, total), now in zip(alive, _sums([x for x, _ in alive]), strict=True):
+    for (x, total), now in zip(record.inputs, _sums([x for x, _ in record.inputs]), strict=True):
         if now != total and not (now != now and total != total) and _is_saved(module, x):  # noqa: PLR0124 - NaN
             raise RuntimeError(
                 f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
@@ -129,6 +156,14 @@ def refuse_stale() -> None:
     raise RuntimeError(
         "it has run again since the forward pass that this gradient belongs to: call backward() before the next "
         "forward pass"
+    )
+
+
+def refuse_twice() -> None:
+    """Raise RuntimeError: a module that ran more than once in a pass has saved the last time only."""
+    raise RuntimeError(
+        "it ran more than once in the forward pass, and keeps what backward() needs for the last time only: make an "
+        "instance for each (they may share their Parameters), or run the others inside no_grad()"
     )
 
 
@@ -160,7 +195,7 @@ def lock(saved: list[Any], inputs: tuple[Any, ...], output: Any) -> None:
         base = output.base
         if getrefcount(output) <= _ALONE[0] and (type(base) is not np.ndarray or getrefcount(base) <= _ALONE[1]):
             return
-    value = saved[0]
+    value = next(iter(saved), None)
     for array in output if type(output) is tuple else (output,):
         if type(array) is np.ndarray and (value is array or _holds(value, array, array.base)) and array.flags.writeable:
             base = array.base
@@ -191,23 +226,29 @@ def _holds(value: Any, array: Array, base: Any) -> bool:
         return True
     if isinstance(value, np.ndarray):
         return (base is not None and (value.base is base or value is base)) or value.base is array
-    if isinstance(value, (tuple, list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            if item is array or (isinstance(item, (np.ndarray, tuple, list, dict)) and _holds(item, array, base)):
-                return True
-    return False
+    return any(_holds(item, array, base) for item in _inside(value))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """Return what a tuple, list, dict or plain object holds."""
+    if isinstance(value, (tuple, list)):
+        return value
+    if isinstance(value, dict):
+        return value.values()
+    held = vars(value).values() if hasattr(value, "__dict__") and not hasattr(value, "_saved") else ()
+    return [item for item in held if isinstance(item, (np.ndarray, tuple, list, dict))]
 
 
 def _is_saved(module: Module, x: Array) -> bool:
     """Return whether a module or a descendant has saved an array that lies in x's memory."""
-    return any(np.may_share_memory(x, array) for part in module.modules() for array in _arrays(part._saved[:1]))
+    return any(np.shares_memory(x, array) for part in module.modules() for array in _arrays(part._saved[:1]))
 
 
 def _arrays(value: Any) -> Iterator[Array]:
     if isinstance(value, np.ndarray):
         yield value
-    elif isinstance(value, (tuple, list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
+    else:
+        for item in _inside(value):
             yield from _arrays(item)
 
 
@@ -235,12 +276,17 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
     """Run a backward pass that is called from outside, not by another module's backward."""
     record = module._pass
     try:
-        _check(module, args[0] if args else None)
+        grads = args[0] if args else kwargs.get("grad_output")
+        _check(module, grads if isinstance(grads, tuple) else (grads, *args[1:]))
         mode.walking = True
         result = backward(module, *args, **kwargs)
     finally:
         mode.walking, mode.expected = False, 0
     if record is not None:
         _recognise(_gradients, result, args, record.origins)
+        for reference in record.outputs:
+            array = reference()
+            if array is not None and (not isinstance(array.base, np.ndarray) or array.base.flags.writeable):
+                array.setflags(write=True)
         module.__dict__["_pass"] = None
     return result

@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -422,3 +423,118 @@ def test_a_failure_in_a_pass_leaves_no_pass_running(rng):
         model(a)
         with pytest.raises(RuntimeError, match=OLD):
             model.backward(loss.backward())
+
+
+def test_views_of_outputs_are_writeable_after_backward(rng):
+    model = nn.Sequential(nn.ReLU(), nn.Flatten())
+    y = model(images(rng, 2, 3, 2))
+    with pytest.raises(ValueError, match="read-only"):
+        y += 1
+    model.backward(np.ones_like(y))
+    y += 1
+
+
+def test_the_output_of_a_layer_that_is_gone_is_writeable(rng):
+    y = nn.Sigmoid()(images(rng, 2, 3))
+    gc.collect()
+    y += 1
+
+
+def test_a_slice_of_a_buffer_that_is_filled_again_is_noticed(rng):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 3))
+    buffer = images(rng, 8, 2, 3)
+    y = model(buffer[:4])
+    buffer[:4] = 0
+    with pytest.raises(RuntimeError, match=CHANGED):
+        model.backward(np.ones_like(y))
+    y = model(buffer[:4])
+    buffer[4:] = 5
+    model.backward(np.ones_like(y))
+
+
+def test_arrays_that_lie_between_each_other_are_told_apart(rng):
+    class Second(nn.Module):
+        def forward(self, a, b):
+            self.save_for_backward(b)
+            return a + b
+
+        def backward(self, grad_output):
+            self.take_saved()
+            return grad_output, grad_output
+
+    buffer, module = images(rng, 3, 4), Second()
+    y = module(buffer[:, ::2], buffer[:, 1::2])
+    buffer[:, ::2] = 7
+    module.backward(np.ones_like(y))
+
+
+def test_a_gradient_is_recognised_by_name_and_among_several(rng):
+    model, loss, a = parts(rng)
+    loss(model(a), np.zeros(5, int))
+    model(a + 1)
+    with pytest.raises(RuntimeError, match=OLD):
+        model.backward(grad_output=loss.backward())
+
+    class Two(nn.Sequential):
+        def forward(self, x):
+            y = super().forward(x)
+            return y, y * 2
+
+        def backward(self, grads):
+            return super().backward(grads[0] + 2 * grads[1])
+
+    two = Two(nn.Linear(4, 3))
+    first, second = two(a)
+    other = nn.MSELoss()
+    loss(first, np.zeros(5, int))
+    other(second, np.zeros((5, 3), np.float32))
+    two(a + 1)
+    with pytest.raises(RuntimeError, match=OLD):
+        two.backward((np.zeros((5, 3), np.float32), other.backward()))
+
+
+def test_a_layer_that_ran_twice_in_a_pass_says_so(rng):
+    class Siamese(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = nn.Linear(4, 3)
+
+        def forward(self, a, b):
+            return self.body(a) - self.body(b)
+
+        def backward(self, grad_output):
+            return self.body.backward(grad_output)
+
+    net, a = Siamese(), images(rng, 5, 4)
+    y = net(a, a + 1)
+    with pytest.raises(RuntimeError, match='Linear "body": it ran more than once in the forward pass'):
+        net.backward(np.ones_like(y))
+
+    class Target(Siamese):
+        def forward(self, a, b):
+            with minidl.no_grad():
+                target = self.body(b)
+            return self.body(a) - target
+
+    net = Target()
+    y = net(a, a + 1)
+    net.backward(np.ones_like(y))
+    np.testing.assert_allclose(net.body.weight.grad, np.ones_like(y).T @ a, rtol=1e-5)
+
+
+def test_what_plain_objects_hold_is_found(rng):
+    class Held(nn.Module):
+        def forward(self, x):
+            y = np.tanh(x)
+            self.save_for_backward(SimpleNamespace(y=y, name="y"))
+            return y
+
+        def backward(self, grad_output):
+            return grad_output * (1 - self.take_saved().y ** 2)
+
+    held = Held()
+    y = held(images(rng, 2, 3))
+    with pytest.raises(ValueError, match="read-only"):
+        y += 1
+    held.backward(np.ones_like(y))
+    y += 1
