@@ -16,7 +16,7 @@ def manual_seed(seed: int) -> np.random.Generator:
 
     Same seed, same machine: the same bits. A forked child gets a generator of its own, derived from its parent's state
     and from how often the parent has forked: children draw different numbers, and the same ones in the next run.
-    A child that imports minidl anew ("spawn") starts unseeded: seed each child differently. Threads share this
+    A child started with "spawn" imports minidl again and is unseeded: seed each child differently. Threads share this
     generator, and chance decides which of them draws what: pass ``rng=`` to what runs in threads.
 
     A generator of your own, passed as ``rng=``, is yours: after a fork, and in a copy or a pickle of the layer that

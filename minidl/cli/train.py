@@ -91,7 +91,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     trainer = _make_trainer(run, model, len(loader), _chooses(run, images), _progress(options))
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.toml"
-    before = config.read_bytes() if config.exists() else b""
+    before = config.read_bytes() if options.resume else b""
     run.write()
     parameters = sum(p.data.size for p in model.params())
     say(
@@ -116,7 +116,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     except Exception:
         if options.resume:
             write_atomically(config, before)  # it is the run that it was
-        if not options.resume and not any(folder.glob("*.ckpt")):  # nothing has been saved yet
+        elif not any(folder.glob("*.ckpt")):  # nothing has been saved yet
             shutil.rmtree(folder)
             if options.folder is None:
                 with contextlib.suppress(OSError):  # other runs may be in it

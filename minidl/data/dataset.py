@@ -11,7 +11,17 @@ from .._core import Array, check_number, default_rng
 from .collate import DatasetLike, check_dataset, collate
 from .naming import named
 
-__all__ = ["TEST_EVERY", "ArrayDataset", "Batch", "Dataset", "Subset", "batch_of", "is_for_testing", "random_split"]
+__all__ = [
+    "TEST_EVERY",
+    "ArrayDataset",
+    "Batch",
+    "Dataset",
+    "Subset",
+    "batch_of",
+    "is_for_testing",
+    "random_split",
+    "whole_of",
+]
 
 TEST_EVERY = 5
 Batch = Any  # a tuple of arrays, or a dict of them if the samples are dicts
@@ -150,6 +160,14 @@ class Subset(Dataset):
 
     def __repr__(self) -> str:
         return f"Subset({len(self):,} of {self.dataset!r})"
+
+
+def whole_of(dataset: DatasetLike) -> tuple[DatasetLike, Array | slice]:
+    """Return the dataset of which this is a part, or a part of a part, and which of its samples these are."""
+    chosen: Array | slice = slice(None)
+    while isinstance(dataset, Subset):
+        chosen, dataset = dataset.indices[chosen], dataset.dataset
+    return dataset, chosen
 
 
 def random_split(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, IntPair, check_pair, user_path
-from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing
+from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing, whole_of
 from .images import Colour, check_background, check_channels, described, image_files, pillow, read_image
 from .naming import named
 
@@ -200,7 +200,7 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
     Args:
         dataset: an `ImageFolder` or a `Subset` of one.
     """
-    whole, chosen = _whole(dataset)
+    whole, chosen = whole_of(dataset)
     if not isinstance(whole, ImageFolder):
         return {}
     counts = np.bincount(whole.labels[chosen], minlength=len(whole.classes))
@@ -209,16 +209,8 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
 
 def skipped_in(datasets: Iterable[Dataset]) -> str:
     """Return what was skipped in the image folders that datasets are parts of, as text; "" if nothing was."""
-    wholes = {id(whole): whole for whole, _ in map(_whole, datasets) if isinstance(whole, ImageFolder)}
+    wholes = {id(whole): whole for whole, _ in map(whole_of, datasets) if isinstance(whole, ImageFolder)}
     return described(sum((Counter(whole.skipped) for whole in wholes.values()), Counter[str]()))
-
-
-def _whole(dataset: Dataset) -> tuple[Dataset, Array]:
-    """Return the dataset of which this is a part, or a part of a part, and the indices of its samples in it."""
-    chosen = np.arange(len(dataset))
-    while isinstance(dataset, Subset):
-        chosen, dataset = dataset.indices[chosen], dataset.dataset
-    return dataset, chosen
 
 
 def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._core import Array, check_number, default_rng
 from .collate import DatasetLike, check_dataset
-from .dataset import ArrayDataset, Dataset, Subset
+from .dataset import ArrayDataset, Dataset, Subset, whole_of
 from .folder import ImageFolder
 from .naming import named
 
@@ -64,10 +64,9 @@ def labels_of(dataset: Dataset) -> Array:
     Raises:
         TypeError: it is another dataset.
     """
-    if isinstance(dataset, Subset):
-        return np.asarray(labels_of(dataset.dataset)[dataset.indices])
-    if isinstance(dataset, ImageFolder):
-        return dataset.labels
-    if isinstance(dataset, ArrayDataset) and len(dataset.arrays) == 2:
-        return np.asarray(dataset.arrays[1])
-    raise TypeError(f"the labels of a {type(dataset).__name__} are not known")
+    whole, chosen = whole_of(dataset)
+    if isinstance(whole, ImageFolder):
+        return np.asarray(whole.labels[chosen])
+    if isinstance(whole, ArrayDataset) and len(whole.arrays) == 2:
+        return np.asarray(whole.arrays[1][chosen])
+    raise TypeError(f"the labels of a {type(whole).__name__} are not known")

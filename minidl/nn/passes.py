@@ -197,14 +197,11 @@ def lock(saved: list[Any], inputs: tuple[Any, ...], output: Any) -> None:
             return
     value = next(iter(saved), None)
     for array in output if type(output) is tuple else (output,):
-        if type(array) is np.ndarray and (value is array or _holds(value, array, array.base)) and array.flags.writeable:
-            base = array.base
-            for x in inputs:
-                if x is array or (type(x) is np.ndarray and base is not None and (x is base or x.base is base)):
-                    break
-            else:
-                array.setflags(write=False)
-                saved.append(array)
+        if type(array) is not np.ndarray or not array.flags.writeable:
+            continue
+        if _holds(value, array, array.base) and not any(_holds(x, array, array.base) for x in inputs):
+            array.setflags(write=False)
+            saved.append(array)
 
 
 def relock(saved: list[Any]) -> None:

@@ -10,7 +10,7 @@ import inspect
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -59,15 +59,25 @@ def describe_fit(state: FitState, epochs: int, **options: Any) -> dict[str, Any]
     }
 
 
-def describe(value: Any) -> Any:
+def describe(value: Any, depth: int = 8) -> Any:
     """Describe a part of a fit as numbers, text, None, lists and dicts of them.
 
     What has no description (a generator of random numbers, a path) is named by its kind, a function by its name.
+
+    Args:
+        value: the part.
+        depth: how many objects inside each other are described by their options: one may hold one that holds it.
     """
+    if type(value) in (list, tuple):  # one of a subclass may do anything when it is iterated over
+        return [describe(item, depth) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): describe(item, depth) for key, item in value.items()}
     for kinds, describe_kind in _KINDS:
         if isinstance(value, kinds):
             return describe_kind(value)
-    return _of_dataset(value) if is_dataset(value) else _of_object(value)
+    if is_dataset(value):
+        return _of_dataset(value, depth)
+    return {"kind": type(value).__name__, **(_options(value, depth - 1) if depth else {})}
 
 
 def _of_callbacks(callbacks: list[Callback]) -> dict[str, Any]:
@@ -87,27 +97,7 @@ def _of_float(number: float) -> float | str:
     return number if math.isfinite(number) else str(number)
 
 
-def _of_list(items: Sequence[Any]) -> Any:
-    """One of a subclass may do anything when it is iterated over."""
-    return [describe(item) for item in items] if type(items) in (list, tuple) else type(items).__name__
-
-
-def _of_object(value: Any) -> Any:
-    """Its options, if they are within reach: an object may hold one that holds it."""
-    kind = type(value).__name__
-    if len(_within) > 8 or id(value) in _within:
-        return {"kind": kind}
-    _within.append(id(value))
-    try:
-        return {"kind": kind, **_options(value)}
-    finally:
-        _within.pop()
-
-
-_within: list[int] = []  # the objects whose descriptions are being made
-
-
-def _options(value: Any) -> dict[str, Any]:
+def _options(value: Any, depth: int = 8) -> dict[str, Any]:
     """Return the options of an object; of a Callback those that it says are compared.
 
     Nothing of the object is run: only what lies in its ``__dict__`` is looked at.
@@ -118,7 +108,7 @@ def _options(value: Any) -> dict[str, Any]:
     except (TypeError, ValueError):  # a class without a signature, an object without attributes
         return {}
     return {
-        name: describe(own[name])
+        name: describe(own[name], depth)
         for name in names
         if name in own and name not in _LEFT_OUT and not _holds_modules(own[name])
     }
@@ -132,13 +122,10 @@ def _holds_modules(value: Any) -> bool:
 
 
 def _of_module(model: Module) -> dict[str, Any]:
-    parts: dict[str, dict[str, Any]] = {
-        path or "self": {"kind": type(part).__name__} for path, part in model.named_modules()
+    parts: dict[str, Any] = {
+        path or "self": {"kind": type(part).__name__, **_options(part), **({"frozen": True} if part._frozen else {})}
+        for path, part in model.named_modules()
     }
-    for path, part in model.named_modules():
-        parts[path or "self"].update(_options(part))
-        if part._frozen:
-            parts[path or "self"]["frozen"] = True
     frozen = [name for name, parameter in model.named_params() if not parameter.requires_grad]
     return {**parts, "without gradient": frozen} if frozen else parts
 
@@ -164,18 +151,18 @@ def _of_validation(data: Any) -> Any:
     return described
 
 
-def _of_dataset(dataset: Any) -> dict[str, Any]:
+def _of_dataset(dataset: Any, depth: int) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": type(dataset).__name__, "samples": len(dataset)}
     if isinstance(dataset, ArrayDataset):
         described["arrays"] = [_fingerprint(array) for array in dataset.arrays]
     elif isinstance(dataset, Subset):
-        described.update(indices=_fingerprint(dataset.indices), dataset=_of_dataset(dataset.dataset))
+        described.update(indices=_fingerprint(dataset.indices), dataset=_of_dataset(dataset.dataset, depth))
     elif isinstance(dataset, ImageFolder):
         names = "\n".join(f"{path.relative_to(dataset.root)} {path.stat().st_size}" for path in dataset.files)
         described.update(size=describe(dataset.size), channels=dataset.channels, classes=describe(dataset.classes))
         described.update(background=describe(dataset.background), files=zlib.crc32(names.encode(errors="replace")))
-    else:
-        described.update(_options(dataset))
+    elif depth:
+        described.update(_options(dataset, depth - 1))
     return described
 
 
@@ -190,8 +177,7 @@ _KINDS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     ((bool, int, str, type(None)), lambda value: value),
     (float, _of_float),
     (np.generic, lambda value: describe(value.item())),
-    ((list, tuple), _of_list),
-    (Mapping, lambda items: {str(key): describe(item) for key, item in items.items()}),
+    ((list, tuple), lambda value: type(value).__name__),
     (np.ndarray, _fingerprint),
     (Parameter, lambda value: "Parameter"),  # its shape is compared when the state is loaded
     (Module, _of_module),

@@ -1,4 +1,4 @@
-"""What a batch counts beside others: losses of one's own, divisors, sample weights."""
+"""What a batch counts beside others: custom losses, divisors, sample weights."""
 
 import types
 
@@ -10,7 +10,7 @@ from minidl.nn.batch_loss import batch_loss
 
 
 class Squares(nn.Loss):
-    """A loss of one's own: the mean over the samples, without a word about its divisor."""
+    """A custom loss: the mean over the samples, which does not set its divisor."""
 
     def forward(self, prediction, target):
         difference = prediction - target

@@ -215,7 +215,7 @@ def test_a_batch_of_samples_without_weight_counts_for_nothing():
 
 
 class Squares(nn.Loss):
-    """A loss of one's own that says nothing about its divisor."""
+    """A custom loss that does not set its divisor."""
 
     def forward(self, prediction, target):
         self.save_for_backward(prediction - target)
