@@ -20,7 +20,6 @@ from ..nn import (
     Sequential,
     init,
 )
-from ..nn.chain import backward_through, forward_through
 
 __all__ = ["mobilenet_v2", "resnet18"]
 
@@ -52,26 +51,14 @@ class BasicBlock(Module):
         if stride != 1 or inputs != outputs:
             self.downsample = Sequential(_conv(inputs, outputs, 1, stride, rng), BatchNorm2d(outputs))
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Run the body and the shortcut, and add their outputs."""
-        through, end = forward_through(self._body(), x, self.needs_input_grad)
-        around, shortcut_end = forward_through(self._shortcut(), x, self.needs_input_grad)
-        self.save_for_backward((end, shortcut_end))
-        return self.relu2(through + around)  # type: ignore[no-any-return]
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Add the gradients of the body and of the shortcut."""
-        end, shortcut_end = self.take_saved()
-        grad: Array = self.relu2.backward(grad_output)
-        through = backward_through(self._body(), grad, end)
-        around = backward_through(self._shortcut(), grad, shortcut_end)
-        return None if through is None or around is None else through + around
+        out = self.relu1(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return self.relu2(out + (x if self.downsample is None else self.downsample(x)))
 
     def _body(self) -> list[Module]:
         return [self.conv1, self.bn1, self.relu1, self.conv2, self.bn2]
-
-    def _shortcut(self) -> list[Module]:
-        return [] if self.downsample is None else [self.downsample]
 
 
 @onnx_nodes(BasicBlock)
@@ -133,16 +120,9 @@ class InvertedResidual(Module):
         self.conv = Sequential(*layers, _conv(hidden, outputs, 1, 1, rng), BatchNorm2d(outputs))
         self.around = stride == 1 and inputs == outputs
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Run the layers; add the input if there is a shortcut."""
-        out, end = forward_through([self.conv], x, self.needs_input_grad)
-        self.save_for_backward(end)
-        return x + out if self.around else out  # type: ignore[no-any-return]
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Run the layers in reverse order; add the gradient of the shortcut if there is one."""
-        dx: Array | None = backward_through([self.conv], grad_output, self.take_saved())
-        return dx + grad_output if self.around and dx is not None else dx
+        return x + self.conv(x) if self.around else self.conv(x)
 
 
 @onnx_nodes(InvertedResidual)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, overload
 
 import numpy as np
 
-from .._core import Array, check_choice, check_kind
-from .chain import backward_through, forward_through
+from .._core import check_choice, check_kind
 from .module import Module
 from .module_list import Listed
 
@@ -21,17 +20,21 @@ class Sequential(Listed):
         model = Sequential(Conv2d(1, 6, 5), ReLU(), Flatten())
         model = Sequential(OrderedDict(conv=Conv2d(1, 6, 5), act=ReLU()))    # model.conv, "conv.weight"
 
-    ``model[0]``, ``model[-1]``, ``model[1:3]`` (shares its layers), ``len``, iteration and `append` work as on a
-    list. Adding the same instance twice is an error: its second forward pass would overwrite what its first saved
-    for backward. ``needs_input_grad`` is that of the first layer; if it is False, the layers in front
-    that have nothing to train save nothing, and the backward pass ends behind them.
+    ``model[0]``, ``model[-1]``, ``model[1:3]`` (shares its layers), ``model[2] = layer``, ``len``, iteration and `append`
+    work as on a list. The same layer may be there more than once. ``needs_input_grad`` is that of the first layer; if it
+    is False, the layers in front that have nothing to train save nothing, and the backward pass ends behind them.
+
+    `backward` is derived. For layers that are called one after another it is this loop:
+
+        for layer in reversed(layers):
+            grad_output = layer.backward(grad_output)
 
     Args:
         *layers: modules; or one mapping of names to modules.
 
     Raises:
         TypeError: something is not a Module.
-        ValueError: a module appears twice, or a name cannot be used.
+        ValueError: a name cannot be used.
     """
 
     def __init__(self, *layers: Module | Mapping[str, Module]) -> None:
@@ -48,13 +51,6 @@ class Sequential(Listed):
         check_kind("Sequential", f"layer {name!r}", layer, Module, hint)
         if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or name in self.__dict__:
             raise ValueError(f"Sequential: {name!r} cannot be the name of a layer")
-        own = {id(module): path for path, module in self.named_modules()}
-        for module in layer.modules():
-            if id(module) in own:
-                raise ValueError(
-                    f"Sequential: layer {name!r} is, or contains, the {type(module).__name__} that is already layer "
-                    f"{own[id(module)]!r}; a layer keeps one forward pass, so make a second instance"
-                )
         setattr(self, name, layer)
 
     def append(self, layer: Module) -> Sequential:
@@ -67,16 +63,9 @@ class Sequential(Listed):
 
     def forward(self, x: Any) -> Any:
         """Run the layers in order."""
-        layers = list(self.children())  # list(self) would walk them twice, for their number
-        x, end = forward_through(layers, x, not layers or layers[0].needs_input_grad)
-        self.save_for_backward((layers, end))
+        for layer in self.children():
+            x = layer(x)
         return x
-
-    def backward(self, grad_output: Any) -> Any:
-        """Run the layers' backward passes in reverse order; return the gradient of the input, if it is wanted."""
-        # the layers may have been called one by one
-        layers, end = self.take_saved() if self._saved else (list(self.children()), None)
-        return backward_through(layers, grad_output, end)
 
     @property
     def needs_input_grad(self) -> bool:
@@ -103,6 +92,12 @@ class Sequential(Listed):
         except IndexError:
             raise IndexError(f"Sequential: layer {index} of {len(named)} does not exist") from None
 
+    def __setitem__(self, index: int, layer: Module) -> None:
+        names = [name for name, _ in self.named_children()]
+        if not -len(names) <= index < len(names):
+            raise IndexError(f"Sequential: layer {index} of {len(names)} does not exist")
+        setattr(self, names[index], check_kind("Sequential", f"layer {index}", layer, Module))
+
 
 class Residual(Module):
     """A body and a shortcut around it, added: y = body(x) + shortcut(x).
@@ -122,29 +117,16 @@ class Residual(Module):
         super().__init__()
         self.body = check_kind("Residual", "body", body, Module)
         self.shortcut = None if shortcut is None else check_kind("Residual", "shortcut", shortcut, Module)
-        _check_distinct("Residual", [m for m in (self.body, self.shortcut) if m is not None])
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Run both paths and add."""
-        around, end = forward_through(self._shortcut(), x, self.needs_input_grad)
-        through, body_end = forward_through([self.body], x, self.needs_input_grad)
+        through, around = self.body(x), x if self.shortcut is None else self.shortcut(x)
         if through.shape != around.shape:
             raise ValueError(
                 f"body gives shape {through.shape}, shortcut {around.shape}; a shortcut that changes stride and "
                 "channels, such as a 1x1 Conv2d, makes them equal"
             )
-        self.save_for_backward((end, body_end))
-        return through + around  # type: ignore[no-any-return]
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Run both paths backward and add."""
-        end, body_end = self.take_saved()
-        around = backward_through(self._shortcut(), grad_output, end)
-        through = backward_through([self.body], grad_output, body_end)
-        return None if around is None or through is None else around + through
-
-    def _shortcut(self) -> list[Module]:
-        return [] if self.shortcut is None else [self.shortcut]
+        return through + around
 
 
 class Parallel(Module):
@@ -168,44 +150,16 @@ class Parallel(Module):
         self.merge = check_choice("Parallel", "merge", merge, ("cat", "sum"))
         for number, branch in enumerate(branches):
             setattr(self, str(number), check_kind("Parallel", str(number), branch, Module))
-        _check_distinct("Parallel", branches)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Run the branches and merge."""
-        runs = [forward_through([branch], x, self.needs_input_grad) for branch in self.children()]
-        outputs = [output for output, _ in runs]
+        outputs = [branch(x) for branch in self.children()]
         shapes = [out.shape for out in outputs]
         fitting = {(s[:1], s[2:]) for s in shapes} if self.merge == "cat" else set(shapes)
         if len(fitting) > 1 or (self.merge == "cat" and min(map(len, shapes)) < 2):
             raise ValueError(f"the branches give shapes {shapes}, which do not fit together for merge={self.merge!r}")
-        self.save_for_backward(([s[1] for s in shapes] if self.merge == "cat" else None, [end for _, end in runs]))
-        if self.merge == "sum":
-            total: Array = sum(outputs[1:], outputs[0])
-            return total
-        return np.concatenate(outputs, axis=1)
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Run the branches backward and add."""
-        (sizes, ends), branches = self.take_saved(), list(self.children())
-        grads = [grad_output] * len(branches)
-        if sizes is not None:
-            grads = np.split(grad_output, np.cumsum(sizes)[:-1], axis=1)
-        runs = zip(branches, grads, ends, strict=True)
-        back = [backward_through([branch], grad, end) for branch, grad, end in runs]
-        total = None
-        for dx in back:
-            total = dx if total is None or dx is None else total + dx
-        return total
+        return np.concatenate(outputs, axis=1) if self.merge == "cat" else sum(outputs[1:], outputs[0])
 
     def extra_repr(self) -> str:
         """How the outputs are merged."""
         return f"merge={self.merge!r}"
-
-
-def _check_distinct(owner: str, modules: Iterable[Module]) -> None:
-    seen: set[int] = set()
-    for module in modules:
-        own = {id(part) for part in module.modules()}
-        if own & seen:
-            raise ValueError(f"{owner}: a module appears twice; a layer keeps one forward pass: make a second one")
-        seen |= own

@@ -53,28 +53,17 @@ class Loss(Module):
         super().__init__()
         self.reduction = check_choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, as `Module.__call__` does, without what an earlier call has set."""
         for name in ("divisor", "shares"):
             self.__dict__.pop(name, None)
-        return super().__call__(*inputs)
+        return super().__call__(*inputs, **options)
 
     def finish(self, loss: Any, cache: Any) -> Any:
         """Save the cache, whose ``divisor`` and ``shares`` are the loss's; return a reduced loss as a float."""
         self.save_for_backward(cache)
         self.divisor, self.shares = cache.divisor, getattr(cache, "shares", None)
         return loss if self.reduction == "none" else float(loss)
-
-    def backward(self, grad_output: Any = 1.0) -> Array:
-        """Return the gradient with respect to the prediction.
-
-        Args:
-            grad_output: gradient of the loss, 1 by default; with reduction 'none' an array in the loss's shape.
-
-        Raises:
-            RuntimeError: there was no forward pass, or backward was already called for it.
-        """
-        raise NotImplementedError(f"{type(self).__name__} does not define backward()")
 
 
 def factors(owner: str, name: str, value: ArrayLike | None) -> Array | None:

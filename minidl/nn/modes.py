@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .._core import Array
     from .module import Module
+    from .record import Record
 
 __all__ = ["evaluating", "is_grad_enabled", "mode", "modes_kept", "no_grad", "without_input_grad"]
 
 
 class _Mode(threading.local):
     enabled = True
-    current = 0  # number of the forward pass that is running
-    walking = False  # whether a backward pass is running, and the number of its forward pass, if that is known
-    expected = 0
+    record: Record | None = None  # of the derived forward that is running
+    log: list[tuple[Module, Any]] | None = None  # what modules have saved in the explicit forward that is running
+    locked: list[Array] | None = None  # the outputs that are read-only since
+    walking = False  # whether a backward pass is running
 
 
 mode = _Mode()

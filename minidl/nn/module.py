@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -15,8 +16,8 @@ from .learning import Learning
 from .modes import mode
 from .naming import name_layer, named_init
 from .parameter import Parameter
-from .passes import Pass, Saved, begin, end, forget, guarded, lock, mark_changed, refuse_stale, refuse_twice
-from .promotion import check_promotion
+from .passes import guarded, mark_changed, run
+from .record import TWICE, Record, has_backward
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
 from .unsized import sealed
@@ -57,13 +58,14 @@ class Module(Learning):
     """
 
     needs_input_grad: bool = True
-    _saved: Saved
-    _pass: Pass | None
+    of_difference: ClassVar[bool] = False  # whether the second input's gradient is that of the first, negated
+    _saved: list[Any]
+    _pass: Record | None
     _buffers: dict[str, bool]
     _forward_hooks: dict[RemovableHandle, ForwardHook]
 
     def __init__(self) -> None:
-        self.__dict__.update(_saved=Saved(), _pass=None, _buffers={}, _forward_hooks={}, training=True)
+        self.__dict__.update(_saved=[], _pass=None, _buffers={}, _forward_hooks={}, training=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -71,26 +73,33 @@ class Module(Learning):
             type.__setattr__(cls, "__init__", named_init(cls.__init__, cls.__name__))
         if "backward" in cls.__dict__:
             cls.backward = guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
+        elif "forward" in cls.__dict__ and _inherits_a_pair(cls):
+            cls.backward = Module.backward  # type: ignore[method-assign]  # that of another forward does not fit
+        if "forward" in cls.__dict__:
+            cls.forward = _callable(cls)  # type: ignore[method-assign]
 
     # Forward and backward
 
     def forward(self, *inputs: Any) -> Any:
-        """Compute the output; save what `backward` needs with `save_for_backward`."""
+        """Compute the output; with a `backward` of its own, save what that needs with `save_for_backward`."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward()")
 
-    def backward(self, grad_output: Any) -> Any:
+    def backward(self, *grad_output: Any) -> Any:
         """Add parameter gradients, and return the gradient of the input (a tuple for several inputs).
 
+        A class that defines `forward` and no `backward` has this one, which is derived from what its forward did.
+
         Args:
-            grad_output: gradient of the loss with respect to the last forward pass's output, in the output's shape.
+            *grad_output: gradient of the loss with respect to the last forward pass's output, in the output's shape; of
+                several outputs the same structure, in which None stands for zeros. An output of one number needs none.
 
         Raises:
             RuntimeError: there was no forward pass, it ran inside `no_grad`, or backward was already called for it; the
                 gradient is that of a loss of an earlier pass; or an input or a parameter was changed in place since.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define backward()")
+        return self.take_saved().backward(grad_output)
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Run `forward`, then the forward hooks.
 
         An error gets this layer's name and path, and leaves nothing saved, neither here nor in any descendant.
@@ -98,47 +107,20 @@ class Module(Learning):
         Raises:
             TypeError: the module made float64 of float32; the message names what in it is float64.
         """
-        outermost = not mode.current and mode.enabled
-        try:
-            if outermost:
-                begin(self, inputs)
-            elif self._pass is not None:
-                self.__dict__["_pass"] = None
-            output = self.forward(*inputs)
-            kept = self._saved[:1]
-            if kept and kept[0] is not None:
-                lock(self._saved, inputs, output)
-            if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
-                check_promotion(self, inputs, output, "its output")
-        except BaseException as error:
-            for module in self.modules():
-                forget(module._saved)
-                module.__dict__["_pass"] = None
-            name_layer(error, self)
-            raise
-        finally:
-            if outermost:
-                mode.current = 0
-        for hook in tuple(self._forward_hooks.values()):
-            replaced = hook(self, inputs, output)
-            if replaced is not None:
-                output = replaced
-        if outermost:
-            end(self, inputs, output)
-        return output
+        record = mode.record
+        return run(self, inputs, options) if record is None else record.call(self, inputs, options)
 
     def save_for_backward(self, value: Any) -> None:
         """Save ``value`` (one object; a tuple for several) until `take_saved`; inside `no_grad` save nothing.
 
         What an earlier forward pass saved is discarded in both cases.
         """
-        saved = self._saved
-        number = mode.current
-        if saved and number and abs(saved[1]) == number and not mode.walking:
-            number = -number  # for the second time in this pass
-        if len(saved) > 2:
-            forget(saved)
-        saved[:] = (value, number) if mode.enabled else ()
+        if not mode.enabled:
+            self._saved.clear()
+            return
+        self._saved[:] = (value,)
+        if mode.log is not None:
+            mode.log.append((self, value))
 
     def take_saved(self) -> Any:
         """Return what `save_for_backward` saved, and discard it: a forward pass serves one backward pass.
@@ -146,22 +128,21 @@ class Module(Learning):
         Raises:
             RuntimeError: nothing is saved.
         """
-        saved = self._saved
-        if not saved:
+        if not self._saved:
             raise RuntimeError(
                 "backward() has no forward pass to work on: call the module first, outside no_grad(), and call "
                 "backward() once for each forward pass"
             )
-        expected = mode.expected
-        if saved[1] < 0:
-            refuse_twice()
-        if expected and saved[1] != expected:
-            refuse_stale()
-        value = saved[0]
-        if len(saved) > 2:
-            forget(saved)
-        else:
-            saved.clear()
+        value = self._saved[0]
+        if value is TWICE:
+            raise RuntimeError(
+                "it ran more than once in a forward pass with a backward of its own, and keeps what backward() needs for the "
+                "last time only: make an instance for each (they may share their Parameters), or leave out that backward, "
+                "which is then derived"
+            )
+        self._saved.clear()
+        if mode.log and mode.log[-1][0] is self:  # a forward that replaces what it has saved
+            mode.log.pop()
         return value
 
     def register_forward_hook(self, hook: ForwardHook) -> RemovableHandle:
@@ -278,7 +259,7 @@ class Module(Learning):
             if parameter.grad is not None:
                 parameter.grad = parameter.grad.astype(wanted, copy=False)
         for module in self.modules():
-            forget(module._saved)
+            module._saved.clear()
             for name in module._buffers:
                 value = getattr(module, name)
                 if value is not None and value.dtype.kind == "f":
@@ -384,7 +365,7 @@ class Module(Learning):
 
     def __getstate__(self) -> dict[str, Any]:
         # a copy or a pickle starts without what the last forward pass saved
-        return {**self.__dict__, "_saved": Saved(), "_pass": None}
+        return {**self.__dict__, "_saved": [], "_pass": None}
 
     # Traversal
 
@@ -418,6 +399,33 @@ class Module(Learning):
                 value = getattr(module, name)
                 if persistent and value is not None:
                     yield _join(path, name), value
+
+
+Module.backward = guarded(Module.backward)  # type: ignore[method-assign]
+Module.backward.derives = True  # type: ignore[attr-defined]
+
+
+def _inherits_a_pair(cls: type[Module]) -> bool:
+    """Return whether a class inherits a backward that was written for another forward."""
+    owner = next(base for base in cls.__mro__ if "backward" in base.__dict__)
+    return owner is not Module and getattr(owner, "forward", Module.forward) is not Module.forward
+
+
+def _callable(cls: type[Module]) -> Callable[..., Any]:
+    """Return a class's forward, which may be called by itself: `net.forward(x)`, `super().forward(x)`."""
+    forward = cls.__dict__["forward"]
+    derived, backward = hasattr(cls.backward, "derives"), getattr(cls.backward, "__wrapped__", cls.backward)
+
+    @wraps(forward)
+    def call(self: Module, *inputs: Any, **options: Any) -> Any:
+        record = mode.record
+        if derived:
+            return forward(self, *inputs, **options) if record is not None else run(self, inputs, options, hooks=False)
+        if record is None:
+            return forward(self, *inputs, **options)
+        return record.call(self, inputs, options, (forward, backward), hooks=False)
+
+    return call
 
 
 def _join(path: str, name: str) -> str:

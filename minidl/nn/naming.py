@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["layer_at", "name_layer", "named_init"]
+__all__ = ["layer_at", "name_below", "name_layer", "named_init"]
 
 
 def layer_at(kind: str, path: str) -> str:
@@ -36,6 +36,18 @@ def name_layer(error: BaseException, module: Module) -> None:
         path = ".".join(part for part in (step, path) if part)
     error.args = (f"{layer_at(origin, path)}: {message}",)
     error.minidl_where = (origin, path, message, module)  # type: ignore[attr-defined]
+
+
+def name_below(error: BaseException, module: Module, root: Module) -> None:
+    """Put the path from ``root`` to ``module``, which `name_layer` has named, into an error's message."""
+    where = getattr(error, "minidl_where", None)
+    if where is None or where[3] is not module or module is root:
+        return
+    origin, path, message, _ = where
+    step = next((name for name, inner in root.named_modules() if inner is module), "")
+    path = ".".join(part for part in (step, path) if part)
+    error.args = (f"{layer_at(origin, path)}: {message}",)
+    error.minidl_where = (origin, path, message, root)  # type: ignore[attr-defined]
 
 
 def named_init(init: FunctionType, owner: str) -> FunctionType:

@@ -9,12 +9,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .._core import Array, check_float
 from ..engine import empty_like
+from .modes import mode
+from .tensor import Operand
 from .unsized import sealed
 
 __all__ = ["Parameter", "filled"]
 
 
-class Parameter:
+class Parameter(Operand):
     """An array that an optimiser changes, with a place for its gradient.
 
     Args:
@@ -41,15 +43,14 @@ class Parameter:
         self.grad: Array | None = None
         self.requires_grad = requires_grad
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the value."""
-        return self.data.shape
+    def requires_grad_(self, requires_grad: bool = True) -> Parameter:
+        """Collect gradients, or not; return self."""
+        self.requires_grad = requires_grad
+        return self
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the value."""
-        return self.data.dtype
+    def detach(self) -> Array:
+        """Return the value: the array itself."""
+        return self.data
 
     def add_grad(self, grad: Array) -> None:
         """Add to `grad`; layers call it in their backward pass. Does nothing if the parameter is frozen.
@@ -73,6 +74,22 @@ class Parameter:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         sealed(self.data)  # copies and pickles are writeable
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        if mode.record is not None and mode.enabled and self.requires_grad:
+            raise RuntimeError(
+                "this would make a plain array of a Parameter inside a recorded forward, and its gradient would be lost; "
+                "if that is meant use .data"
+            )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def _outside(self) -> Array:
+        if mode.enabled and self.requires_grad:
+            raise RuntimeError(
+                "a Parameter was used in arithmetic outside a forward pass, where its gradient would be lost; move it into "
+                "the forward of a Module, or use its .data, or no_grad()"
+            )
+        return self.data
 
     def __repr__(self) -> str:
         frozen = "" if self.requires_grad else ", requires_grad=False"

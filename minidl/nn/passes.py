@@ -1,170 +1,163 @@
-"""Passes: which forward pass an array belongs to, and what must stay as it was until its backward pass.
+"""Passes: a forward pass that begins outside, what must stay as it was until its backward pass, and the way back.
 
-A forward pass begins where a module is called from outside, not by another module's forward. It has a number, which
-everything saved during it bears. The outputs of modules, and the gradients that `backward` returns, are recognised by
-identity while they live (a weak reference beside the array): so a loss knows the pass that its prediction came from,
-and its gradient is refused by a module that has run again since.
+The outputs of modules, and the gradients that `backward` returns, are recognised by identity while they live (a weak
+reference beside the array): so a loss knows the pass that its prediction came from (`nn/loss_value.py`), and a gradient
+of an earlier pass is refused.
 
 An array that a module gives out and has saved is read-only until its backward pass. An input that was saved may be
-the caller's own, and stays writable: its sum is compared, which notices nearly every change in place.
+the caller's own, and stays writable: a checksum is compared, which notices nearly every change in place.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import wraps
-from itertools import count, repeat
+from itertools import count
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._core import Array
+from .loss_value import LossValue
 from .modes import mode
 from .naming import name_layer
 from .promotion import check_promotion
+from .record import Record, has_backward, holds, remember
+from .structure import leaves
 
 if TYPE_CHECKING:
     from .module import Module
     from .parameter import Parameter
 
-__all__ = [
-    "Pass",
-    "begin",
-    "end",
-    "forget",
-    "guarded",
-    "lock",
-    "mark_changed",
-    "refuse_stale",
-    "refuse_twice",
-    "relock",
-]
+__all__ = ["check_unchanged", "guarded", "mark_changed", "run"]
 
 _MANY = 256
 _numbers = count(1)
-
-
-class Origin(NamedTuple):
-    """The module, and the number of its forward pass, that an array came from, or that it is a gradient for."""
-
-    module: weakref.ref[Module]
-    number: int
-
-
-class Pass(NamedTuple):
-    """A forward pass: its number, its array inputs with their sums, each input's origin if it is known, its outputs."""
-
-    number: int
-    inputs: list[tuple[Array, Any]]
-    origins: list[Origin | None]
-    outputs: list[weakref.ref[Array]]
-
-
-class Saved(list[Any]):
-    """What a module has saved, the number of the pass, and the outputs that are read-only until backward.
-
-    The number is negative if the module ran more than once in the pass.
-    """
-
-    def __del__(self) -> None:
-        """Unlock the outputs of a module that is gone."""
-        for array in self[2:]:
-            array.setflags(write=True)
-
-
-_Registry = dict[int, tuple[weakref.ref[Array], Origin]]  # by the arrays' ids
-_outputs: _Registry = {}
-_gradients: _Registry = {}
+# by the arrays' ids: the record that an output came from, which of its outputs it is, and its checksum if it is writable
+_outputs: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], int, Any]] = {}
+# the record whose output a gradient is of, and that record's module
+_gradients: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], weakref.ref[Module]]] = {}
 _changes = [0]  # when a parameter was last changed by an optimiser or by loading, in the passes' numbers
 
 
-def _origin(registry: _Registry, value: Any) -> Origin | None:
-    """Return where an array came from, or what it is a gradient for, if that is known."""
-    entry = registry.get(id(value))
-    return entry[1] if entry is not None and entry[0]() is value else None
+def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool = True) -> Any:
+    """Call a module on arrays: from outside, or in a forward whose backward is explicit."""
+    derived = not has_backward(module)
+    log, locked = mode.log, mode.locked
+    outermost = log is None and mode.enabled and not mode.walking
+    record: Any = Record(module, next(_numbers)) if outermost or derived else None
+    if record is not None:
+        record.given = inputs
+    if outermost:
+        _look_at(record, (inputs, options) if options else inputs)
+        mode.locked = record.locked
+    try:
+        if derived:
+            mode.record, mode.log = record, []
+            values, named = record.enter(inputs, options, mode.enabled and module.needs_input_grad)
+            output = record.leave(module.forward(*values, **named))
+        else:
+            if outermost:
+                mode.log = []
+            output = module.forward(*inputs, **options)
+            if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
+                check_promotion(module, inputs, output, "its output")
+            if outermost:
+                record.memory = remember(mode.log or [])
+    except BaseException as error:
+        for part in module.modules():
+            part._saved.clear()
+            part.__dict__["_pass"] = None
+        name_layer(error, module)
+        raise
+    finally:
+        mode.record, mode.log = None, log
+    if derived:
+        module.save_for_backward(record)
+    if mode.locked is not None and module._saved:
+        _lock(module._saved, inputs, output, derived)
+    mode.locked = locked
+    module.__dict__["_pass"] = record if outermost else None
+    if hooks and module._forward_hooks:
+        for hook in tuple(module._forward_hooks.values()):
+            replaced = hook(module, inputs, output)
+            if replaced is not None:
+                output = replaced
+    return _finish(record, inputs, output, derived) if outermost else output
 
 
-def _recognise(registry: _Registry, values: Any, given: tuple[Any, ...], origins: Iterable[Origin | None]) -> None:
-    """Remember the origins of arrays: of one, or of those in a tuple; not of the caller's own, which were ``given``."""
-    for value, origin in zip(values if isinstance(values, tuple) else (values,), origins, strict=False):
-        if origin is not None and isinstance(value, np.ndarray) and not any(value is own for own in given):
-            registry[id(value)] = weakref.ref(value), origin
-    if len(registry) > _MANY:
-        for key in [key for key, (reference, _) in tuple(registry.items()) if reference() is None]:
-            registry.pop(key, None)
+def _look_at(record: Record, inputs: Any) -> None:
+    """Note the checksums of the arrays among the inputs, and which output of which pass they are, if that is known."""
+    for x in leaves(inputs):
+        if isinstance(x, np.ndarray):
+            total = _checksum(x) if x.flags.writeable else None
+            known = _outputs.get(id(x))
+            same = known is not None and known[0]() is x
+            record.origins.append((*known[1:3], known[3] == total or total is None) if same else None)
+            record.sums.append((x, total))
 
 
-def begin(module: Module, inputs: tuple[Any, ...]) -> None:
-    """Begin a forward pass of a module that is called from outside."""
-    mode.current = mode.expected or next(_numbers)  # a forward pass inside a backward pass recomputes a part of it
-    arrays = [x for x in inputs if isinstance(x, np.ndarray) and x.dtype.kind in "fiub"]
-    sums = list(zip(arrays, _sums(arrays), strict=True))
-    module.__dict__["_pass"] = Pass(mode.current, sums, [_origin(_outputs, x) for x in inputs], [])
+def _checksum(x: Array) -> Any:
+    """Return the sum of an array's bits, read as integers."""
+    if x.dtype.kind not in "fiub":
+        return None
+    size = x.itemsize
+    if size == 4 and x.flags.c_contiguous and x.size % 2 == 0 and x.size:
+        return np.add.reduce(x.reshape(-1).view(np.int64))
+    return np.add.reduce(x.view(f"i{size}"), axis=None, dtype=np.int64)
 
 
-def end(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-    """End the pass: remember that the output came from it."""
-    if module._pass is not None:
-        for array in output if type(output) is tuple else (output,):
-            if type(array) is np.ndarray and not array.flags.writeable:
-                module._pass.outputs.append(weakref.ref(array))  # it may be a view of a locked one
-        _recognise(_outputs, output, inputs, repeat(Origin(weakref.ref(module), module._pass.number)))
+def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool) -> Any:
+    """Remember which arrays came out; return the output, a number as a `LossValue`."""
+    if isinstance(output, (float, np.floating)) or (
+        derived and type(output) is np.ndarray and output.ndim == 0 and output.dtype.kind == "f"
+    ):
+        for origin in record.origins:
+            before = origin[0]() if origin is not None else None
+            if before is not None:
+                before.followers.append(record)
+                break
+        if not derived:
+            record.outputs.append((0, (), None))
+        return LossValue(output, ((weakref.ref(record), 1.0),))
+    reference = weakref.ref(record)
+    for number, array in enumerate([x for x in leaves(output) if isinstance(x, np.ndarray)]):
+        if not derived:
+            record.outputs.append((number, array.shape, array.dtype))
+        if array.dtype.kind == "f" and not any(array is x for x in inputs):
+            total = _checksum(array) if array.flags.writeable else None
+            _outputs[id(array)] = weakref.ref(array), reference, number, total
+    if len(_outputs) > _MANY:
+        _prune(_outputs)
+    return output
 
 
-def _sums(arrays: list[Array]) -> list[Any]:
-    """Return the sum of each array; one that overflows is the same infinity or NaN every time."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return [np.add.reduce(x, axis=None) for x in arrays]
+def _prune(registry: dict[int, Any]) -> None:
+    """Forget the arrays that are gone."""
+    for key in [key for key, entry in tuple(registry.items()) if entry[0]() is None]:
+        registry.pop(key, None)
 
 
-def _check(module: Module, grads: tuple[Any, ...]) -> None:
-    """Check that a backward pass, called from outside, finds what its forward pass left.
+def check_unchanged(record: Record, module: Module) -> None:
+    """Check that a backward pass finds what its forward pass left.
 
     Raises:
-        RuntimeError: the gradient is of an earlier forward pass; or an input or a parameter was changed since.
+        RuntimeError: an input or a parameter was changed since.
     """
-    record: Pass | None = module._pass
-    if record is None:
-        return
-    for origin in (_origin(_gradients, grad) for grad in grads):
-        if origin is None or origin.module() is not module:
-            continue
-        if origin.number != record.number:
-            raise RuntimeError(
-                "this gradient belongs to an earlier forward pass, and the module has run again since: call backward() "
-                "before the next forward pass"
-            )
-        mode.expected = record.number
     if _changes[0] > record.number:
         for name, parameter in module.named_params():
             if parameter.changed > record.number:
                 raise RuntimeError(
                     f"{name} was changed after the forward pass: call backward() before optimizer.step()"
                 )
-    for (x, total), now in zip(record.inputs, _sums([x for x, _ in record.inputs]), strict=True):
-        if now != total and not (now != now and total != total) and _is_saved(module, x):  # noqa: PLR0124 - NaN
+    for x, total in record.sums:
+        if total is not None and _checksum(x) != total and record.keeps(x):
             raise RuntimeError(
                 f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
                 "copy, or call backward() first"
             )
-
-
-def refuse_stale() -> None:
-    """Raise RuntimeError: what a module has saved is of another pass than the one whose backward is running."""
-    raise RuntimeError(
-        "it has run again since the forward pass that this gradient belongs to: call backward() before the next "
-        "forward pass"
-    )
-
-
-def refuse_twice() -> None:
-    """Raise RuntimeError: a module that ran more than once in a pass has saved the last time only."""
-    raise RuntimeError(
-        "it ran more than once in the forward pass, and keeps what backward() needs for the last time only: make an "
-        "instance for each (they may share their Parameters), or run the others inside no_grad()"
-    )
 
 
 def mark_changed(parameters: Iterable[Parameter]) -> None:
@@ -175,78 +168,35 @@ def mark_changed(parameters: Iterable[Parameter]) -> None:
     _changes[0] = number
 
 
-def _references(saved: list[Any], inputs: tuple[Any, ...], output: Array) -> tuple[int, int]:
-    """Count the references to an array and its base, in a function that is called as `lock` is."""
+def _references(saved: list[Any], inputs: tuple[Any, ...], output: Array, derived: bool) -> tuple[int, int]:
+    """Count the references to an array and its base, in a function that is called as `_lock` is."""
     base = output.base
     return getrefcount(output), getrefcount(base)
 
 
 def _count_alone() -> tuple[int, int]:
     output = np.empty((2, 2)).T
-    return _references([], (), output)
+    return _references([], (), output, False)
 
 
 _ALONE = _count_alone()  # the counts for an array that only its maker holds
 
 
-def lock(saved: list[Any], inputs: tuple[Any, ...], output: Any) -> None:
-    """Make an output read-only if it is saved, unless it is an input; append it to ``saved``."""
+def _lock(saved: list[Any], inputs: tuple[Any, ...], output: Any, derived: bool) -> None:
+    """Make an output read-only until the backward pass if it is saved, unless it is an input."""
     if type(output) is np.ndarray:  # called for every layer: most outputs are held by nobody else
         base = output.base
         if getrefcount(output) <= _ALONE[0] and (type(base) is not np.ndarray or getrefcount(base) <= _ALONE[1]):
             return
-    value = next(iter(saved), None)
-    for array in output if type(output) is tuple else (output,):
-        if type(array) is not np.ndarray or not array.flags.writeable:
+    for array in leaves(output):
+        if type(array) is not np.ndarray or any(holds(x, array, array.base) for x in inputs):
             continue
-        if _holds(value, array, array.base) and not any(_holds(x, array, array.base) for x in inputs):
+        if not array.flags.writeable:  # it may be a view of one that was locked before
+            if array.base is not None:
+                mode.locked.append(array)
+        elif derived or holds(saved, array, array.base):
             array.setflags(write=False)
-            saved.append(array)
-
-
-def relock(saved: list[Any]) -> None:
-    """Make the outputs in ``saved`` read-only again."""
-    for array in saved[2:]:
-        array.setflags(write=False)
-
-
-def forget(saved: list[Any]) -> None:
-    """Clear ``saved``; the outputs in it may be written to again."""
-    for array in saved[2:]:
-        array.setflags(write=True)
-    saved.clear()
-
-
-def _holds(value: Any, array: Array, base: Any) -> bool:
-    """Return whether a saved value is, or contains, an array with this base or a view of the same memory."""
-    if value is array:
-        return True
-    if isinstance(value, np.ndarray):
-        return (base is not None and (value.base is base or value is base)) or value.base is array
-    return any(_holds(item, array, base) for item in _inside(value))
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    """Return what a tuple, list, dict or plain object holds."""
-    if isinstance(value, (tuple, list)):
-        return value
-    if isinstance(value, dict):
-        return value.values()
-    held = vars(value).values() if hasattr(value, "__dict__") and not hasattr(value, "_saved") else ()
-    return [item for item in held if isinstance(item, (np.ndarray, tuple, list, dict))]
-
-
-def _is_saved(module: Module, x: Array) -> bool:
-    """Return whether a module or a descendant has saved an array that lies in x's memory."""
-    return any(np.shares_memory(x, array) for part in module.modules() for array in _arrays(part._saved[:1]))
-
-
-def _arrays(value: Any) -> Iterator[Array]:
-    if isinstance(value, np.ndarray):
-        yield value
-    else:
-        for item in _inside(value):
-            yield from _arrays(item)
+            mode.locked.append(array)
 
 
 def guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -262,7 +212,6 @@ def guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
             return result
         except BaseException as error:
             self._saved[:] = saved
-            relock(saved)
             name_layer(error, self)
             raise
 
@@ -271,19 +220,32 @@ def guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Run a backward pass that is called from outside, not by another module's backward."""
-    record = module._pass
+    record: Record | None = module._pass
+    if record is not None:
+        for grad in leaves((args, kwargs)):
+            known = _gradients.get(id(grad))
+            if known is not None and known[0]() is grad:
+                belongs = known[1]()
+                if known[2]() is module and belongs is not record:
+                    raise RuntimeError(
+                        "this gradient belongs to an earlier forward pass, and the module has run again since: call "
+                        "backward() before the next forward pass"
+                    )
+        check_unchanged(record, module)
+        for part, value in record.memory or ():  # an explicit module's; those inside may have run since
+            if part is not module:
+                part._saved[:] = (value,)
+    mode.walking = True
     try:
-        grads = args[0] if args else kwargs.get("grad_output")
-        _check(module, grads if isinstance(grads, tuple) else (grads, *args[1:]))
-        mode.walking = True
         result = backward(module, *args, **kwargs)
     finally:
-        mode.walking, mode.expected = False, 0
+        mode.walking = False
     if record is not None:
-        _recognise(_gradients, result, args, record.origins)
-        for reference in record.outputs:
-            array = reference()
-            if array is not None and (not isinstance(array.base, np.ndarray) or array.base.flags.writeable):
-                array.setflags(write=True)
-        module.__dict__["_pass"] = None
+        for grad, origin in zip(result if isinstance(result, tuple) else (result,), record.origins, strict=False):
+            before = origin[0]() if origin is not None else None
+            if before is not None and isinstance(grad, np.ndarray) and not any(grad is x for x in args):
+                _gradients[id(grad)] = weakref.ref(grad), origin[0], before.module
+        if len(_gradients) > _MANY:
+            _prune(_gradients)
+        record.release()
     return result

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .._core import Array, check_grad, check_images, check_int
+from .._core import check_images, check_int
 from .activation import ReLU, Sigmoid
 from .adaptive_pool import AdaptiveAvgPool2d
 from .conv import Conv2d
@@ -49,21 +51,8 @@ class SqueezeExcite(Module):
         self.fc2 = Conv2d(squeezed, channels, 1, dtype=dtype, rng=rng)
         self.scale_activation = Sigmoid()
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Scale the channels of (N, C, H, W)."""
-        gate: Array = check_images(x, self.fc1.in_channels)
-        for layer in self.children():
-            gate = layer(gate)
-        self.save_for_backward((x, gate))
-        out: Array = x * gate
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Add the gradients of both convolutions; return that of the input, along both paths."""
-        x, gate = self.take_saved()
-        check_grad(grad_output, x.shape, x.dtype)
-        through = (grad_output * x).sum(axis=(2, 3), keepdims=True)
-        for layer in reversed(list(self.children())):
-            through = layer.backward(through)
-        dx: Array = grad_output * gate + through
-        return dx
+        check_images(x, self.fc1.in_channels)
+        gate = self.activation(self.fc1(self.avgpool(x)))
+        return x * self.scale_activation(self.fc2(gate))

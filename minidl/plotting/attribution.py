@@ -10,7 +10,6 @@ import numpy as np
 from .._core import Array, check_images, check_int
 from ..nn import Module, Sequential, no_grad
 from ..nn.modes import modes_kept
-from ..nn.passes import relock
 
 __all__ = ["grad_cam_map", "input_gradient", "split_at"]
 
@@ -19,7 +18,7 @@ __all__ = ["grad_cam_map", "input_gradient", "split_at"]
 def _as_it_was(model: Module) -> Iterator[None]:
     """Put a model into evaluation mode; restore its modes, its gradients and what it has saved for backward."""
     grads = [(parameter, parameter.grad) for parameter in model.params()]
-    kept = [(module, list(module._saved)) for module in model.modules()]
+    kept = [(module, list(module._saved), module._pass) for module in model.modules()]
     first = model.needs_input_grad
     with modes_kept(model):
         model.eval()
@@ -32,9 +31,9 @@ def _as_it_was(model: Module) -> Iterator[None]:
             model.needs_input_grad = first
             for parameter, grad in grads:
                 parameter.grad = grad
-            for module, saved in kept:  # of a forward pass whose backward pass is still to come
+            for module, saved, record in kept:  # of a forward pass whose backward pass is still to come
                 module._saved[:] = saved
-                relock(saved)
+                module.__dict__["_pass"] = record
 
 
 def _one_hot(owner: str, output: Array, target: int | None) -> Array:

@@ -1,0 +1,577 @@
+"""Record: the calls of one forward pass, noted as they are made, and their backward pass, walked from the end.
+
+A Module that defines `forward` and no `backward` is run on Tensors (`nn/tensor.py`). Each operation, and each call of a
+module that has a backward of its own, is done at once on plain arrays and noted: what was called, what its backward
+pass needs, and the numbers of the values that went in and came out. `Record.walk` goes through the notes from the end,
+and adds gradients where paths meet. Every call keeps what it needs itself, so a module may be called any number of times.
+
+Nothing is noted that nobody needs: inside `no_grad`, and before the first value whose gradient is wanted.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._core import Array, check_grad
+from .modes import mode
+from .naming import name_below, name_layer
+from .operations import CONSTANT, FUNCTIONS, Operation
+from .parameter import Parameter
+from .promotion import check_promotion
+from .structure import leaves, rebuild
+from .tensor import Operand, Tensor
+
+if TYPE_CHECKING:
+    from .module import Module
+
+__all__ = ["TWICE", "Record", "has_backward", "holds", "remember", "trains"]
+
+TWICE = object()  # stands for what a module has saved that ran more than once in an explicit forward
+_CONSTANT = -1  # the number of a value whose gradient nobody needs
+_LISTS = {np.concatenate, np.stack}  # their first argument is a list of arrays
+
+
+class Record:
+    """The notes of one forward pass of a module.
+
+    Attributes:
+        module: a weak reference to the module.
+        number: of the pass; later passes have larger numbers.
+        steps: the notes, in order: (module or None, its backward or the gradients, memory, numbers of the inputs,
+            number or numbers of the output). A module with a backward of its own has only its ``memory``.
+        count: how many values have a number.
+        memory: what an explicit module, and those that its forward called, have saved.
+        inputs: (array, number) of each input array; what it was made of is in ``origins``, its sums in ``sums``.
+        outputs: (number, shape, dtype) of each output array.
+        followers: the records of losses that were computed from the outputs, kept as long as this one.
+        locked: arrays that are read-only until the backward pass.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "count",
+        "followers",
+        "given",
+        "inputs",
+        "locked",
+        "memory",
+        "module",
+        "number",
+        "origins",
+        "outputs",
+        "parameters",
+        "steps",
+        "sums",
+        "used",
+    )
+
+    def __init__(self, module: Module, number: int) -> None:
+        self.module, self.number, self.count = weakref.ref(module), number, 0
+        self.steps: list[tuple[Any, Any, Any, Any, Any]] = []
+        self.memory: list[tuple[Module, Any]] | None = None
+        self.inputs: list[tuple[Array, int]] = []
+        self.outputs: list[tuple[int, tuple[int, ...], Any]] = []
+        self.origins: list[Any] = []
+        self.sums: list[Any] = []
+        self.followers: list[Record] = []
+        self.locked: list[Array] = []
+        self.parameters: dict[int, tuple[Parameter, int]] = {}
+        self.given: tuple[Any, ...] = ()
+        self.used = False
+
+    def __del__(self) -> None:
+        self.unlock()
+
+    # Forward: values come in, are computed with, and go out
+
+    def enter(self, inputs: tuple[Any, ...], options: dict[str, Any], wanted: bool) -> Any:
+        """Return the inputs with a Tensor for each array; those get a number whose gradient is wanted, or leads on."""
+
+        def value(x: Any) -> Any:
+            if not isinstance(x, np.ndarray):
+                return x
+            position = len(self.inputs)
+            leads_on = position < len(self.origins) and self.origins[position] is not None
+            number = self._next() if (wanted or leads_on) and x.dtype.kind == "f" else _CONSTANT
+            self.inputs.append((x, number))
+            return Tensor(x, self, number)
+
+        if len(inputs) == 1 and type(inputs[0]) is np.ndarray:  # nearly always
+            return (value(inputs[0]),), options and rebuild(options, value)
+        return rebuild(inputs, value), options and rebuild(options, value)
+
+    def leave(self, output: Any) -> Any:
+        """Return an output with arrays for Tensors; remember their numbers."""
+
+        def array(value: Any) -> Any:
+            if isinstance(value, Operand):
+                number, data = self._number(value), value.data
+                self.outputs.append((number, data.shape, data.dtype))
+                # an input is given back as an array of its own, so that it is known to come from here
+                return data[...] if number >= 0 and any(data is x for x, _ in self.inputs) else data
+            if isinstance(value, np.ndarray):
+                self.outputs.append((_CONSTANT, value.shape, value.dtype))
+            return value
+
+        return array(output) if type(output) is Tensor else rebuild(output, array)
+
+    def call(
+        self, module: Module, inputs: tuple[Any, ...], options: dict[str, Any], pair: Any = None, hooks: bool = True
+    ) -> Any:
+        """Call a module within the forward pass; ``pair`` is another forward and backward than the module's own.
+
+        A module that has no backward of its own is gone through: what it calls is noted.
+        """
+        if pair is None and not has_backward(module):
+            return self._through(module, inputs, options, hooks)
+        if len(inputs) == 1 and type(inputs[0]) is Tensor:  # nearly always
+            value = inputs[0]
+            if value.record is not self:
+                value._outside()
+            arrays: tuple[Any, ...] = (value.data,)
+            numbers: tuple[Any, ...] = (value.number,)
+            tracked = value.number >= 0
+        else:
+            numbers = tuple(rebuild(inputs, self._number))
+            arrays = tuple(rebuild(inputs, _data))
+            tracked = any(number >= 0 for number in leaves(numbers))
+        if options:
+            if any(self._number(x) >= 0 for x in leaves(options)):
+                raise TypeError("a value whose gradient is wanted must be given by position, not by name")
+            options = rebuild(options, _data)
+        enabled = mode.enabled
+        noted = enabled and (tracked or trains(module))
+        if noted and tracked and not module.needs_input_grad:
+            numbers = tuple(rebuild(numbers, lambda _: _CONSTANT))
+        mode.record, mode.enabled = None, noted
+        log: list[tuple[Module, Any]] = []
+        mode.log = log
+        try:
+            output = module.forward(*arrays, **options) if pair is None else pair[0](module, *arrays, **options)
+            if type(output) is np.ndarray and arrays and output.dtype is not getattr(arrays[0], "dtype", None):
+                check_promotion(module, arrays, output, "its output")
+        except BaseException as error:
+            for part, _ in log:
+                part._saved.clear()
+            name_layer(error, module)
+            raise
+        finally:
+            mode.record, mode.enabled = self, enabled
+        if hooks and module._forward_hooks:
+            output = _hooked(module, arrays, output, log)
+        for part, _ in log:
+            part._saved.clear()
+        if type(output) is np.ndarray and output.dtype.kind == "f" and noted:
+            number = self.count
+            self.count = number + 1
+            self.steps.append((module, pair and pair[1], remember(log), numbers, number))
+            return Tensor(output, self, number)
+        return self._note(module, pair and pair[1], remember(log), numbers, output, noted)
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Do an operation on Tensors, Parameters, arrays and numbers, and note it."""
+        arrays, numbers, dtype = [], [], None
+        for x in inputs:
+            if type(x) is Tensor:
+                if x.record is not self:
+                    x._outside()
+                numbers.append(x.number)
+                x = x.data
+                dtype = x.dtype if dtype is None or x.dtype.itemsize > dtype.itemsize and x.dtype.kind == "f" else dtype
+            elif isinstance(x, Parameter):
+                numbers.append(self._number(x))
+                x = x.data
+                dtype = x.dtype if dtype is None else dtype
+            else:
+                numbers.append(_CONSTANT)
+            arrays.append(x)
+        if dtype is not None and dtype.kind == "f":  # a number does not change float32 into float64
+            arrays = [dtype.type(x) if isinstance(x, (float, int, np.floating)) and type(x) is not bool else x for x in arrays]
+        out, gradients = operation(*arrays, **options)
+        if max(numbers) < 0:
+            return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT))
+        kept = [(n, g, x.dtype) for n, g, x in zip(numbers, gradients, arrays, strict=True) if n >= 0]
+        if any(gradient is None for _, gradient, _ in kept):
+            raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
+        return self._note(None, [g for _, g, _ in kept], [d for _, _, d in kept], tuple(n for n, _, _ in kept), out, True)
+
+    def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
+        """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache, ``backward(g, cache)`` gradients.
+
+        Both without regard to what is needed; for `functional`. ``backward`` returns one gradient, or a tuple of them.
+        """
+        numbers = tuple([self._number(x) for x in inputs])
+        out, cache = forward(*[_data(x) for x in inputs])
+        if max(numbers) < 0:
+            return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT))
+        return self._note(None, lambda g: backward(g, cache), None, numbers, out, True)
+
+    def function(self, function: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Do a NumPy function of Tensors, if its gradient is known."""
+        if mode.record is not self:
+            next(x for x in leaves((inputs, options)) if isinstance(x, Tensor))._outside()
+        operation = FUNCTIONS.get(function)
+        if operation is not None:
+            if function in _LISTS:
+                inputs, options = inputs[0], {**dict(zip(("axis",), inputs[1:], strict=False)), **options}
+                return self.apply(operation, tuple(inputs), options)
+            if isinstance(function, np.ufunc):
+                return self.apply(operation, inputs, options)
+            return self._named(operation, inputs, options)
+        tracked = mode.enabled and any(self._number(x) >= 0 for x in leaves((inputs, options)))
+        if tracked and function not in CONSTANT:
+            raise TypeError(
+                f"np.{function.__name__} has no known gradient: use a function that has, write a Module with a backward of "
+                "its own, or give it x.detach()"
+            )
+        out = function(*rebuild(inputs, _data), **rebuild(options, _data))
+        return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT) if isinstance(y, (np.ndarray, np.generic)) else y)
+
+    def _named(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Apply an operation whose later arguments may be options; the operands are those that are, or hold, values."""
+        names = operation.__code__.co_varnames[: operation.__code__.co_argcount]
+        if operation is FUNCTIONS[np.einsum] or operation is FUNCTIONS[np.where]:
+            return self.apply(operation, inputs, options)
+        operands = 1 + sum(1 for x in inputs[1:] if isinstance(x, Operand))
+        if operands == 1 and operation in (FUNCTIONS[np.matmul], FUNCTIONS[np.dot]):
+            operands = 2
+        given = {**dict(zip(names[operands:], inputs[operands:], strict=False)), **options}
+        return self.apply(operation, inputs[:operands], {name: x for name, x in given.items() if name in names})
+
+    def _through(self, module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool) -> Any:
+        """Call a module whose own calls are noted."""
+        try:
+            if not module.needs_input_grad:
+                inputs = rebuild(inputs, lambda x: x.detach() if type(x) is Tensor else x)
+            output = module.forward(*inputs, **options)
+        except BaseException as error:
+            name_layer(error, module)
+            raise
+        if hooks and module._forward_hooks:
+            arrays, plain = rebuild(inputs, _data), rebuild(output, _data)
+            replaced = _hooked(module, arrays, plain, [])
+            if replaced is not plain:  # its gradient goes where the output's would have gone
+                made = list(leaves(output))
+                number = self._number(made[0]) if len(made) == 1 else _CONSTANT
+                output = rebuild(replaced, lambda y: Tensor(y, self, number) if isinstance(y, np.ndarray) else y)
+        return output
+
+    def _note(self, module: Any, backward: Any, memory: Any, numbers: Any, output: Any, noted: bool) -> Any:
+        """Note a step, and return its output as Tensors."""
+        made: list[tuple[int, Array]] = []
+
+        def value(y: Any) -> Any:
+            if isinstance(y, (float, np.generic)):
+                first = next((x for x in leaves(numbers) if x >= 0), _CONSTANT)
+                y = np.asarray(y, np.float64 if first < 0 else self._dtype_of(module, y))
+            if not isinstance(y, np.ndarray):
+                return y
+            number = self._next() if noted and y.dtype.kind == "f" else _CONSTANT
+            if number >= 0:
+                made.append((number, y))
+            return Tensor(y, self, number)
+
+        result = rebuild(output, value)
+        if made:
+            single = isinstance(output, (np.ndarray, np.generic, float)) or (module is not None and len(made) == 1)
+            out: Any = made[0][0] if single else [(number, y.shape, y.dtype) for number, y in made]
+            self.steps.append((module, backward, memory, numbers, out))
+        return result
+
+    def _dtype_of(self, module: Any, y: Any) -> Any:
+        return y.dtype if isinstance(y, np.generic) else np.float64
+
+    def _number(self, x: Any) -> int:
+        """Return the number of a Tensor, or of a Parameter that is trained; others are constant."""
+        if type(x) is Tensor:
+            if x.record is not self:
+                x._outside()
+            return x.number
+        if not isinstance(x, Parameter) or not x.requires_grad or not mode.enabled:
+            return _CONSTANT
+        known = self.parameters.get(id(x))
+        if known is None:
+            known = self.parameters[id(x)] = x, self._next()
+        return known[1]
+
+    def _next(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    # Backward: from the last note to the first
+
+    def backward(self, grad_output: tuple[Any, ...]) -> Any:
+        """Run the backward pass of a derived module from the gradient of its output; return that of the inputs."""
+        given = list(leaves(grad_output, none=True))
+        if not given and len(self.outputs) == 1 and self.outputs[0][1] == ():
+            given = [1.0]
+        if len(given) != len(self.outputs):
+            raise ValueError(
+                f"backward() got {len(given)} gradients for {len(self.outputs)} outputs; give them in the output's structure, "
+                "with None for an output that has none"
+            )
+        seeds = [_seed(grad, *output) for grad, output in zip(given, self.outputs, strict=True)]
+        wanted = self.module().needs_input_grad
+        found = iter(self.walk(seeds, [wanted] * len(self.inputs)))
+        grads = rebuild(self.given, lambda x: next(found) if isinstance(x, np.ndarray) else None)
+        return grads[0] if len(grads) == 1 else tuple(grads)
+
+    def release(self) -> None:
+        """Forget everything: the backward pass has been run."""
+        self.used = True
+        self.unlock()
+        self.steps, self.inputs, self.sums, self.followers, self.parameters = [], [], [], [], {}
+        self.memory, self.given = None, ()
+        module = self.module()
+        if module is not None and module._pass is self:
+            module.__dict__["_pass"] = None
+            module._saved.clear()
+
+    def unlock(self) -> None:
+        """Let what is read-only be written to again."""
+        for array in self.locked:
+            base = array.base
+            if not isinstance(base, np.ndarray) or base.flags.writeable:
+                array.setflags(write=True)
+        self.locked.clear()
+
+    def keeps(self, x: Array) -> bool:
+        """Return whether something that lies in x's memory may be kept for the backward pass."""
+        if any(module is None for module, *_ in self.steps):  # what gradients keep cannot be seen
+            return True
+        memories = [memory for _, _, memory, _, _ in self.steps] if self.memory is None else [self.memory]
+        return any(_shares(value, x) for memory in memories for _, value in memory)
+
+    def expand(self, module: Module) -> None:
+        """Make the one note of an explicit module's pass, whose memory has been all there is until now."""
+        if self.memory is None:
+            return
+
+        def number(x: Any) -> int:
+            if not isinstance(x, np.ndarray):
+                return _CONSTANT
+            self.inputs.append((x, self._next()))
+            return self.count - 1
+
+        numbers = rebuild(self.given, number)
+        self.outputs = [(self._next(), shape, dtype) for _, shape, dtype in self.outputs]
+        out: Any = self.outputs[0][0] if len(self.outputs) == 1 else self.outputs
+        self.steps.append((module, None, self.memory, numbers, out))
+        self.memory = None
+
+    def walk(self, seeds: Sequence[Any], wanted: Sequence[bool]) -> list[Any]:
+        """Run the backward pass.
+
+        Args:
+            seeds: the gradient of each output, or None.
+            wanted: for each input array, whether its gradient is.
+
+        Returns:
+            The gradient of each input array; None where it is not wanted, or there is none.
+        """
+        grads: list[Any] = [None] * self.count
+        for (number, _, _), grad in zip(self.outputs, seeds, strict=True):
+            if number >= 0 and grad is not None:
+                grads[number] = grad if grads[number] is None else grads[number] + grad
+        needed = self._needed(wanted)
+        module: Any = None
+        try:
+            for module, backward, memory, numbers, out in reversed(self.steps):
+                if type(out) is int:
+                    grad = grads[out]
+                    if grad is None:
+                        continue
+                    grads[out] = None
+                else:
+                    grad = tuple([grads[number] for number, _, _ in out])
+                    if all(g is None for g in grad):
+                        continue
+                if module is not None:
+                    if type(out) is not int:
+                        grad = tuple([np.zeros(s, d) if g is None else g for g, (_, s, d) in zip(grad, out, strict=True)])
+                    self._step(module, backward, memory, numbers, grad, grads, needed)
+                elif memory is None:
+                    more = backward(grad)
+                    more = more if isinstance(more, tuple) else (more,)
+                    if any(n >= 0 and (needed is None or needed[n]) for n in numbers[len(more) :]):
+                        raise RuntimeError("the gradient of a target is not known; give it target.detach()")
+                    _add_all(grads, numbers, more, needed)
+                else:
+                    for number, gradient, dtype in zip(numbers, backward, memory, strict=True):
+                        if needed is None or needed[number]:
+                            g = gradient(grad)
+                            if g.dtype is not dtype:
+                                g = g.astype(dtype)
+                            grads[number] = g if grads[number] is None else grads[number] + g
+        except BaseException as error:
+            root = self.module()
+            if module is not None:
+                name_layer(error, module)
+                if root is not None:
+                    name_below(error, module, root)
+            raise
+        for parameter, number in self.parameters.values():
+            if grads[number] is not None:
+                parameter.add_grad(grads[number])
+        return [grads[n] if n >= 0 and yes else None for (_, n), yes in zip(self.inputs, wanted, strict=True)]
+
+    def _step(
+        self, module: Any, backward: Any, memory: Any, numbers: tuple[Any, ...], grad: Any, grads: list[Any], needed: Any
+    ) -> None:
+        """Run the backward pass of one call of a module."""
+        for part, value in memory:
+            part._saved[:] = (value,)
+        if backward is None:
+            backward = module.backward
+            backward = getattr(backward, "__wrapped__", None) or type(module).backward
+        number = numbers[0] if len(numbers) == 1 else None
+        if type(number) is int:
+            if number < 0 or (needed is not None and not needed[number]):
+                without_input_grad(module, backward, grad)
+                return
+            more = backward(module, grad)
+            if type(more) is np.ndarray and type(grad) is np.ndarray and more.dtype is not grad.dtype:
+                check_promotion(module, (grad,), more, "the gradient of input 0")
+            if more is not None:
+                grads[number] = more if grads[number] is None else grads[number] + more
+            return
+        flat = list(leaves(numbers))
+        if not any(n >= 0 and (needed is None or needed[n]) for n in flat):
+            without_input_grad(module, backward, grad)
+            return
+        more = backward(module, grad)
+        more = more if isinstance(more, tuple) else (more,)
+        missing = numbers[len(more) :]
+        if missing and module.of_difference and len(more) == 1:
+            more = (*more, -more[0])
+        elif any(n >= 0 and (needed is None or needed[n]) for n in leaves(missing)):
+            raise RuntimeError(
+                f"backward() returned {len(more)} gradients for {len(numbers)} inputs, and that of input {len(more)} is "
+                "needed: return one for each, or give it x.detach()"
+            )
+        for number, g in zip(numbers, more, strict=False):
+            _add_all(grads, tuple(leaves((number,))), tuple(leaves((g,), none=True)), needed)
+
+    def _needed(self, wanted: Sequence[bool]) -> bytearray | None:
+        """Return for each number whether its gradient leads to something that is wanted; None if all do."""
+        unwanted = [number for (_, number), yes in zip(self.inputs, wanted, strict=True) if number >= 0 and not yes]
+        if not unwanted:
+            return None
+        needed = bytearray(self.count)
+        for (_, number), yes in zip(self.inputs, wanted, strict=True):
+            if number >= 0 and yes:
+                needed[number] = 1
+        for _, number in self.parameters.values():
+            needed[number] = 1
+        for module, _, _, numbers, out in self.steps:
+            if any(n >= 0 and needed[n] for n in leaves(numbers)) or (module is not None and trains(module)):
+                for number in (out,) if type(out) is int else [n for n, _, _ in out]:
+                    needed[number] = 1
+        return needed
+
+
+def has_backward(module: Module) -> bool:
+    """Return whether a module's backward pass is its own, rather than derived."""
+    return getattr(type(module).backward, "derives", None) is None
+
+
+def trains(module: Module) -> bool:
+    """Return whether a module, or one inside, has a Parameter that is trained."""
+    inside = False
+    for value in vars(module).values():
+        if isinstance(value, Parameter):
+            if value.requires_grad:
+                return True
+        elif value and not isinstance(value, (int, float, str, np.ndarray, np.random.Generator)):
+            inside = True
+    return inside and any(parameter.requires_grad for parameter in module.params())
+
+
+def remember(log: list[tuple[Module, Any]]) -> list[tuple[Module, Any]]:
+    """Return what the modules of a call have saved, by module; of one that ran more than once, that it did."""
+    if len(log) < 2:
+        return log
+    memory: dict[int, tuple[Module, Any]] = {}
+    for module, value in log:
+        memory[id(module)] = (module, TWICE if id(module) in memory else value)
+    return list(memory.values())
+
+
+def without_input_grad(module: Module, backward: Callable[..., Any], grad: Any) -> None:
+    """Run a backward pass for the sake of the parameters alone."""
+    own = vars(module)
+    before = own.get("needs_input_grad")
+    own["needs_input_grad"] = False
+    try:
+        backward(module, grad)
+    finally:
+        if before is None:
+            del own["needs_input_grad"]
+        else:
+            own["needs_input_grad"] = before
+
+
+def _hooked(module: Module, inputs: tuple[Any, ...], output: Any, log: list[Any]) -> Any:
+    """Run the forward hooks on arrays, which are read-only meanwhile; return the output, or what replaced it."""
+    record, mode.record = mode.record, None
+    arrays = [x for x in leaves(output) if isinstance(x, np.ndarray) and x.flags.writeable and log]
+    for array in arrays:
+        array.setflags(write=False)
+    try:
+        for hook in tuple(module._forward_hooks.values()):
+            replaced = hook(module, inputs, output)
+            if replaced is not None:
+                output = replaced
+    finally:
+        mode.record = record
+        for array in arrays:
+            array.setflags(write=True)
+    return output
+
+
+def holds(value: Any, array: Array, base: Any) -> bool:
+    """Return whether a saved value is, or contains, an array with this base or a view of the same memory."""
+    if value is array:
+        return True
+    if isinstance(value, np.ndarray):
+        return (base is not None and (value.base is base or value is base)) or value.base is array
+    return any(holds(item, array, base) for item in _inside(value))
+
+
+def _shares(value: Any, x: Array) -> bool:
+    if isinstance(value, np.ndarray):
+        return np.shares_memory(x, value)
+    if isinstance(value, Record):
+        return value.keeps(x)
+    return any(_shares(item, x) for item in _inside(value))
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    """Return what a tuple, list, dict or plain object holds."""
+    if isinstance(value, (tuple, list)):
+        return value
+    if isinstance(value, dict):
+        return value.values()
+    held = vars(value).values() if hasattr(value, "__dict__") and not hasattr(value, "_saved") else ()
+    return [item for item in held if isinstance(item, (np.ndarray, tuple, list, dict))]
+
+
+def _seed(grad: Any, number: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Return the gradient of an output, checked; None if nothing depends on it."""
+    if grad is None or number < 0:
+        return None
+    return check_grad(np.asarray(grad, dtype) if shape == () else grad, shape, dtype)
+
+
+def _add_all(grads: list[Any], numbers: tuple[int, ...], more: tuple[Any, ...], needed: Any) -> None:
+    for number, g in zip(numbers, more, strict=False):
+        if number >= 0 and g is not None and (needed is None or needed[number]):
+            grads[number] = g if grads[number] is None else grads[number] + g
+
+
+def _data(x: Any) -> Any:
+    return x.data if isinstance(x, Operand) else x

@@ -1,0 +1,30 @@
+"""Structures: tuples, lists and dicts of arrays, as models take and return them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = ["leaves", "rebuild"]
+
+
+def leaves(value: Any, none: bool = False) -> Iterator[Any]:
+    """Yield what a structure holds that is neither a tuple, a list, a dict nor None (with ``none``, that too)."""
+    if isinstance(value, (tuple, list)):
+        for item in value:
+            yield from leaves(item, none)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from leaves(item, none)
+    elif value is not None or none:
+        yield value
+
+
+def rebuild(value: Any, function: Callable[[Any], Any]) -> Any:
+    """Return a structure like ``value`` with ``function`` of each leaf."""
+    if isinstance(value, (tuple, list)):
+        items = [rebuild(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, dict):
+        return {key: rebuild(item, function) for key, item in value.items()}
+    return function(value)
