@@ -46,6 +46,8 @@ def empty_like(x: Array, dtype: np.dtype[Any] | None = None) -> Array:
         return memory.empty(x.shape, dtype)
     if x.ndim == 4 and block(x).flags.c_contiguous:  # the usual case, quickly
         return images(memory.empty(block(x).shape, dtype))
+    if x.T.flags.c_contiguous:  # likewise, what a Linear gives
+        return memory.empty(x.T.shape, dtype).T
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     inverse = sorted(range(x.ndim), key=order.__getitem__)
     return memory.empty(tuple(x.shape[axis] for axis in order), dtype).transpose(inverse)

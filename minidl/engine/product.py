@@ -12,6 +12,8 @@ __all__ = ["product", "resample"]
 
 # Multiply-adds that are worth a separate piece, and the fewest rows or columns of one.
 _WORK, _NARROW = 2**24, 64
+# So few multiply-adds BLAS does in one thread by itself; to limit it would take longer than the product.
+_TINY = 2**16
 
 
 def product(a: Array, b: Array, bias: Array | None = None) -> Array:
@@ -21,6 +23,11 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
     """
     (rows, inner), columns = a.shape, b.shape[1]
     out = memory.empty((rows, columns), a.dtype)
+    if out.size * inner <= _TINY and rows > 1 and columns > 1:
+        np.matmul(a, b, out=out)
+        if bias is not None:
+            out += bias[:, None]
+        return out
     by_rows = rows >= columns
 
     def work(part: slice) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._core import Array, check_choice
 from .module import Module
+from .tensor import Operand
 
 __all__ = ["REDUCTIONS", "TASKS", "Loss", "check_factors", "check_loss_grad", "factors", "reduce_loss", "times"]
 
@@ -63,7 +64,7 @@ class Loss(Module):
         """Save the cache, whose ``divisor`` and ``shares`` are the loss's; return a reduced loss as a float."""
         self.save_for_backward(cache)
         self.divisor, self.shares = cache.divisor, getattr(cache, "shares", None)
-        return loss if self.reduction == "none" else float(loss)
+        return loss if self.reduction == "none" or isinstance(loss, Operand) else float(loss)
 
 
 def factors(owner: str, name: str, value: ArrayLike | None) -> Array | None:

@@ -55,6 +55,11 @@ class LossValue(float):
         pending: dict[int, tuple[Record, list[Any]]] = {}
         for reference, factor in self.terms:
             record = _alive(reference(), "the loss's")
+            if not record.outputs or record.outputs[0][0] < 0:
+                raise RuntimeError(
+                    "loss.backward(): the loss depends on nothing whose gradient is known: its forward made a plain number "
+                    "of it, with float() or item(), or everything is frozen"
+                )
             seeds = pending.setdefault(record.number, (record, [None] * len(record.outputs)))[1]
             grad: Any = factor if record.outputs[0][2] is None else np.asarray(factor, record.outputs[0][2])
             seeds[0] = grad if seeds[0] is None else seeds[0] + grad
@@ -69,7 +74,7 @@ class LossValue(float):
             wanted = [origin is not None for origin in record.origins]
             mode.walking = True
             try:
-                found = record.walk(seeds, wanted)
+                found = record.walk(seeds, wanted, retain_graph)
             finally:
                 mode.walking = False
             for grad, origin in zip(found, record.origins, strict=True):
@@ -161,7 +166,7 @@ def _reached(records: list[Record]) -> list[Record]:
         for origin in record.origins:
             if origin is None:
                 continue
-            if not origin[2]:
+            if not origin[3]:
                 raise RuntimeError(
                     "loss.backward(): the model's output was changed in place before the loss was computed from it, and its "
                     "gradient would be lost; put the change into the model's forward, or write the gradient yourself and "

@@ -8,7 +8,6 @@ from contextlib import ContextDecorator, contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .._core import Array
     from .module import Module
     from .record import Record
 
@@ -16,11 +15,13 @@ __all__ = ["evaluating", "is_grad_enabled", "mode", "modes_kept", "no_grad", "wi
 
 
 class _Mode(threading.local):
-    enabled = True
-    record: Record | None = None  # of the derived forward that is running
-    log: list[tuple[Module, Any]] | None = None  # what modules have saved in the explicit forward that is running
-    locked: list[Array] | None = None  # the outputs that are read-only since
-    walking = False  # whether a backward pass is running
+    def __init__(self) -> None:
+        self.enabled = True
+        self.record: Record | None = None  # of the derived forward that is running
+        # what modules have saved in the explicit forward that is running; None outside of all passes
+        self.log: list[tuple[Module, Any]] | None = None
+        self.outer: Record | None = None  # of the pass that is running
+        self.walking = False  # whether a backward pass is running
 
 
 mode = _Mode()

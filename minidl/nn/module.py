@@ -17,7 +17,7 @@ from .modes import mode
 from .naming import name_layer, named_init
 from .parameter import Parameter
 from .passes import guarded, mark_changed, run
-from .record import TWICE, Record, has_backward
+from .record import DERIVED, TWICE, Record
 from .state import IncompatibleKeys, match_state
 from .summary import Summary, output_shape
 from .unsized import sealed
@@ -97,6 +97,8 @@ class Module(Learning):
             RuntimeError: there was no forward pass, it ran inside `no_grad`, or backward was already called for it; the
                 gradient is that of a loss of an earlier pass; or an input or a parameter was changed in place since.
         """
+        if type(self).forward is Module.forward:
+            raise NotImplementedError(f"{type(self).__name__} does not define backward()")
         return self.take_saved().backward(grad_output)
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
@@ -115,12 +117,15 @@ class Module(Learning):
 
         What an earlier forward pass saved is discarded in both cases.
         """
+        log = mode.log
+        if type(log) is tuple:  # in a derived forward, which is noted and needs nothing
+            return
         if not mode.enabled:
             self._saved.clear()
             return
         self._saved[:] = (value,)
-        if mode.log is not None:
-            mode.log.append((self, value))
+        if log is not None:
+            log.append((self, value))
 
     def take_saved(self) -> Any:
         """Return what `save_for_backward` saved, and discard it: a forward pass serves one backward pass.
@@ -260,6 +265,7 @@ class Module(Learning):
                 parameter.grad = parameter.grad.astype(wanted, copy=False)
         for module in self.modules():
             module._saved.clear()
+            module.__dict__["_pass"] = None
             for name in module._buffers:
                 value = getattr(module, name)
                 if value is not None and value.dtype.kind == "f":
@@ -402,7 +408,7 @@ class Module(Learning):
 
 
 Module.backward = guarded(Module.backward)  # type: ignore[method-assign]
-Module.backward.derives = True  # type: ignore[attr-defined]
+DERIVED.append(Module.backward)
 
 
 def _inherits_a_pair(cls: type[Module]) -> bool:
@@ -414,17 +420,23 @@ def _inherits_a_pair(cls: type[Module]) -> bool:
 def _callable(cls: type[Module]) -> Callable[..., Any]:
     """Return a class's forward, which may be called by itself: `net.forward(x)`, `super().forward(x)`."""
     forward = cls.__dict__["forward"]
-    derived, backward = hasattr(cls.backward, "derives"), getattr(cls.backward, "__wrapped__", cls.backward)
+    if hasattr(forward, "plain"):
+        return forward  # type: ignore[no-any-return]
+    derived, backward = cls.backward is DERIVED[0], getattr(cls.backward, "plain", cls.backward)
 
     @wraps(forward)
     def call(self: Module, *inputs: Any, **options: Any) -> Any:
         record = mode.record
-        if derived:
-            return forward(self, *inputs, **options) if record is not None else run(self, inputs, options, hooks=False)
+        explicit = type(self).backward is not DERIVED[0]  # perhaps in a subclass, for an inherited forward
         if record is None:
-            return forward(self, *inputs, **options)
-        return record.call(self, inputs, options, (forward, backward), hooks=False)
+            return forward(self, *inputs, **options) if explicit else run(self, inputs, options, hooks=False)
+        if not derived:
+            return record.call(self, inputs, options, (forward, backward), hooks=False)
+        if explicit:
+            return record.call(self, inputs, options, (forward, getattr(type(self).backward, "plain", None)), hooks=False)
+        return forward(self, *inputs, **options)
 
+    call.plain = forward  # type: ignore[attr-defined]
     return call
 
 

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["check_unchanged", "guarded", "mark_changed", "run"]
 
 _MANY = 256
+_SMALL = 2**13
 _numbers = count(1)
-# by the arrays' ids: the record that an output came from, which of its outputs it is, and its checksum if it is writable
-_outputs: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], int, Any]] = {}
+# by the arrays' ids: the record that an output came from, which of its outputs it is, the module, and what it held
+_outputs: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], int, weakref.ref[Module], Any]] = {}
 # the record whose output a gradient is of, and that record's module
 _gradients: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], weakref.ref[Module]]] = {}
 _changes = [0]  # when a parameter was last changed by an optimiser or by loading, in the passes' numbers
@@ -45,27 +46,28 @@ _changes = [0]  # when a parameter was last changed by an optimiser or by loadin
 def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool = True) -> Any:
     """Call a module on arrays: from outside, or in a forward whose backward is explicit."""
     derived = not has_backward(module)
-    log, locked = mode.log, mode.locked
-    outermost = log is None and mode.enabled and not mode.walking
+    state = mode.__dict__
+    log, enabled = state["log"], state["enabled"]
+    outermost = log is None and enabled and not state["walking"]
     record: Any = Record(module, next(_numbers)) if outermost or derived else None
-    if record is not None:
-        record.given = inputs
     if outermost:
         _look_at(record, (inputs, options) if options else inputs)
-        mode.locked = record.locked
+        state["outer"] = record
     try:
         if derived:
-            mode.record, mode.log = record, []
-            values, named = record.enter(inputs, options, mode.enabled and module.needs_input_grad)
+            record.given = inputs
+            state["record"], state["log"] = record, ()
+            values, named = record.enter(inputs, options, enabled and module.needs_input_grad)
             output = record.leave(module.forward(*values, **named))
+            values = named = None
         else:
             if outermost:
-                mode.log = []
+                record.given, state["log"] = inputs, []
             output = module.forward(*inputs, **options)
-            if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
-                check_promotion(module, inputs, output, "its output")
             if outermost:
-                record.memory = remember(mode.log or [])
+                record.memory = remember(state["log"])
+        if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
+            check_promotion(module, inputs, output, "its output")
     except BaseException as error:
         for part in module.modules():
             part._saved.clear()
@@ -73,38 +75,43 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         name_layer(error, module)
         raise
     finally:
-        mode.record, mode.log = None, log
+        state["record"], state["log"] = None, log
     if derived:
         module.save_for_backward(record)
-    if mode.locked is not None and module._saved:
-        _lock(module._saved, inputs, output, derived)
-    mode.locked = locked
+    if module._saved and state["outer"] is not None:
+        _lock(state["outer"], module._saved, inputs, output, derived)
     module.__dict__["_pass"] = record if outermost else None
     if hooks and module._forward_hooks:
         for hook in tuple(module._forward_hooks.values()):
             replaced = hook(module, inputs, output)
             if replaced is not None:
                 output = replaced
-    return _finish(record, inputs, output, derived) if outermost else output
+    if outermost:
+        state["outer"] = None
+        return _finish(record, inputs, output, derived)
+    return output
 
 
 def _look_at(record: Record, inputs: Any) -> None:
-    """Note the checksums of the arrays among the inputs, and which output of which pass they are, if that is known."""
-    for x in leaves(inputs):
+    """Note what the arrays among the inputs hold, and which output of which pass they are, if that is known."""
+    record.origins, record.sums = origins, sums = [], []
+    for x in inputs if all(isinstance(x, np.ndarray) for x in inputs) else leaves(inputs):
         if isinstance(x, np.ndarray):
-            total = _checksum(x) if x.flags.writeable else None
+            held = _content(x) if x.flags.writeable else None
             known = _outputs.get(id(x))
             same = known is not None and known[0]() is x
-            record.origins.append((*known[1:3], known[3] == total or total is None) if same else None)
-            record.sums.append((x, total))
+            origins.append((*known[1:4], known[4] == held or held is None) if same else None)
+            sums.append((x, held))
 
 
-def _checksum(x: Array) -> Any:
-    """Return the sum of an array's bits, read as integers."""
+def _content(x: Array) -> Any:
+    """Return what tells whether an array is changed: its bytes, or the sum of its bits as integers if it is large."""
+    if x.nbytes <= _SMALL:
+        return x.tobytes()
     if x.dtype.kind not in "fiub":
         return None
     size = x.itemsize
-    if size == 4 and x.flags.c_contiguous and x.size % 2 == 0 and x.size:
+    if size == 4 and x.flags.c_contiguous and x.size % 2 == 0:
         return np.add.reduce(x.reshape(-1).view(np.int64))
     return np.add.reduce(x.view(f"i{size}"), axis=None, dtype=np.int64)
 
@@ -117,21 +124,28 @@ def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool)
         for origin in record.origins:
             before = origin[0]() if origin is not None else None
             if before is not None:
-                before.followers.append(record)
+                before.followers = [*(before.followers or ()), record]
                 break
         if not derived:
             record.outputs.append((0, (), None))
         return LossValue(output, ((weakref.ref(record), 1.0),))
     reference = weakref.ref(record)
-    for number, array in enumerate([x for x in leaves(output) if isinstance(x, np.ndarray)]):
+    for number, array in enumerate((output,) if type(output) is np.ndarray else _arrays(output)):
         if not derived:
             record.outputs.append((number, array.shape, array.dtype))
-        if array.dtype.kind == "f" and not any(array is x for x in inputs):
-            total = _checksum(array) if array.flags.writeable else None
-            _outputs[id(array)] = weakref.ref(array), reference, number, total
+        for x in inputs:
+            if array is x:
+                break
+        else:
+            held = _content(array) if array.flags.writeable else None
+            _outputs[id(array)] = weakref.ref(array), reference, number, record.module, held
     if len(_outputs) > _MANY:
         _prune(_outputs)
     return output
+
+
+def _arrays(output: Any) -> list[Array]:
+    return [x for x in leaves(output) if isinstance(x, np.ndarray)]
 
 
 def _prune(registry: dict[int, Any]) -> None:
@@ -153,7 +167,7 @@ def check_unchanged(record: Record, module: Module) -> None:
                     f"{name} was changed after the forward pass: call backward() before optimizer.step()"
                 )
     for x, total in record.sums:
-        if total is not None and _checksum(x) != total and record.keeps(x):
+        if total is not None and _content(x) != total and record.keeps(x):
             raise RuntimeError(
                 f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
                 "copy, or call backward() first"
@@ -168,7 +182,9 @@ def mark_changed(parameters: Iterable[Parameter]) -> None:
     _changes[0] = number
 
 
-def _references(saved: list[Any], inputs: tuple[Any, ...], output: Array, derived: bool) -> tuple[int, int]:
+def _references(
+    record: Record | None, saved: list[Any], inputs: tuple[Any, ...], output: Array, derived: bool
+) -> tuple[int, int]:
     """Count the references to an array and its base, in a function that is called as `_lock` is."""
     base = output.base
     return getrefcount(output), getrefcount(base)
@@ -176,13 +192,13 @@ def _references(saved: list[Any], inputs: tuple[Any, ...], output: Array, derive
 
 def _count_alone() -> tuple[int, int]:
     output = np.empty((2, 2)).T
-    return _references([], (), output, False)
+    return _references(None, [], (), output, False)
 
 
 _ALONE = _count_alone()  # the counts for an array that only its maker holds
 
 
-def _lock(saved: list[Any], inputs: tuple[Any, ...], output: Any, derived: bool) -> None:
+def _lock(record: Record, saved: list[Any], inputs: tuple[Any, ...], output: Any, derived: bool) -> None:
     """Make an output read-only until the backward pass if it is saved, unless it is an input."""
     if type(output) is np.ndarray:  # called for every layer: most outputs are held by nobody else
         base = output.base
@@ -191,16 +207,16 @@ def _lock(saved: list[Any], inputs: tuple[Any, ...], output: Any, derived: bool)
     for array in leaves(output):
         if type(array) is not np.ndarray or any(holds(x, array, array.base) for x in inputs):
             continue
-        if not array.flags.writeable:  # it may be a view of one that was locked before
-            if array.base is not None:
-                mode.locked.append(array)
-        elif derived or holds(saved, array, array.base):
-            array.setflags(write=False)
-            mode.locked.append(array)
+        # what is read-only already may be a view of one that was locked before
+        if derived or not array.flags.writeable or holds(saved, array, array.base):
+            record.lock(array)
 
 
 def guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Name the layer in the errors of a backward method, and let a failed call consume nothing."""
+
+    if hasattr(backward, "plain"):
+        return backward
 
     @wraps(backward)
     def guarded_backward(self: Module, *args: Any, **kwargs: Any) -> Any:
@@ -215,6 +231,7 @@ def guarded(backward: Callable[..., Any]) -> Callable[..., Any]:
             name_layer(error, self)
             raise
 
+    guarded_backward.plain = backward  # type: ignore[attr-defined]
     return guarded_backward
 
 
@@ -222,7 +239,7 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
     """Run a backward pass that is called from outside, not by another module's backward."""
     record: Record | None = module._pass
     if record is not None:
-        for grad in leaves((args, kwargs)):
+        for grad in args if len(args) == 1 and type(args[0]) is np.ndarray else leaves((args, kwargs)):
             known = _gradients.get(id(grad))
             if known is not None and known[0]() is grad:
                 belongs = known[1]()
@@ -242,9 +259,8 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
         mode.walking = False
     if record is not None:
         for grad, origin in zip(result if isinstance(result, tuple) else (result,), record.origins, strict=False):
-            before = origin[0]() if origin is not None else None
-            if before is not None and isinstance(grad, np.ndarray) and not any(grad is x for x in args):
-                _gradients[id(grad)] = weakref.ref(grad), origin[0], before.module
+            if origin is not None and isinstance(grad, np.ndarray) and not any(grad is x for x in args):
+                _gradients[id(grad)] = weakref.ref(grad), origin[0], origin[2]
         if len(_gradients) > _MANY:
             _prune(_gradients)
         record.release()

@@ -32,7 +32,18 @@ __all__ = ["TWICE", "Record", "has_backward", "holds", "remember", "trains"]
 
 TWICE = object()  # stands for what a module has saved that ran more than once in an explicit forward
 _CONSTANT = -1  # the number of a value whose gradient nobody needs
+_OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
 _LISTS = {np.concatenate, np.stack}  # their first argument is a list of arrays
+
+
+class Locked(list[Array]):
+    """Arrays that are read-only, as long as this exists."""
+
+    def __del__(self) -> None:
+        for array in self:
+            base = array.base
+            if not isinstance(base, np.ndarray) or base.flags.writeable:
+                array.setflags(write=True)
 
 
 class Record:
@@ -49,75 +60,63 @@ class Record:
         outputs: (number, shape, dtype) of each output array.
         followers: the records of losses that were computed from the outputs, kept as long as this one.
         locked: arrays that are read-only until the backward pass.
+        used: whether the backward pass has been run.
     """
 
     __slots__ = (
-        "__weakref__",
-        "count",
-        "followers",
-        "given",
-        "inputs",
-        "locked",
-        "memory",
-        "module",
-        "number",
-        "origins",
-        "outputs",
-        "parameters",
-        "steps",
-        "sums",
-        "used",
+        *("__weakref__", "count", "followers", "given", "inputs", "locked", "memory", "module", "number", "origins"),
+        *("outputs", "parameters", "state", "steps", "sums", "used"),
     )
 
     def __init__(self, module: Module, number: int) -> None:
-        self.module, self.number, self.count = weakref.ref(module), number, 0
+        self.module, self.number, self.count, self.used = weakref.ref(module), number, 0, False
+        self.state = mode.__dict__  # of this thread; a dict is quicker than what looks it up
         self.steps: list[tuple[Any, Any, Any, Any, Any]] = []
-        self.memory: list[tuple[Module, Any]] | None = None
         self.inputs: list[tuple[Array, int]] = []
         self.outputs: list[tuple[int, tuple[int, ...], Any]] = []
-        self.origins: list[Any] = []
-        self.sums: list[Any] = []
-        self.followers: list[Record] = []
-        self.locked: list[Array] = []
-        self.parameters: dict[int, tuple[Parameter, int]] = {}
         self.given: tuple[Any, ...] = ()
-        self.used = False
-
-    def __del__(self) -> None:
-        self.unlock()
+        self.memory: list[tuple[Module, Any]] | None = None
+        self.origins: Sequence[Any] = ()
+        self.sums: Sequence[Any] = ()
+        self.followers: list[Record] | None = None
+        self.locked: Locked | None = None
+        self.parameters: dict[int, tuple[Parameter, int]] | None = None
 
     # Forward: values come in, are computed with, and go out
 
     def enter(self, inputs: tuple[Any, ...], options: dict[str, Any], wanted: bool) -> Any:
         """Return the inputs with a Tensor for each array; those get a number whose gradient is wanted, or leads on."""
 
-        def value(x: Any) -> Any:
-            if not isinstance(x, np.ndarray):
-                return x
-            position = len(self.inputs)
-            leads_on = position < len(self.origins) and self.origins[position] is not None
-            number = self._next() if (wanted or leads_on) and x.dtype.kind == "f" else _CONSTANT
-            self.inputs.append((x, number))
-            return Tensor(x, self, number)
+        if len(inputs) == 1 and not options and type(inputs[0]) is np.ndarray:  # nearly always
+            return (self._input(inputs[0], wanted),), options
 
-        if len(inputs) == 1 and type(inputs[0]) is np.ndarray:  # nearly always
-            return (value(inputs[0]),), options and rebuild(options, value)
-        return rebuild(inputs, value), options and rebuild(options, value)
+        def value(x: Any) -> Any:
+            return self._input(x, wanted) if isinstance(x, np.ndarray) else x
+
+        return rebuild(inputs, value), rebuild(options, value)
+
+    def _input(self, x: Array, wanted: bool) -> Tensor:
+        position = len(self.inputs)
+        leads_on = position < len(self.origins) and self.origins[position] is not None
+        number = self._next() if (wanted or leads_on) and x.dtype.kind == "f" else _CONSTANT
+        self.inputs.append((x, number))
+        return Tensor(x, self, number)
 
     def leave(self, output: Any) -> Any:
         """Return an output with arrays for Tensors; remember their numbers."""
 
-        def array(value: Any) -> Any:
-            if isinstance(value, Operand):
-                number, data = self._number(value), value.data
-                self.outputs.append((number, data.shape, data.dtype))
-                # an input is given back as an array of its own, so that it is known to come from here
-                return data[...] if number >= 0 and any(data is x for x, _ in self.inputs) else data
-            if isinstance(value, np.ndarray):
-                self.outputs.append((_CONSTANT, value.shape, value.dtype))
-            return value
+        if type(output) is not Tensor:
+            return rebuild(output, self._output)
+        return self._output(output)
 
-        return array(output) if type(output) is Tensor else rebuild(output, array)
+    def _output(self, value: Any) -> Any:
+        if isinstance(value, Operand):
+            number, data = self._number(value), value.data
+            self.outputs.append((number, data.shape, data.dtype))
+            return data
+        if isinstance(value, np.ndarray):
+            self.outputs.append((_CONSTANT, value.shape, value.dtype))
+        return value
 
     def call(
         self, module: Module, inputs: tuple[Any, ...], options: dict[str, Any], pair: Any = None, hooks: bool = True
@@ -126,51 +125,69 @@ class Record:
 
         A module that has no backward of its own is gone through: what it calls is noted.
         """
-        if pair is None and not has_backward(module):
+        if pair is None and type(module).backward is DERIVED[0]:
             return self._through(module, inputs, options, hooks)
-        if len(inputs) == 1 and type(inputs[0]) is Tensor:  # nearly always
-            value = inputs[0]
+        state = self.state
+        enabled = state["enabled"]
+        log: list[tuple[Module, Any]] = []
+        if pair is None and not options and len(inputs) == 1 and type(inputs[0]) is Tensor:  # nearly always
+            (value,) = inputs
+            number = value.number
+            if number >= 0 and enabled and value.record is self and module.needs_input_grad and not module._forward_hooks:
+                state["record"], state["log"] = None, log
+                data = value.data
+                try:
+                    output = module.forward(data)
+                    if type(output) is np.ndarray:
+                        if output.dtype is not data.dtype:
+                            check_promotion(module, (data,), output, "its output")
+                        if output.dtype is data.dtype:
+                            out = self.count
+                            self.count = out + 1
+                            self.steps.append((module, None, log if len(log) < 2 else remember(log), number, out))
+                            return Tensor(output, self, out)
+                except BaseException as error:
+                    _forget(log)
+                    name_layer(error, module)
+                    raise
+                finally:
+                    state["record"], state["log"] = self, ()
+                return self._note(module, None, remember(log), number, output, True)
+        if len(inputs) == 1 and type(inputs[0]) is Tensor and not options:  # nearly always
+            (value,) = inputs
             if value.record is not self:
                 value._outside()
             arrays: tuple[Any, ...] = (value.data,)
-            numbers: tuple[Any, ...] = (value.number,)
-            tracked = value.number >= 0
+            numbers: Any = value.number
+            tracked = numbers >= 0
         else:
             numbers = tuple(rebuild(inputs, self._number))
-            arrays = tuple(rebuild(inputs, _data))
             tracked = any(number >= 0 for number in leaves(numbers))
-        if options:
             if any(self._number(x) >= 0 for x in leaves(options)):
                 raise TypeError("a value whose gradient is wanted must be given by position, not by name")
-            options = rebuild(options, _data)
-        enabled = mode.enabled
+            arrays, options = tuple(rebuild(inputs, _data)), rebuild(options, _data)
         noted = enabled and (tracked or trains(module))
-        if noted and tracked and not module.needs_input_grad:
-            numbers = tuple(rebuild(numbers, lambda _: _CONSTANT))
-        mode.record, mode.enabled = None, noted
-        log: list[tuple[Module, Any]] = []
-        mode.log = log
+        if tracked and not module.needs_input_grad:
+            numbers = rebuild(numbers, lambda _: _CONSTANT)
+        state["record"], state["enabled"], state["log"] = None, noted, log
         try:
-            output = module.forward(*arrays, **options) if pair is None else pair[0](module, *arrays, **options)
+            if pair is not None:
+                output = pair[0](module, *arrays, **options)
+            elif options:
+                output = module.forward(*arrays, **options)
+            else:
+                output = module.forward(*arrays)
             if type(output) is np.ndarray and arrays and output.dtype is not getattr(arrays[0], "dtype", None):
                 check_promotion(module, arrays, output, "its output")
         except BaseException as error:
-            for part, _ in log:
-                part._saved.clear()
+            _forget(log)
             name_layer(error, module)
             raise
         finally:
-            mode.record, mode.enabled = self, enabled
+            state["record"], state["enabled"], state["log"] = self, enabled, ()
         if hooks and module._forward_hooks:
             output = _hooked(module, arrays, output, log)
-        for part, _ in log:
-            part._saved.clear()
-        if type(output) is np.ndarray and output.dtype.kind == "f" and noted:
-            number = self.count
-            self.count = number + 1
-            self.steps.append((module, pair and pair[1], remember(log), numbers, number))
-            return Tensor(output, self, number)
-        return self._note(module, pair and pair[1], remember(log), numbers, output, noted)
+        return self._note(module, None if pair is None else pair[1], remember(log), numbers, output, noted)
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Do an operation on Tensors, Parameters, arrays and numbers, and note it."""
@@ -248,6 +265,8 @@ class Record:
             if not module.needs_input_grad:
                 inputs = rebuild(inputs, lambda x: x.detach() if type(x) is Tensor else x)
             output = module.forward(*inputs, **options)
+            if type(output) is Tensor and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
+                check_promotion(module, rebuild(inputs, _data), output.data, "its output")
         except BaseException as error:
             name_layer(error, module)
             raise
@@ -266,7 +285,7 @@ class Record:
 
         def value(y: Any) -> Any:
             if isinstance(y, (float, np.generic)):
-                first = next((x for x in leaves(numbers) if x >= 0), _CONSTANT)
+                first = next((x for x in leaves((numbers,)) if x >= 0), _CONSTANT)
                 y = np.asarray(y, np.float64 if first < 0 else self._dtype_of(module, y))
             if not isinstance(y, np.ndarray):
                 return y
@@ -293,6 +312,8 @@ class Record:
             return x.number
         if not isinstance(x, Parameter) or not x.requires_grad or not mode.enabled:
             return _CONSTANT
+        if self.parameters is None:
+            self.parameters = {}
         known = self.parameters.get(id(x))
         if known is None:
             known = self.parameters[id(x)] = x, self._next()
@@ -306,6 +327,11 @@ class Record:
 
     def backward(self, grad_output: tuple[Any, ...]) -> Any:
         """Run the backward pass of a derived module from the gradient of its output; return that of the inputs."""
+        wanted = self.module().needs_input_grad
+        if self.used:
+            raise RuntimeError("backward() failed half-way in this forward pass; call the module again")
+        if len(self.outputs) == len(grad_output) == len(self.inputs) == 1 and type(grad_output[0]) is np.ndarray:
+            return self.walk([_seed(grad_output[0], *self.outputs[0])], (wanted,))[0]  # nearly always
         given = list(leaves(grad_output, none=True))
         if not given and len(self.outputs) == 1 and self.outputs[0][1] == ():
             given = [1.0]
@@ -315,7 +341,6 @@ class Record:
                 "with None for an output that has none"
             )
         seeds = [_seed(grad, *output) for grad, output in zip(given, self.outputs, strict=True)]
-        wanted = self.module().needs_input_grad
         found = iter(self.walk(seeds, [wanted] * len(self.inputs)))
         grads = rebuild(self.given, lambda x: next(found) if isinstance(x, np.ndarray) else None)
         return grads[0] if len(grads) == 1 else tuple(grads)
@@ -323,21 +348,19 @@ class Record:
     def release(self) -> None:
         """Forget everything: the backward pass has been run."""
         self.used = True
-        self.unlock()
-        self.steps, self.inputs, self.sums, self.followers, self.parameters = [], [], [], [], {}
-        self.memory, self.given = None, ()
+        self.steps, self.inputs, self.sums, self.given = [], [], (), ()
+        self.memory = self.followers = self.locked = self.parameters = None
         module = self.module()
         if module is not None and module._pass is self:
             module.__dict__["_pass"] = None
             module._saved.clear()
 
-    def unlock(self) -> None:
-        """Let what is read-only be written to again."""
-        for array in self.locked:
-            base = array.base
-            if not isinstance(base, np.ndarray) or base.flags.writeable:
-                array.setflags(write=True)
-        self.locked.clear()
+    def lock(self, array: Array) -> None:
+        """Make an array read-only until the backward pass, or until this record is gone."""
+        if self.locked is None:
+            self.locked = Locked()
+        array.setflags(write=False)
+        self.locked.append(array)
 
     def keeps(self, x: Array) -> bool:
         """Return whether something that lies in x's memory may be kept for the backward pass."""
@@ -363,12 +386,13 @@ class Record:
         self.steps.append((module, None, self.memory, numbers, out))
         self.memory = None
 
-    def walk(self, seeds: Sequence[Any], wanted: Sequence[bool]) -> list[Any]:
-        """Run the backward pass.
+    def walk(self, seeds: Sequence[Any], wanted: Sequence[bool], keep: bool = False) -> list[Any]:
+        """Run the backward pass. What a note holds is let go as soon as its turn is over.
 
         Args:
             seeds: the gradient of each output, or None.
             wanted: for each input array, whether its gradient is.
+            keep: whether there will be another backward pass.
 
         Returns:
             The gradient of each input array; None where it is not wanted, or there is none.
@@ -379,13 +403,30 @@ class Record:
                 grads[number] = grad if grads[number] is None else grads[number] + grad
         needed = self._needed(wanted)
         module: Any = None
+        steps = self.steps.copy() if keep else self.steps
+        self.used = not keep
         try:
-            for module, backward, memory, numbers, out in reversed(self.steps):
+            while steps:
+                module, backward, memory, numbers, out = steps.pop()
                 if type(out) is int:
                     grad = grads[out]
                     if grad is None:
+                        if module is not None:
+                            _forget(memory)
                         continue
                     grads[out] = None
+                    if type(numbers) is int and backward is None and needed is None and numbers >= 0:  # nearly always
+                        for part, value in memory:
+                            part._saved[:] = (value,)
+                        value = memory = None
+                        backward = module.backward
+                        more = getattr(backward, "plain", None)
+                        more = backward(grad) if more is None else more(module, grad)
+                        if more is not None:
+                            if more.dtype is not grad.dtype:
+                                check_promotion(module, (grad,), more, "the gradient of input 0")
+                            grads[numbers] = more if grads[numbers] is None else grads[numbers] + more
+                        continue
                 else:
                     grad = tuple([grads[number] for number, _, _ in out])
                     if all(g is None for g in grad):
@@ -414,7 +455,7 @@ class Record:
                 if root is not None:
                     name_below(error, module, root)
             raise
-        for parameter, number in self.parameters.values():
+        for parameter, number in () if self.parameters is None else self.parameters.values():
             if grads[number] is not None:
                 parameter.add_grad(grads[number])
         return [grads[n] if n >= 0 and yes else None for (_, n), yes in zip(self.inputs, wanted, strict=True)]
@@ -426,18 +467,16 @@ class Record:
         for part, value in memory:
             part._saved[:] = (value,)
         if backward is None:
-            backward = module.backward
-            backward = getattr(backward, "__wrapped__", None) or type(module).backward
-        number = numbers[0] if len(numbers) == 1 else None
-        if type(number) is int:
-            if number < 0 or (needed is not None and not needed[number]):
+            backward = getattr(module.backward, "plain", None) or (lambda module, grad: module.backward(grad))
+        if type(numbers) is int:
+            if numbers < 0 or (needed is not None and not needed[numbers]):
                 without_input_grad(module, backward, grad)
                 return
             more = backward(module, grad)
             if type(more) is np.ndarray and type(grad) is np.ndarray and more.dtype is not grad.dtype:
                 check_promotion(module, (grad,), more, "the gradient of input 0")
             if more is not None:
-                grads[number] = more if grads[number] is None else grads[number] + more
+                grads[numbers] = more if grads[numbers] is None else grads[numbers] + more
             return
         flat = list(leaves(numbers))
         if not any(n >= 0 and (needed is None or needed[n]) for n in flat):
@@ -458,35 +497,40 @@ class Record:
 
     def _needed(self, wanted: Sequence[bool]) -> bytearray | None:
         """Return for each number whether its gradient leads to something that is wanted; None if all do."""
-        unwanted = [number for (_, number), yes in zip(self.inputs, wanted, strict=True) if number >= 0 and not yes]
-        if not unwanted:
+        for (_, number), yes in zip(self.inputs, wanted, strict=True):
+            if number >= 0 and not yes:
+                break
+        else:
             return None
         needed = bytearray(self.count)
         for (_, number), yes in zip(self.inputs, wanted, strict=True):
             if number >= 0 and yes:
                 needed[number] = 1
-        for _, number in self.parameters.values():
+        for _, number in () if self.parameters is None else self.parameters.values():
             needed[number] = 1
         for module, _, _, numbers, out in self.steps:
-            if any(n >= 0 and needed[n] for n in leaves(numbers)) or (module is not None and trains(module)):
+            if any(n >= 0 and needed[n] for n in leaves((numbers,))) or (module is not None and trains(module)):
                 for number in (out,) if type(out) is int else [n for n, _, _ in out]:
                     needed[number] = 1
         return needed
 
 
+DERIVED: list[Any] = []  # the backward of a Module that defines none: `Module.backward`
+
+
 def has_backward(module: Module) -> bool:
     """Return whether a module's backward pass is its own, rather than derived."""
-    return getattr(type(module).backward, "derives", None) is None
+    return type(module).backward is not DERIVED[0]
 
 
 def trains(module: Module) -> bool:
     """Return whether a module, or one inside, has a Parameter that is trained."""
     inside = False
-    for value in vars(module).values():
+    for name, value in vars(module).items():
         if isinstance(value, Parameter):
             if value.requires_grad:
                 return True
-        elif value and not isinstance(value, (int, float, str, np.ndarray, np.random.Generator)):
+        elif hasattr(value, "_saved") or (isinstance(value, (list, tuple, dict)) and value and name not in _OWN):
             inside = True
     return inside and any(parameter.requires_grad for parameter in module.params())
 
@@ -499,6 +543,12 @@ def remember(log: list[tuple[Module, Any]]) -> list[tuple[Module, Any]]:
     for module, value in log:
         memory[id(module)] = (module, TWICE if id(module) in memory else value)
     return list(memory.values())
+
+
+def _forget(log: list[tuple[Module, Any]]) -> None:
+    """Let the modules of a call that failed keep nothing."""
+    for module, _ in log:
+        module._saved.clear()
 
 
 def without_input_grad(module: Module, backward: Callable[..., Any], grad: Any) -> None:

@@ -53,6 +53,6 @@ class SqueezeExcite(Module):
 
     def forward(self, x: Any) -> Any:
         """Scale the channels of (N, C, H, W)."""
-        check_images(x, self.fc1.in_channels)
+        check_images(x.data, self.fc1.in_channels)
         gate = self.activation(self.fc1(self.avgpool(x)))
         return x * self.scale_activation(self.fc2(gate))

@@ -438,6 +438,14 @@ class Operand:
         found = _either(dim, axis)
         return _constant(np.argmin(self.data, axis=found, keepdims=keepdim and found is not None))
 
+    def all(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """Return whether all elements are not 0; this has no gradient."""
+        return _constant(np.all(self.data, axis=dim, keepdims=keepdim))
+
+    def any(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """Return whether an element is not 0; this has no gradient."""
+        return _constant(np.any(self.data, axis=dim, keepdims=keepdim))
+
     def logsumexp(self, dim: Any, keepdim: bool = False) -> Any:
         """Return log(sum(exp(x))) along axes."""
         return apply(op.logsumexp, self, axis=dim, keepdims=keepdim)

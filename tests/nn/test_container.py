@@ -7,7 +7,7 @@ import pytest
 from checks import assert_close
 
 import minidl
-from minidl import nn
+from minidl import gradcheck, nn
 from minidl.testing import check_module
 
 
@@ -65,16 +65,31 @@ def test_named_construction():
     assert [name for name, _ in model[1:].named_children()] == ["act"]
 
 
-def test_the_same_instance_twice_is_refused():
-    relu = nn.ReLU()
-    with pytest.raises(ValueError, match="layer '2' is, or contains, the ReLU that is already layer '0'"):
-        nn.Sequential(relu, nn.Linear(2, 2), relu)
-    with pytest.raises(ValueError, match="already layer '0.0'"):
-        nn.Sequential(nn.Sequential(relu), nn.Sequential(relu))
-    model = nn.Sequential(relu)
-    with pytest.raises(ValueError, match="make a second instance"):
-        model.append(relu)
-    assert len(model) == 1
+def test_the_same_instance_twice_keeps_what_each_call_needs(rng):
+    relu, linear = nn.ReLU(), nn.Linear(4, 4, dtype=np.float64)
+    twice = nn.Sequential(linear, relu, nn.Sequential(linear, relu), nn.Residual(linear, nn.Sequential(linear, relu)))
+    apart = nn.Sequential(
+        nn.Linear(4, 4, dtype=np.float64), nn.ReLU(), nn.Linear(4, 4, dtype=np.float64), nn.ReLU()
+    ).append(nn.Residual(nn.Linear(4, 4, dtype=np.float64), nn.Sequential(nn.Linear(4, 4, dtype=np.float64), nn.ReLU())))
+    for parameter, value in zip(apart.params(), [linear.weight, linear.bias] * 4, strict=True):
+        parameter.data[...] = value.data
+    x, grad = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))
+    np.testing.assert_array_equal(twice(x), apart(x))
+    np.testing.assert_allclose(twice.backward(grad), apart.backward(grad), rtol=1e-12)
+    own = [p.grad for p in apart.params()]
+    np.testing.assert_allclose(linear.weight.grad, sum(own[::2]), rtol=1e-12)
+    np.testing.assert_allclose(linear.bias.grad, sum(own[1::2]), rtol=1e-12)
+    assert gradcheck(twice, x)
+
+
+def test_a_layer_can_be_exchanged():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    model[-1] = nn.Linear(3, 5)
+    assert model(np.ones((1, 2), np.float32)).shape == (1, 5)
+    with pytest.raises(IndexError, match="layer 3 of 3 does not exist"):
+        model[3] = nn.ReLU()
+    with pytest.raises(TypeError, match=r"did you mean ReLU\(\)\?"):
+        model[1] = nn.ReLU
 
 
 @pytest.mark.parametrize("wrong", [nn.ReLU, np.ones(1), None, "relu"])

@@ -242,23 +242,25 @@ def test_a_loss_is_asked_which_pass_it_was_of_not_which_was_last(rng):
         model.backward(loss.backward())
 
 
-def test_one_layer_that_ran_alone_is_noticed_and_named(rng):
+def test_a_layer_that_ran_alone_meanwhile_changes_nothing(rng):
     model, loss, a = parts(rng)
     loss(model(a), np.zeros(5, int))
+    expected = model.backward(loss.backward())
+    loss(model(a), np.zeros(5, int))
     model[0](a + 1)
-    with pytest.raises(RuntimeError, match=f'Linear "0": it {OLD}'):
-        model.backward(loss.backward())
+    np.testing.assert_array_equal(model.backward(loss.backward()), expected)
 
 
-def test_a_layer_shared_by_two_models_serves_the_last(rng):
+def test_a_layer_shared_by_two_models_serves_both(rng):
     body = nn.Linear(4, 4)
     one, two = nn.Sequential(body, nn.Linear(4, 3)), nn.Sequential(body, nn.Linear(4, 2))
     loss, other, a = nn.CrossEntropyLoss(), nn.CrossEntropyLoss(), images(rng, 5, 4)
     loss(one(a), np.zeros(5, int))
+    expected = one.backward(loss.backward())
+    loss(one(a), np.zeros(5, int))
     other(two(a + 1), np.zeros(5, int))
     two.backward(other.backward())
-    with pytest.raises(RuntimeError, match="0"):
-        one.backward(loss.backward())
+    np.testing.assert_array_equal(one.backward(loss.backward()), expected)
 
 
 def test_gradients_are_followed_through_models(rng):
@@ -290,11 +292,6 @@ def test_what_is_legal_stays_legal(rng):
     model(a)
     model(a + 1)
     model.backward(ones)  # a second forward pass; a gradient of no loss
-    x = a
-    for layer in model:  # layer by layer, then back in one go
-        x = layer(x)
-    loss(x, np.zeros(5, int))
-    model.backward(loss.backward())
     model(a)
     grad = ones
     for layer in reversed(list(model)):  # in one go, then back layer by layer
@@ -304,8 +301,12 @@ def test_what_is_legal_stays_legal(rng):
     model.backward(2 * loss.backward())  # a new array: nothing is known of it
     loss(model(a), np.zeros(5, int))
     with minidl.no_grad():
-        model[0](a)  # keeps nothing, and leaves nothing
-    with pytest.raises(RuntimeError, match='Linear "0": backward.. has no forward pass'):
+        model[0](a)  # keeps nothing, and takes nothing from the model's pass
+    model.backward(loss.backward())
+    loss(model(a), np.zeros(5, int))
+    with minidl.no_grad():
+        model(a)
+    with pytest.raises(RuntimeError, match="Sequential: backward.. has no forward pass"):
         model.backward(loss.backward())
     identity = nn.Identity()
     for _ in range(3):  # an array that is handed through is nobody's
@@ -408,7 +409,7 @@ def test_nothing_accumulates_and_nothing_is_held(rng):
     gc.collect()
     for registry in (passes._outputs, passes._gradients):
         assert len(registry) <= 257
-        assert sum(reference() is not None for reference, _ in registry.values()) < 20
+        assert sum(entry[0]() is not None for entry in registry.values()) < 20
 
 
 def test_a_failure_in_a_pass_leaves_no_pass_running(rng):
@@ -417,7 +418,7 @@ def test_a_failure_in_a_pass_leaves_no_pass_running(rng):
         with pytest.raises((ValueError, TypeError, AttributeError)):
             model(wrong)
         loss(model(a), np.zeros(5, int))
-        with pytest.raises(ValueError, match="Linear"):
+        with pytest.raises(ValueError, match="Sequential: expected grad_output"):
             model.backward(np.ones((5, 7), np.float32))
         loss(model(a), np.zeros(5, int))
         model(a)
@@ -507,7 +508,7 @@ def test_a_layer_that_ran_twice_in_a_pass_says_so(rng):
 
     net, a = Siamese(), images(rng, 5, 4)
     y = net(a, a + 1)
-    with pytest.raises(RuntimeError, match='Linear "body": it ran more than once in the forward pass'):
+    with pytest.raises(RuntimeError, match='Linear "body": it ran more than once in a forward pass'):
         net.backward(np.ones_like(y))
 
     class Target(Siamese):
