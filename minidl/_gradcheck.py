@@ -144,7 +144,7 @@ class _Point:
         self.frozen.restore()
         output = self.module(*self.inputs)
         # a copy: the output of a layer that does nothing is its input, which is about to change
-        return output.copy() if isinstance(output, np.ndarray) else output
+        return output.copy() if isinstance(output, np.ndarray) else np.float64(output)
 
     def backward(self) -> dict[str, Array | None]:
         """Choose v and return the gradients of the loss by name, from one forward and backward pass."""

@@ -19,6 +19,7 @@ from .parameter import Parameter
 from .passes import guarded, mark_changed, run
 from .record import DERIVED, TWICE, Record
 from .state import IncompatibleKeys, match_state
+from .tensor import Tensor
 from .summary import Summary, output_shape
 from .unsized import sealed
 
@@ -362,6 +363,8 @@ class Module(Learning):
                 f"{type(self).__name__}: {name} is a Parameter and cannot become a {type(value).__name__}; to change "
                 f"its value use self.{name}.data[...] = ..."
             )
+        if type(value) is Tensor and name in self._buffers:  # a buffer is not trained: it takes the values alone
+            value = value.data
         object.__setattr__(self, name, value)
 
     def __getattr__(self, name: str) -> Any:
@@ -433,7 +436,9 @@ def _callable(cls: type[Module]) -> Callable[..., Any]:
         if not derived:
             return record.call(self, inputs, options, (forward, backward), hooks=False)
         if explicit:
-            return record.call(self, inputs, options, (forward, getattr(type(self).backward, "plain", None)), hooks=False)
+            return record.call(
+                self, inputs, options, (forward, getattr(type(self).backward, "plain", None)), hooks=False
+            )
         return forward(self, *inputs, **options)
 
     call.plain = forward  # type: ignore[attr-defined]

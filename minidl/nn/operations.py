@@ -87,7 +87,9 @@ def _elementwise(function: np.ufunc, formulas: tuple[Callable[..., Any], ...]) -
     needs = [[order[name] for name in f.__code__.co_varnames[1 : f.__code__.co_argcount]] for f in formulas]
     parts = list(zip(formulas, needs, strict=True))
 
-    def gradient(formula: Callable[..., Any], kept: list[Any], shape: tuple[int, ...], out: tuple[int, ...]) -> Gradient:
+    def gradient(
+        formula: Callable[..., Any], kept: list[Any], shape: tuple[int, ...], out: tuple[int, ...]
+    ) -> Gradient:
         if shape == out:
             return (lambda g: formula(g, *kept)) if kept else formula
         return lambda g: unbroadcast(formula(g, *kept), shape)
@@ -192,7 +194,9 @@ def _extreme(function: Callable[..., Any]) -> Operation:
         chosen = np.equal(x, y)
         counts = chosen.sum(axis=axes, keepdims=True)
         result = y if keepdims else y.reshape([n for i, n in enumerate(y.shape) if i not in axes])
-        return result, (lambda g: np.where(chosen, (_spread(g, axes, keepdims) / counts).astype(g.dtype), g.dtype.type(0)),)
+        return result, (
+            lambda g: np.where(chosen, (_spread(g, axes, keepdims) / counts).astype(g.dtype), g.dtype.type(0)),
+        )
 
     return extreme
 

@@ -133,7 +133,13 @@ class Record:
         if pair is None and not options and len(inputs) == 1 and type(inputs[0]) is Tensor:  # nearly always
             (value,) = inputs
             number = value.number
-            if number >= 0 and enabled and value.record is self and module.needs_input_grad and not module._forward_hooks:
+            if (
+                number >= 0
+                and enabled
+                and value.record is self
+                and module.needs_input_grad
+                and not module._forward_hooks
+            ):
                 state["record"], state["log"] = None, log
                 data = value.data
                 try:
@@ -152,7 +158,7 @@ class Record:
                     raise
                 finally:
                     state["record"], state["log"] = self, ()
-                return self._note(module, None, remember(log), number, output, True)
+                return self._note(module, None, remember(log), number, output, True, data.dtype)
         if len(inputs) == 1 and type(inputs[0]) is Tensor and not options:  # nearly always
             (value,) = inputs
             if value.record is not self:
@@ -166,6 +172,7 @@ class Record:
             if any(self._number(x) >= 0 for x in leaves(options)):
                 raise TypeError("a value whose gradient is wanted must be given by position, not by name")
             arrays, options = tuple(rebuild(inputs, _data)), rebuild(options, _data)
+        first = arrays[0].dtype if arrays and getattr(arrays[0], "dtype", np.dtype(int)).kind == "f" else np.float64
         noted = enabled and (tracked or trains(module))
         if tracked and not module.needs_input_grad:
             numbers = rebuild(numbers, lambda _: _CONSTANT)
@@ -187,7 +194,7 @@ class Record:
             state["record"], state["enabled"], state["log"] = self, enabled, ()
         if hooks and module._forward_hooks:
             output = _hooked(module, arrays, output, log)
-        return self._note(module, None if pair is None else pair[1], remember(log), numbers, output, noted)
+        return self._note(module, None if pair is None else pair[1], remember(log), numbers, output, noted, first)
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Do an operation on Tensors, Parameters, arrays and numbers, and note it."""
@@ -207,14 +214,18 @@ class Record:
                 numbers.append(_CONSTANT)
             arrays.append(x)
         if dtype is not None and dtype.kind == "f":  # a number does not change float32 into float64
-            arrays = [dtype.type(x) if isinstance(x, (float, int, np.floating)) and type(x) is not bool else x for x in arrays]
+            arrays = [
+                dtype.type(x) if isinstance(x, (float, int, np.floating)) and type(x) is not bool else x for x in arrays
+            ]
         out, gradients = operation(*arrays, **options)
         if max(numbers) < 0:
             return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT))
         kept = [(n, g, x.dtype) for n, g, x in zip(numbers, gradients, arrays, strict=True) if n >= 0]
         if any(gradient is None for _, gradient, _ in kept):
             raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
-        return self._note(None, [g for _, g, _ in kept], [d for _, _, d in kept], tuple(n for n, _, _ in kept), out, True)
+        return self._note(
+            None, [g for _, g, _ in kept], [d for _, _, d in kept], tuple(n for n, _, _ in kept), out, True
+        )
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
         """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache, ``backward(g, cache)`` gradients.
@@ -246,7 +257,9 @@ class Record:
                 "its own, or give it x.detach()"
             )
         out = function(*rebuild(inputs, _data), **rebuild(options, _data))
-        return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT) if isinstance(y, (np.ndarray, np.generic)) else y)
+        return rebuild(
+            out, lambda y: Tensor(np.asarray(y), self, _CONSTANT) if isinstance(y, (np.ndarray, np.generic)) else y
+        )
 
     def _named(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Apply an operation whose later arguments may be options; the operands are those that are, or hold, values."""
@@ -279,14 +292,15 @@ class Record:
                 output = rebuild(replaced, lambda y: Tensor(y, self, number) if isinstance(y, np.ndarray) else y)
         return output
 
-    def _note(self, module: Any, backward: Any, memory: Any, numbers: Any, output: Any, noted: bool) -> Any:
-        """Note a step, and return its output as Tensors."""
+    def _note(
+        self, module: Any, backward: Any, memory: Any, numbers: Any, output: Any, noted: bool, dtype: Any = np.float64
+    ) -> Any:
+        """Note a step, and return its output as Tensors; a Python float as one of ``dtype``."""
         made: list[tuple[int, Array]] = []
 
         def value(y: Any) -> Any:
             if isinstance(y, (float, np.generic)):
-                first = next((x for x in leaves((numbers,)) if x >= 0), _CONSTANT)
-                y = np.asarray(y, np.float64 if first < 0 else self._dtype_of(module, y))
+                y = np.asarray(y, y.dtype if isinstance(y, np.generic) else dtype)
             if not isinstance(y, np.ndarray):
                 return y
             number = self._next() if noted and y.dtype.kind == "f" else _CONSTANT
@@ -300,9 +314,6 @@ class Record:
             out: Any = made[0][0] if single else [(number, y.shape, y.dtype) for number, y in made]
             self.steps.append((module, backward, memory, numbers, out))
         return result
-
-    def _dtype_of(self, module: Any, y: Any) -> Any:
-        return y.dtype if isinstance(y, np.generic) else np.float64
 
     def _number(self, x: Any) -> int:
         """Return the number of a Tensor, or of a Parameter that is trained; others are constant."""
@@ -433,7 +444,9 @@ class Record:
                         continue
                 if module is not None:
                     if type(out) is not int:
-                        grad = tuple([np.zeros(s, d) if g is None else g for g, (_, s, d) in zip(grad, out, strict=True)])
+                        grad = tuple(
+                            [np.zeros(s, d) if g is None else g for g, (_, s, d) in zip(grad, out, strict=True)]
+                        )
                     self._step(module, backward, memory, numbers, grad, grads, needed)
                 elif memory is None:
                     more = backward(grad)
@@ -461,7 +474,14 @@ class Record:
         return [grads[n] if n >= 0 and yes else None for (_, n), yes in zip(self.inputs, wanted, strict=True)]
 
     def _step(
-        self, module: Any, backward: Any, memory: Any, numbers: tuple[Any, ...], grad: Any, grads: list[Any], needed: Any
+        self,
+        module: Any,
+        backward: Any,
+        memory: Any,
+        numbers: tuple[Any, ...],
+        grad: Any,
+        grads: list[Any],
+        needed: Any,
     ) -> None:
         """Run the backward pass of one call of a module."""
         for part, value in memory:

@@ -413,7 +413,9 @@ class Operand:
         at = _axis(dim, self.ndim)
         indices = np.expand_dims(index(self.data, axis=at), at)
         values = apply(op.picked, self, indices=indices, axis=at)
-        return Maximum(values if keepdim else values.squeeze(at), _constant(indices if keepdim else indices.squeeze(at)))
+        return Maximum(
+            values if keepdim else values.squeeze(at), _constant(indices if keepdim else indices.squeeze(at))
+        )
 
     def sort(self, dim: int = -1, descending: bool = False) -> Maximum:
         """Return ``(values, indices)`` in order along an axis."""
@@ -546,6 +548,10 @@ class Operand:
         """Return the elements as nested lists; they have no gradient."""
         return self.data.tolist()
 
+    def copy(self) -> Any:
+        """Same as `clone`."""
+        return self.clone()
+
     def clone(self) -> Any:
         """Return a value of its own; nothing is ever changed in place, so it may share the memory."""
         return apply(_POSITIVE, self)
@@ -668,8 +674,8 @@ class Tensor(Operand):
             f"a recorded value has no {name!r}: {hint}, a Module with a backward of its own, or x.detach().numpy()"
         )
 
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a recorded value cannot be copied or saved: it belongs to its forward pass; use .detach().numpy()")
+    def __reduce__(self) -> Any:
+        return np.asarray, (self.data,)  # a copy, or what is read from a pickle, is outside of all passes
 
     def _outside(self) -> Array:
         raise RuntimeError(

@@ -70,7 +70,9 @@ def test_the_same_instance_twice_keeps_what_each_call_needs(rng):
     twice = nn.Sequential(linear, relu, nn.Sequential(linear, relu), nn.Residual(linear, nn.Sequential(linear, relu)))
     apart = nn.Sequential(
         nn.Linear(4, 4, dtype=np.float64), nn.ReLU(), nn.Linear(4, 4, dtype=np.float64), nn.ReLU()
-    ).append(nn.Residual(nn.Linear(4, 4, dtype=np.float64), nn.Sequential(nn.Linear(4, 4, dtype=np.float64), nn.ReLU())))
+    ).append(
+        nn.Residual(nn.Linear(4, 4, dtype=np.float64), nn.Sequential(nn.Linear(4, 4, dtype=np.float64), nn.ReLU()))
+    )
     for parameter, value in zip(apart.params(), [linear.weight, linear.bias] * 4, strict=True):
         parameter.data[...] = value.data
     x, grad = rng.standard_normal((3, 4)), rng.standard_normal((3, 4))

@@ -148,7 +148,7 @@ def test_the_layers_in_front_save_nothing_and_are_not_asked(monkeypatch):
     net.needs_input_grad = False
     asked = []
     for module in net.modules():
-        if module is not net:
+        if not list(module.children()):
             kind, own = type(module), type(module).backward
             if not hasattr(own, "watched"):
 
