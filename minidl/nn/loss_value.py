@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .modes import mode
+from .unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from .record import Record
@@ -50,8 +51,6 @@ class LossValue(float):
             RuntimeError: a forward pass on the way has been replaced by a later one, or has had its backward pass; an
                 array was changed on the way; or the loss was not computed from a model's output.
         """
-        from .passes import check_unchanged
-
         pending: dict[int, tuple[Record, list[Any]]] = {}
         for reference, factor in self.terms:
             record = _alive(reference(), "the loss's")
@@ -64,9 +63,8 @@ class LossValue(float):
             grad: Any = factor if record.outputs[0][2] is None else np.asarray(factor, record.outputs[0][2])
             seeds[0] = grad if seeds[0] is None else seeds[0] + grad
         for record in _reached([record for record, _ in pending.values()]):
-            module = record.module()
-            check_unchanged(record, module)
-            record.expand(module)
+            check_unchanged(record)
+            record.expand()
         done = []
         while pending:
             record, seeds = pending.pop(max(pending))
@@ -140,7 +138,7 @@ class LossValue(float):
 
 def _alive(record: Record | None, whose: str) -> Record:
     """Return a record that can still be walked, or raise RuntimeError."""
-    if record is None or record.module() is None:
+    if record is None:
         raise RuntimeError(
             f"loss.backward(): {whose} forward pass has been replaced by a later one of the same module, or the module is "
             "gone: call backward() before the next forward pass (join batches, or call backward() for each part of a sum)"

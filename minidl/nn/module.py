@@ -14,13 +14,15 @@ from .._core import Array
 from .hooks import ForwardHook, RemovableHandle
 from .learning import Learning
 from .modes import mode
-from .naming import name_layer, named_init
+from .naming import named_init
 from .parameter import Parameter
-from .passes import guarded, mark_changed, run
-from .record import DERIVED, TWICE, Record
+from .passes import guarded, run
+from .record import DERIVED, Record
+from .saved import TWICE
 from .state import IncompatibleKeys, match_state
-from .tensor import Tensor
 from .summary import Summary, output_shape
+from .tensor import Tensor
+from .unchanged import mark_changed
 from .unsized import sealed
 
 __all__ = ["Module"]

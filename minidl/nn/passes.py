@@ -11,9 +11,8 @@ the caller's own, and stays writable: a checksum is compared, which notices near
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
-from itertools import count
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -24,23 +23,21 @@ from .loss_value import LossValue
 from .modes import mode
 from .naming import name_layer
 from .promotion import check_promotion
-from .record import Record, has_backward, holds, remember
+from .record import Record, has_backward
+from .saved import holds, remember
 from .structure import leaves
+from .unchanged import check_unchanged, content, numbers
 
 if TYPE_CHECKING:
     from .module import Module
-    from .parameter import Parameter
 
-__all__ = ["check_unchanged", "guarded", "mark_changed", "run"]
+__all__ = ["guarded", "run"]
 
 _MANY = 256
-_SMALL = 2**13
-_numbers = count(1)
 # by the arrays' ids: the record that an output came from, which of its outputs it is, the module, and what it held
 _outputs: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], int, weakref.ref[Module], Any]] = {}
 # the record whose output a gradient is of, and that record's module
 _gradients: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], weakref.ref[Module]]] = {}
-_changes = [0]  # when a parameter was last changed by an optimiser or by loading, in the passes' numbers
 
 
 def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool = True) -> Any:
@@ -49,7 +46,7 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
     state = mode.__dict__
     log, enabled = state["log"], state["enabled"]
     outermost = log is None and enabled and not state["walking"]
-    record: Any = Record(module, next(_numbers)) if outermost or derived else None
+    record: Any = Record(module, next(numbers)) if outermost or derived else None
     if outermost:
         _look_at(record, (inputs, options) if options else inputs)
         state["outer"] = record
@@ -97,23 +94,11 @@ def _look_at(record: Record, inputs: Any) -> None:
     record.origins, record.sums = origins, sums = [], []
     for x in inputs if all(isinstance(x, np.ndarray) for x in inputs) else leaves(inputs):
         if isinstance(x, np.ndarray):
-            held = _content(x) if x.flags.writeable else None
+            held = content(x) if x.flags.writeable else None
             known = _outputs.get(id(x))
             same = known is not None and known[0]() is x
             origins.append((*known[1:4], known[4] == held or held is None) if same else None)
             sums.append((x, held))
-
-
-def _content(x: Array) -> Any:
-    """Return what tells whether an array is changed: its bytes, or the sum of its bits as integers if it is large."""
-    if x.nbytes <= _SMALL:
-        return x.tobytes()
-    if x.dtype.kind not in "fiub":
-        return None
-    size = x.itemsize
-    if size == 4 and x.flags.c_contiguous and x.size % 2 == 0:
-        return np.add.reduce(x.reshape(-1).view(np.int64))
-    return np.add.reduce(x.view(f"i{size}"), axis=None, dtype=np.int64)
 
 
 def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool) -> Any:
@@ -137,7 +122,7 @@ def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool)
             if array is x:
                 break
         else:
-            held = _content(array) if array.flags.writeable else None
+            held = content(array) if array.flags.writeable else None
             _outputs[id(array)] = weakref.ref(array), reference, number, record.module, held
     if len(_outputs) > _MANY:
         _prune(_outputs)
@@ -152,34 +137,6 @@ def _prune(registry: dict[int, Any]) -> None:
     """Forget the arrays that are gone."""
     for key in [key for key, entry in tuple(registry.items()) if entry[0]() is None]:
         registry.pop(key, None)
-
-
-def check_unchanged(record: Record, module: Module) -> None:
-    """Check that a backward pass finds what its forward pass left.
-
-    Raises:
-        RuntimeError: an input or a parameter was changed since.
-    """
-    if _changes[0] > record.number:
-        for name, parameter in module.named_params():
-            if parameter.changed > record.number:
-                raise RuntimeError(
-                    f"{name} was changed after the forward pass: call backward() before optimizer.step()"
-                )
-    for x, total in record.sums:
-        if total is not None and _content(x) != total and record.keeps(x):
-            raise RuntimeError(
-                f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
-                "copy, or call backward() first"
-            )
-
-
-def mark_changed(parameters: Iterable[Parameter]) -> None:
-    """Note that parameters have new values: a forward pass from before has no backward pass any more."""
-    number = next(_numbers)
-    for parameter in parameters:
-        parameter.changed = number
-    _changes[0] = number
 
 
 def _references(
@@ -248,7 +205,7 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
                         "this gradient belongs to an earlier forward pass, and the module has run again since: call "
                         "backward() before the next forward pass"
                     )
-        check_unchanged(record, module)
+        check_unchanged(record)
         for part, value in record.memory or ():  # an explicit module's; those inside may have run since
             if part is not module:
                 part._saved[:] = (value,)

@@ -11,7 +11,7 @@ Nothing is noted that nobody needs: inside `no_grad`, and before the first value
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,28 +22,17 @@ from .naming import name_below, name_layer
 from .operations import CONSTANT, FUNCTIONS, Operation
 from .parameter import Parameter
 from .promotion import check_promotion
+from .saved import Locked, forget, remember, shares, trains
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
 
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["TWICE", "Record", "has_backward", "holds", "remember", "trains"]
+__all__ = ["DERIVED", "Record", "has_backward"]
 
-TWICE = object()  # stands for what a module has saved that ran more than once in an explicit forward
 _CONSTANT = -1  # the number of a value whose gradient nobody needs
-_OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
 _LISTS = {np.concatenate, np.stack}  # their first argument is a list of arrays
-
-
-class Locked(list[Array]):
-    """Arrays that are read-only, as long as this exists."""
-
-    def __del__(self) -> None:
-        for array in self:
-            base = array.base
-            if not isinstance(base, np.ndarray) or base.flags.writeable:
-                array.setflags(write=True)
 
 
 class Record:
@@ -153,7 +142,7 @@ class Record:
                             self.steps.append((module, None, log if len(log) < 2 else remember(log), number, out))
                             return Tensor(output, self, out)
                 except BaseException as error:
-                    _forget(log)
+                    forget(log)
                     name_layer(error, module)
                     raise
                 finally:
@@ -187,7 +176,7 @@ class Record:
             if type(output) is np.ndarray and arrays and output.dtype is not getattr(arrays[0], "dtype", None):
                 check_promotion(module, arrays, output, "its output")
         except BaseException as error:
-            _forget(log)
+            forget(log)
             name_layer(error, module)
             raise
         finally:
@@ -205,7 +194,9 @@ class Record:
                     x._outside()
                 numbers.append(x.number)
                 x = x.data
-                dtype = x.dtype if dtype is None or x.dtype.itemsize > dtype.itemsize and x.dtype.kind == "f" else dtype
+                dtype = (
+                    x.dtype if dtype is None or (x.dtype.itemsize > dtype.itemsize and x.dtype.kind == "f") else dtype
+                )
             elif isinstance(x, Parameter):
                 numbers.append(self._number(x))
                 x = x.data
@@ -219,7 +210,7 @@ class Record:
             ]
         out, gradients = operation(*arrays, **options)
         if max(numbers) < 0:
-            return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT))
+            return rebuild(out, self.constant)
         kept = [(n, g, x.dtype) for n, g, x in zip(numbers, gradients, arrays, strict=True) if n >= 0]
         if any(gradient is None for _, gradient, _ in kept):
             raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
@@ -235,7 +226,7 @@ class Record:
         numbers = tuple([self._number(x) for x in inputs])
         out, cache = forward(*[_data(x) for x in inputs])
         if max(numbers) < 0:
-            return rebuild(out, lambda y: Tensor(np.asarray(y), self, _CONSTANT))
+            return rebuild(out, self.constant)
         return self._note(None, lambda g: backward(g, cache), None, numbers, out, True)
 
     def function(self, function: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -257,9 +248,7 @@ class Record:
                 "its own, or give it x.detach()"
             )
         out = function(*rebuild(inputs, _data), **rebuild(options, _data))
-        return rebuild(
-            out, lambda y: Tensor(np.asarray(y), self, _CONSTANT) if isinstance(y, (np.ndarray, np.generic)) else y
-        )
+        return rebuild(out, self.constant if isinstance(y, (np.ndarray, np.generic)) else y)
 
     def _named(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Apply an operation whose later arguments may be options; the operands are those that are, or hold, values."""
@@ -330,6 +319,10 @@ class Record:
             known = self.parameters[id(x)] = x, self._next()
         return known[1]
 
+    def constant(self, data: Any) -> Tensor:
+        """Return values that have no gradient as a Tensor."""
+        return Tensor(np.asarray(data), self, _CONSTANT)
+
     def _next(self) -> int:
         self.count += 1
         return self.count - 1
@@ -378,9 +371,9 @@ class Record:
         if any(module is None for module, *_ in self.steps):  # what gradients keep cannot be seen
             return True
         memories = [memory for _, _, memory, _, _ in self.steps] if self.memory is None else [self.memory]
-        return any(_shares(value, x) for memory in memories for _, value in memory)
+        return any(shares(value, x) for memory in memories for _, value in memory)
 
-    def expand(self, module: Module) -> None:
+    def expand(self) -> None:
         """Make the one note of an explicit module's pass, whose memory has been all there is until now."""
         if self.memory is None:
             return
@@ -394,7 +387,7 @@ class Record:
         numbers = rebuild(self.given, number)
         self.outputs = [(self._next(), shape, dtype) for _, shape, dtype in self.outputs]
         out: Any = self.outputs[0][0] if len(self.outputs) == 1 else self.outputs
-        self.steps.append((module, None, self.memory, numbers, out))
+        self.steps.append((self.module() or self.memory[0][0], None, self.memory, numbers, out))
         self.memory = None
 
     def walk(self, seeds: Sequence[Any], wanted: Sequence[bool], keep: bool = False) -> list[Any]:
@@ -423,7 +416,7 @@ class Record:
                     grad = grads[out]
                     if grad is None:
                         if module is not None:
-                            _forget(memory)
+                            forget(memory)
                         continue
                     grads[out] = None
                     if type(numbers) is int and backward is None and needed is None and numbers >= 0:  # nearly always
@@ -543,34 +536,6 @@ def has_backward(module: Module) -> bool:
     return type(module).backward is not DERIVED[0]
 
 
-def trains(module: Module) -> bool:
-    """Return whether a module, or one inside, has a Parameter that is trained."""
-    inside = False
-    for name, value in vars(module).items():
-        if isinstance(value, Parameter):
-            if value.requires_grad:
-                return True
-        elif hasattr(value, "_saved") or (isinstance(value, (list, tuple, dict)) and value and name not in _OWN):
-            inside = True
-    return inside and any(parameter.requires_grad for parameter in module.params())
-
-
-def remember(log: list[tuple[Module, Any]]) -> list[tuple[Module, Any]]:
-    """Return what the modules of a call have saved, by module; of one that ran more than once, that it did."""
-    if len(log) < 2:
-        return log
-    memory: dict[int, tuple[Module, Any]] = {}
-    for module, value in log:
-        memory[id(module)] = (module, TWICE if id(module) in memory else value)
-    return list(memory.values())
-
-
-def _forget(log: list[tuple[Module, Any]]) -> None:
-    """Let the modules of a call that failed keep nothing."""
-    for module, _ in log:
-        module._saved.clear()
-
-
 def without_input_grad(module: Module, backward: Callable[..., Any], grad: Any) -> None:
     """Run a backward pass for the sake of the parameters alone."""
     own = vars(module)
@@ -601,33 +566,6 @@ def _hooked(module: Module, inputs: tuple[Any, ...], output: Any, log: list[Any]
         for array in arrays:
             array.setflags(write=True)
     return output
-
-
-def holds(value: Any, array: Array, base: Any) -> bool:
-    """Return whether a saved value is, or contains, an array with this base or a view of the same memory."""
-    if value is array:
-        return True
-    if isinstance(value, np.ndarray):
-        return (base is not None and (value.base is base or value is base)) or value.base is array
-    return any(holds(item, array, base) for item in _inside(value))
-
-
-def _shares(value: Any, x: Array) -> bool:
-    if isinstance(value, np.ndarray):
-        return np.shares_memory(x, value)
-    if isinstance(value, Record):
-        return value.keeps(x)
-    return any(_shares(item, x) for item in _inside(value))
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    """Return what a tuple, list, dict or plain object holds."""
-    if isinstance(value, (tuple, list)):
-        return value
-    if isinstance(value, dict):
-        return value.values()
-    held = vars(value).values() if hasattr(value, "__dict__") and not hasattr(value, "_saved") else ()
-    return [item for item in held if isinstance(item, (np.ndarray, tuple, list, dict))]
 
 
 def _seed(grad: Any, number: int, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -6,70 +6,32 @@ Its methods have PyTorch's names and meaning, with ``dim``; where NumPy's differ
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from .._core import Array
 from . import operations as op
 from .modes import mode
+from .recording import apply, constant, outside, plain, sizes
 from .structure import rebuild
+from .tensor_sums import Sums
 
 if TYPE_CHECKING:
     from .record import Record
 
-__all__ = ["Maximum", "Operand", "Tensor", "apply"]
+__all__ = ["Operand", "Tensor"]
 
 
-class Maximum(NamedTuple):
-    """What ``x.max(dim)``, ``x.min(dim)``, ``x.sort(dim)`` and ``x.topk(k)`` return."""
-
-    values: Any
-    indices: Any
-
-
-def apply(operation: op.Operation, *inputs: Any, **options: Any) -> Any:
-    """Do an operation of `operations` on Tensors, Parameters, arrays and numbers.
-
-    Within a recorded forward pass it is noted; elsewhere it simply computes, on arrays.
-
-    Raises:
-        RuntimeError: a Parameter is used outside a forward pass, where its gradient would be lost.
-    """
-    record = mode.record
-    if record is not None:
-        return record.apply(operation, inputs, options)
-    out, _ = operation(*[_outside(x) for x in inputs], **options)
-    return out[()] if isinstance(out, np.ndarray) and out.ndim == 0 else out
-
-
-def _outside(x: Any) -> Any:
-    if isinstance(x, Operand):
-        return x._outside()
-    return x
-
-
-class Operand:
+class Operand(Sums):
     """What Tensors and Parameters have in common: arithmetic, indexing and methods."""
 
     __slots__ = ()
     __array_priority__ = 1000.0
-    data: Array
 
     def _outside(self) -> Array:
         """Return the array where nothing is being recorded, or raise RuntimeError."""
         raise NotImplementedError
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.data.ndim
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -77,31 +39,15 @@ class Operand:
         return self.data.dtype
 
     @property
-    def T(self) -> Any:
-        """The axes in reverse order."""
-        return apply(op.transpose, self)
-
-    @property
-    def mT(self) -> Any:
-        """The last two axes exchanged."""
-        return apply(op.swapaxes, self, axis1=-1, axis2=-2)
-
-    @property
     def device(self) -> str:
         """Always "cpu"."""
         return "cpu"
 
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Any:
-        return (self[i] for i in range(len(self.data)))
-
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         record = mode.record
         if record is None:
-            plain = {name: tuple([_outside(x) for x in out]) if name == "out" else out for name, out in options.items()}
-            return getattr(ufunc, method)(*[_outside(x) for x in inputs], **plain)
+            plain = {name: tuple([outside(x) for x in out]) if name == "out" else out for name, out in options.items()}
+            return getattr(ufunc, method)(*[outside(x) for x in inputs], **plain)
         if method != "__call__" or options:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             given = f" with {', '.join(options)}=" if options else ""
@@ -112,7 +58,7 @@ class Operand:
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if mode.record is None:
-            return func(*rebuild(args, _outside), **rebuild(kwargs, _outside))
+            return func(*rebuild(args, outside), **rebuild(kwargs, outside))
         return mode.record.function(func, args, kwargs)
 
     # arithmetic: NumPy's operators, and so its broadcasting
@@ -162,304 +108,6 @@ class Operand:
     def __abs__(self) -> Any:
         return apply(_ABSOLUTE, self)
 
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, tuple):
-            return apply(op.getitem, self, key=tuple([_plain(part) for part in key]))
-        return apply(op.getitem, self, key=_plain(key))
-
-    # shapes
-
-    def numel(self) -> int:
-        """Return the number of elements."""
-        return self.data.size
-
-    def size(self, dim: int | None = None) -> Any:
-        """Return the shape, or the length of one axis."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def dim(self) -> int:
-        """Return the number of axes."""
-        return self.ndim
-
-    def reshape(self, *shape: Any) -> Any:
-        """Return the same elements in another shape."""
-        return apply(op.reshape, self, shape=_sizes(shape))
-
-    def view(self, *shape: Any) -> Any:
-        """Same as `reshape`."""
-        return self.reshape(*shape)
-
-    def reshape_as(self, other: Any) -> Any:
-        """Return the same elements in another array's shape."""
-        return self.reshape(other.shape)
-
-    view_as = reshape_as
-
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Any:
-        """Merge the axes from ``start_dim`` to ``end_dim`` into one."""
-        shape = self.shape or (1,)
-        first, last = _axis(start_dim, len(shape)), _axis(end_dim, len(shape))
-        return self.reshape((*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
-
-    def unflatten(self, dim: int, sizes: Any) -> Any:
-        """Split an axis into several."""
-        at = _axis(dim, self.ndim)
-        sizes = tuple(sizes)
-        if -1 in sizes:
-            known = -math.prod(sizes)
-            sizes = tuple(self.shape[at] // known if n == -1 else n for n in sizes)
-        return self.reshape((*self.shape[:at], *sizes, *self.shape[at + 1 :]))
-
-    def transpose(self, *axes: Any) -> Any:
-        """Exchange two axes, PyTorch's ``transpose(dim0, dim1)``; or, with all axes, NumPy's: put them in that order."""
-        order = _sizes(axes)
-        if len(order) == 2:
-            return apply(op.swapaxes, self, axis1=order[0], axis2=order[1])
-        return apply(op.transpose, self, axes=order or None)
-
-    def swapaxes(self, axis0: int, axis1: int) -> Any:
-        """Exchange two axes."""
-        return apply(op.swapaxes, self, axis1=axis0, axis2=axis1)
-
-    def t(self) -> Any:
-        """Exchange the axes of a matrix."""
-        if self.ndim > 2:
-            raise ValueError(f"t: expected at most two axes, got shape {self.shape}")
-        return apply(op.transpose, self)
-
-    def permute(self, *dims: Any) -> Any:
-        """Put the axes in another order."""
-        return apply(op.transpose, self, axes=_sizes(dims))
-
-    def movedim(self, source: Any, destination: Any) -> Any:
-        """Move axes to another place."""
-        return apply(op.moveaxis, self, source=source, destination=destination)
-
-    def squeeze(self, dim: Any = None, axis: Any = None) -> Any:
-        """Remove axes of length 1; a ``dim`` that is longer stays."""
-        if axis is None and dim is not None:
-            dims = dim if isinstance(dim, tuple) else (dim,)
-            axis = tuple(d for d in dims if self.shape[d] == 1)
-        return apply(op.squeeze, self, axis=axis)
-
-    def unsqueeze(self, dim: int) -> Any:
-        """Put in an axis of length 1."""
-        return apply(op.expand_dims, self, axis=dim)
-
-    def expand(self, *sizes: Any) -> Any:
-        """Repeat along axes of length 1 and new ones in front; -1 leaves an axis as it is."""
-        wanted = _sizes(sizes)
-        old = (1,) * (len(wanted) - self.ndim) + self.shape
-        return apply(op.broadcast_to, self, shape=tuple(o if n == -1 else n for o, n in zip(old, wanted, strict=True)))
-
-    def expand_as(self, other: Any) -> Any:
-        """Repeat to another array's shape."""
-        return apply(op.broadcast_to, self, shape=other.shape)
-
-    def repeat(self, *sizes: Any, axis: int | None = None) -> Any:
-        """Lay it side by side ``sizes`` times along each axis; with ``axis=`` NumPy's: each part so many times."""
-        if axis is not None:
-            return apply(op.repeat, self, repeats=sizes[0], axis=axis)
-        reps = _sizes(sizes)
-        if len(reps) < self.ndim:
-            raise ValueError(f"repeat: expected a number for each of the {self.ndim} axes, got {reps}")
-        return apply(op.tile, self, reps=reps)
-
-    def repeat_interleave(self, repeats: Any, dim: int | None = None) -> Any:
-        """Repeat each part along an axis so many times in a row."""
-        return apply(op.repeat, self, repeats=_plain(repeats), axis=dim)
-
-    def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Split an axis into so many parts, the last of which may be shorter."""
-        return self.split(-(-self.shape[dim] // chunks), dim)
-
-    def split(self, split_size: Any, dim: int = 0) -> Any:
-        """Split an axis into parts of this length, or of these lengths."""
-        length = self.shape[dim]
-        if isinstance(split_size, int):
-            ends = list(range(split_size, length, split_size))
-        else:
-            if sum(split_size) != length:
-                raise ValueError(f"split: the lengths {tuple(split_size)} do not add up to {length}")
-            ends = [int(n) for n in np.cumsum(split_size)[:-1]]
-        return tuple(apply(op.split, self, sections=ends, axis=dim))
-
-    def unbind(self, dim: int = 0) -> Any:
-        """Return the parts along an axis, without it."""
-        return tuple([self.select(dim, i) for i in range(self.shape[dim])])
-
-    def select(self, dim: int, index: int) -> Any:
-        """Return one part along an axis, without the axis."""
-        return self[(slice(None),) * _axis(dim, self.ndim) + (index,)]
-
-    def narrow(self, dim: int, start: int, length: int) -> Any:
-        """Return a part of an axis."""
-        return self[(slice(None),) * _axis(dim, self.ndim) + (slice(start, start + length),)]
-
-    def index_select(self, dim: int, index: Any) -> Any:
-        """Return the parts of an axis with these numbers."""
-        return self[(slice(None),) * _axis(dim, self.ndim) + (index,)]
-
-    def gather(self, dim: int, index: Any) -> Any:
-        """Return the elements with these numbers along an axis."""
-        index = np.asarray(_plain(index))
-        key = tuple(slice(n) if i != _axis(dim, self.ndim) else slice(None) for i, n in enumerate(index.shape))
-        return apply(op.picked, self[key], indices=index, axis=_axis(dim, self.ndim))
-
-    def masked_fill(self, mask: Any, value: Any) -> Any:
-        """Put a number where the mask is True."""
-        return apply(op.where, mask, value, self)
-
-    def flip(self, *dims: Any) -> Any:
-        """Reverse the order along axes."""
-        return apply(op.flip, self, axis=_sizes(dims))
-
-    def roll(self, shifts: Any, dims: Any = None) -> Any:
-        """Shift along axes, around the end."""
-        return apply(op.roll, self, shift=shifts, axis=dims)
-
-    def tril(self, diagonal: int = 0) -> Any:
-        """Put zeros above a diagonal."""
-        return apply(op.tril, self, k=diagonal)
-
-    def triu(self, diagonal: int = 0) -> Any:
-        """Put zeros below a diagonal."""
-        return apply(op.triu, self, k=diagonal)
-
-    def contiguous(self) -> Any:
-        """Return self: the order of memory is minidl's own affair."""
-        return self
-
-    # sums and the like, along ``dim`` (PyTorch) or ``axis`` (NumPy)
-
-    def sum(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """Return the sum along axes."""
-        return apply(op.total, self, axis=_either(dim, axis), keepdims=keepdim or keepdims)
-
-    def mean(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """Return the mean along axes."""
-        return apply(op.mean, self, axis=_either(dim, axis), keepdims=keepdim or keepdims)
-
-    def var(
-        self,
-        dim: Any = None,
-        unbiased: bool = True,
-        keepdim: bool = False,
-        *,
-        correction: int | None = None,
-        axis: Any = None,
-        ddof: int = 0,
-        keepdims: bool = False,
-    ) -> Any:
-        """Return the variance along axes: PyTorch's, which divides by n - 1; with ``axis=`` NumPy's, by n - ddof."""
-        return self._spread(op.var, dim, unbiased, keepdim, correction, axis, ddof, keepdims)
-
-    def std(
-        self,
-        dim: Any = None,
-        unbiased: bool = True,
-        keepdim: bool = False,
-        *,
-        correction: int | None = None,
-        axis: Any = None,
-        ddof: int = 0,
-        keepdims: bool = False,
-    ) -> Any:
-        """Return the root of `var`, with the same arguments."""
-        return self._spread(op.std, dim, unbiased, keepdim, correction, axis, ddof, keepdims)
-
-    def _spread(
-        self,
-        operation: op.Operation,
-        dim: Any,
-        unbiased: bool,
-        keepdim: bool,
-        correction: int | None,
-        axis: Any,
-        ddof: int,
-        keepdims: bool,
-    ) -> Any:
-        if isinstance(dim, bool):  # x.var(False): PyTorch's older form, over everything
-            dim, unbiased = None, dim
-        if axis is None:
-            ddof = int(unbiased) if correction is None else correction
-        return apply(operation, self, axis=_either(dim, axis), ddof=ddof, keepdims=keepdim or keepdims)
-
-    def prod(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """Return the product along axes."""
-        return apply(op.prod, self, axis=_either(dim, axis), keepdims=keepdim or keepdims)
-
-    def amax(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return the largest along axes; equal ones share the gradient."""
-        return apply(op.FUNCTIONS[np.max], self, axis=dim, keepdims=keepdim)
-
-    def amin(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return the smallest along axes; equal ones share the gradient."""
-        return apply(op.FUNCTIONS[np.min], self, axis=dim, keepdims=keepdim)
-
-    def max(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """Return the largest of all; ``(values, indices)`` along ``dim``; the values alone along ``axis=``."""
-        return self._extreme(np.max, np.argmax, op.ELEMENTWISE[np.maximum], dim, keepdim, axis, keepdims)
-
-    def min(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool = False) -> Any:
-        """Return the smallest of all; ``(values, indices)`` along ``dim``; the values alone along ``axis=``."""
-        return self._extreme(np.min, np.argmin, op.ELEMENTWISE[np.minimum], dim, keepdim, axis, keepdims)
-
-    def _extreme(self, value: Any, index: Any, both: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool) -> Any:
-        if isinstance(dim, (Operand, np.ndarray)):  # torch.max(a, b)
-            return apply(both, self, dim)
-        if dim is None or axis is not None:
-            return apply(op.FUNCTIONS[value], self, axis=_either(dim, axis), keepdims=keepdims or keepdim)
-        at = _axis(dim, self.ndim)
-        indices = np.expand_dims(index(self.data, axis=at), at)
-        values = apply(op.picked, self, indices=indices, axis=at)
-        return Maximum(
-            values if keepdim else values.squeeze(at), _constant(indices if keepdim else indices.squeeze(at))
-        )
-
-    def sort(self, dim: int = -1, descending: bool = False) -> Maximum:
-        """Return ``(values, indices)`` in order along an axis."""
-        at = _axis(dim, self.ndim)
-        keys = -self.data if descending else self.data
-        indices = np.argsort(keys, axis=at, kind="stable")
-        return Maximum(apply(op.picked, self, indices=indices, axis=at), _constant(indices))
-
-    def topk(self, k: int, dim: int = -1, largest: bool = True) -> Maximum:
-        """Return ``(values, indices)`` of the k largest, in order."""
-        values, indices = self.sort(dim, descending=largest)
-        key = (slice(None),) * _axis(dim, self.ndim) + (slice(k),)
-        return Maximum(values[key], indices[key])
-
-    def argmax(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Any:
-        """Return the numbers of the largest; they have no gradient."""
-        found = _either(dim, axis)
-        return _constant(np.argmax(self.data, axis=found, keepdims=keepdim and found is not None))
-
-    def argmin(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Any:
-        """Return the numbers of the smallest; they have no gradient."""
-        found = _either(dim, axis)
-        return _constant(np.argmin(self.data, axis=found, keepdims=keepdim and found is not None))
-
-    def all(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return whether all elements are not 0; this has no gradient."""
-        return _constant(np.all(self.data, axis=dim, keepdims=keepdim))
-
-    def any(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return whether an element is not 0; this has no gradient."""
-        return _constant(np.any(self.data, axis=dim, keepdims=keepdim))
-
-    def logsumexp(self, dim: Any, keepdim: bool = False) -> Any:
-        """Return log(sum(exp(x))) along axes."""
-        return apply(op.logsumexp, self, axis=dim, keepdims=keepdim)
-
-    def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return the p-norm along axes."""
-        return apply(op.norm, self, ord=2.0 if p == "fro" else float(p), axis=dim, keepdims=keepdim)
-
-    def cumsum(self, dim: int = 0) -> Any:
-        """Return the running sums along an axis."""
-        return apply(op.cumsum, self, axis=dim)
-
     def clamp(self, min: Any = None, max: Any = None) -> Any:
         """Limit every element to what lies between ``min`` and ``max``."""
         return apply(op.clip, self, a_min=min, a_max=max)
@@ -503,7 +151,7 @@ class Operand:
         wanted = np.dtype(dtype)
         if wanted == self.dtype:
             return self
-        return apply(op.astype, self, dtype=wanted) if wanted.kind == "f" else _constant(self.data.astype(wanted))
+        return apply(op.astype, self, dtype=wanted) if wanted.kind == "f" else constant(self.data.astype(wanted))
 
     def to(self, *args: Any, **options: Any) -> Any:
         """Return the elements in another dtype, or another array's; a device other than the CPU is an error."""
@@ -530,11 +178,11 @@ class Operand:
 
     def long(self) -> Any:
         """Return the elements as int64; they have no gradient."""
-        return _constant(self.data.astype(np.int64))
+        return constant(self.data.astype(np.int64))
 
     def bool(self) -> Any:
         """Return whether each element is not 0; this has no gradient."""
-        return _constant(self.data.astype(bool))
+        return constant(self.data.astype(bool))
 
     def cpu(self) -> Any:
         """Return self."""
@@ -581,7 +229,7 @@ for _name, _function in {"abs": np.absolute, "tan": np.tan, "sinh": np.sinh, "co
 
 def _compare(function: np.ufunc) -> Any:
     def compare(self: Operand, other: Any) -> Any:
-        return _constant(function(self.data, _plain(other)))
+        return constant(function(self.data, plain(other)))
 
     compare.__doc__ = f"Return NumPy's {function.__name__} of each element; it has no gradient."
     return compare
@@ -606,7 +254,7 @@ class Tensor(Operand):
 
     __gt__, __ge__, __lt__, __le__ = (_compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal))
     __eq__, __ne__ = _compare(np.equal), _compare(np.not_equal)
-    __invert__ = lambda self: _constant(~self.data)  # noqa: E731
+    __invert__ = lambda self: constant(~self.data)  # noqa: E731
     __and__, __or__ = _compare(np.logical_and), _compare(np.logical_or)
     eq, ne, gt, ge, lt, le = __eq__, __ne__, __gt__, __ge__, __lt__, __le__
 
@@ -634,11 +282,11 @@ class Tensor(Operand):
 
     def new_zeros(self, *shape: Any) -> Any:
         """Return zeros of this dtype."""
-        return _constant(np.zeros(_sizes(shape), self.dtype))
+        return constant(np.zeros(sizes(shape), self.dtype))
 
     def new_ones(self, *shape: Any) -> Any:
         """Return ones of this dtype."""
-        return _constant(np.ones(_sizes(shape), self.dtype))
+        return constant(np.ones(sizes(shape), self.dtype))
 
     def __bool__(self) -> bool:
         return bool(self.data)
@@ -682,32 +330,3 @@ class Tensor(Operand):
             "a value of a recorded forward was used after that forward had ended, or in another thread; return it "
             "from forward, or keep x.detach().numpy()"
         )
-
-
-def _constant(data: Any) -> Any:
-    """Return values that have no gradient: a Tensor where something is being recorded, elsewhere the array."""
-    return data if mode.record is None else Tensor(np.asarray(data), mode.record, -1)
-
-
-def _plain(value: Any) -> Any:
-    """Return the array of an operand; other values as they are."""
-    return value.data if isinstance(value, Operand) else value
-
-
-def _sizes(values: tuple[Any, ...]) -> tuple[int, ...]:
-    """Return sizes or axes that were given one by one, or as a tuple."""
-    if len(values) == 1 and isinstance(values[0], (tuple, list)):
-        values = tuple(values[0])
-    return tuple([int(v) for v in values])
-
-
-def _axis(dim: int, ndim: int) -> int:
-    if not -ndim <= dim < ndim:
-        raise IndexError(f"dim {dim} does not exist in an array of {ndim} axes")
-    return dim % ndim
-
-
-def _either(dim: Any, axis: Any) -> Any:
-    if dim is not None and axis is not None:
-        raise TypeError("give dim or axis, not both")
-    return dim if axis is None else axis

@@ -15,7 +15,7 @@ import numpy as np
 from .._core import Array, check_number
 from ..engine import in_pieces
 from ..nn.parameter import Parameter
-from ..nn.passes import mark_changed
+from ..nn.unchanged import mark_changed
 
 __all__ = ["Checks", "Optimizer", "Params", "check_betas"]
 

@@ -1,0 +1,62 @@
+"""Unchanged: whether the inputs and the parameters of a forward pass are still what they were when it ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._core import Array
+
+if TYPE_CHECKING:
+    from .parameter import Parameter
+    from .record import Record
+
+__all__ = ["check_unchanged", "content", "mark_changed", "numbers"]
+
+_SMALL = 2**13  # bytes
+numbers = count(1)  # of the passes
+_changes = [0]  # when a parameter was last changed by an optimiser or by loading, in the passes' numbers
+
+
+def content(x: Array) -> Any:
+    """Return what tells whether an array is changed: its bytes, or the sum of its bits as integers if it is large."""
+    if x.nbytes <= _SMALL:
+        return x.tobytes()
+    if x.dtype.kind not in "fiub":
+        return None
+    size = x.itemsize
+    if size == 4 and x.flags.c_contiguous and x.size % 2 == 0:
+        return np.add.reduce(x.reshape(-1).view(np.int64))
+    return np.add.reduce(x.view(f"i{size}"), axis=None, dtype=np.int64)
+
+
+def check_unchanged(record: Record) -> None:
+    """Check that a backward pass finds what its forward pass left.
+
+    Raises:
+        RuntimeError: an input or a parameter was changed since.
+    """
+    module = record.module()
+    if _changes[0] > record.number and module is not None:
+        for name, parameter in module.named_params():
+            if parameter.changed > record.number:
+                raise RuntimeError(
+                    f"{name} was changed after the forward pass: call backward() before optimizer.step()"
+                )
+    for x, total in record.sums:
+        if total is not None and content(x) != total and record.keeps(x):
+            raise RuntimeError(
+                f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
+                "copy, or call backward() first"
+            )
+
+
+def mark_changed(parameters: Iterable[Parameter]) -> None:
+    """Note that parameters have new values: a forward pass from before has no backward pass any more."""
+    number = next(numbers)
+    for parameter in parameters:
+        parameter.changed = number
+    _changes[0] = number
