@@ -44,7 +44,7 @@ def check_dataset(owner: str, dataset: Any) -> Any:
     elif isinstance(dataset, (str, os.PathLike)):
         fix = "a folder of images is read by ImageFolder(path)"
     elif isinstance(dataset, Mapping):
-        fix = "the arrays in it go into ArrayDataset(*arrays.values())"
+        fix = "a dict of arrays goes into ArrayDataset(arrays)"
     elif isinstance(dataset, (list, tuple)):
         fix += ", a list of samples into ArrayDataset(*zip(*samples))"
     elif not isinstance(dataset, _BARE) and not hasattr(dataset, "__array__"):
@@ -56,10 +56,11 @@ def check_dataset(owner: str, dataset: Any) -> Any:
     raise TypeError(f"{owner}: dataset must be a Dataset, got {got}; {fix}")
 
 
-def collate(owner: str, samples: Sequence[Any], indices: Sequence[int]) -> tuple[Array, ...] | dict[Any, Array]:
+def collate(owner: str, samples: Sequence[Any], indices: Sequence[int]) -> tuple[Any, ...] | dict[Any, Any]:
     """Return a batch: each part of the samples as an array, stacked along a new first axis.
 
-    A tuple or list holds the parts of a sample; a dict, its parts by name; anything else is the only part.
+    A tuple or list holds the parts of a sample; a dict, its parts by name; anything else is the only part. A part may
+    be a tuple, list or dict of arrays itself; one of plain numbers is an array.
 
     Args:
         owner: the dataset's class, for errors.
@@ -67,7 +68,7 @@ def collate(owner: str, samples: Sequence[Any], indices: Sequence[int]) -> tuple
         indices: the index of each, for errors.
 
     Returns:
-        A tuple of arrays (N, ...), or a dict of them if the samples are dicts.
+        A tuple of arrays (N, ...), or a dict of them if the samples are dicts; parts in the structure of the samples'.
 
     Raises:
         TypeError: a part is not made of numbers, or differs in its dtype among the samples.
@@ -75,19 +76,46 @@ def collate(owner: str, samples: Sequence[Any], indices: Sequence[int]) -> tuple
     """
     if not samples:
         return ()
+    batch: tuple[Any, ...] | dict[Any, Any] = _structure(owner, "", samples, indices)
+    return batch
+
+
+def _structure(owner: str, name: str, samples: Sequence[Any], indices: Sequence[int]) -> Any:
+    """Return a batch of samples; or a part of all samples, if it is a tuple, list or dict."""
     first, table = samples[0], _table(samples[0])
+    of = f"{name} of " if name else ""
     for index, sample in zip(indices, samples, strict=True):
         if _table(sample) != table:
             raise ValueError(
-                f"{owner}: one sample has {_described(first)}, another one {_described(sample)}: samples {indices[0]} "
-                f"and {index}"
+                f"{owner}: {of}one sample has {_described(first)}, {of}another one {_described(sample)}: samples "
+                f"{indices[0]} and {index}"
             )
     if isinstance(first, Mapping):
-        return {name: _stack(owner, str(name), [sample[name] for sample in samples], indices) for name in first}
+        return {
+            key: _part(owner, f"{name}.{key}" if name else str(key), [sample[key] for sample in samples], indices)
+            for key in first
+        }
     if not isinstance(first, (tuple, list)):
         return (_stack(owner, "the only part", samples, indices),)
     columns = zip(*samples, strict=True)
-    return tuple(_stack(owner, f"part {number}", column, indices) for number, column in enumerate(columns))
+    return tuple(
+        _part(owner, f"{name}.{number}" if name else f"part {number}", column, indices)
+        for number, column in enumerate(columns)
+    )
+
+
+def _part(owner: str, name: str, parts: Sequence[Any], indices: Sequence[int]) -> Any:
+    """Return one part of all samples: an array, or a structure of arrays."""
+    return (_structure if _holds_arrays(parts[0]) else _stack)(owner, name, parts, indices)
+
+
+def _holds_arrays(part: Any) -> bool:
+    """Return whether a part is a dict, or a tuple or list of arrays rather than of numbers."""
+    if isinstance(part, Mapping):
+        return True
+    return isinstance(part, (tuple, list)) and any(
+        (hasattr(item, "__array__") and not isinstance(item, np.generic)) or _holds_arrays(item) for item in part
+    )
 
 
 def _table(sample: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._core import Array, check_number, default_rng
+from ..nn.structure import leaves, rebuild
 from .collate import DatasetLike, check_dataset, collate
 from .naming import named
 
@@ -33,8 +34,9 @@ class Dataset:
     Any other object that has the two, such as a dataset of PyTorch or torchvision, is a dataset as well.
 
     A sample is a tuple or list of parts, usually (image, label); a dict of parts, of which a batch is a dict of arrays;
-    or one array, which is the only part. Parts are numbers or arrays of numbers, PyTorch's tensors included, and keep
-    their dtype, which must be the same in all samples, as must the shape; a Python float is float64.
+    or one array, which is the only part. Parts are numbers or arrays of numbers, PyTorch's tensors included, or tuples
+    and dicts of them, as a model with several inputs takes them. They keep their dtype, which must be the same in all
+    samples, as must the shape; a Python float is float64.
 
     Attributes:
         classes: the classes' names, in the order of their labels; empty if they have none.
@@ -76,47 +78,80 @@ def batch_of(dataset: DatasetLike, indices: Array) -> Batch:
 class ArrayDataset(Dataset):
     """Arrays of equal length, usually images and labels: sample i holds element i of each.
 
+    Several inputs or targets stand in tuples or dicts: ``ArrayDataset((left, right), same)``,
+    ``ArrayDataset(images, {"digit": digits, "angle": angles})``.
+
     Args:
-        *arrays: anything that ``np.asarray`` takes, with the sample axis first; not copied.
+        *arrays: anything that ``np.asarray`` takes, with the sample axis first, not copied; or a tuple or dict of such.
+            A single dict makes samples that are dicts.
         classes: the classes' names, in the order of their labels.
 
     Attributes:
-        arrays: the arrays, a tuple.
+        arrays: the arrays, a tuple, or the single dict.
         classes: the names, a list.
 
     Raises:
-        ValueError: there are no arrays, or their lengths differ.
+        ValueError: there are no arrays, or their lengths differ; or a tuple of arrays may be samples as well as inputs.
         TypeError: a name is not a string, or an array holds objects instead of numbers.
     """
 
     def __init__(self, *arrays: Any, classes: Sequence[str] = ()) -> None:
         with named("ArrayDataset"):
-            self.arrays = tuple(np.asarray(a) for a in arrays)
-        if not self.arrays or any(a.ndim == 0 for a in self.arrays):
+            parts = [_arrays_of(a, [b for b in arrays if b is not a]) for a in arrays]
+        self.arrays: Any = parts[0] if len(parts) == 1 and isinstance(parts[0], dict) else tuple(parts)
+        self._plain = all(isinstance(a, np.ndarray) for a in parts)
+        every = list(leaves(self.arrays))
+        if not every or any(a.ndim == 0 for a in every):
             raise ValueError("ArrayDataset: expected at least one array with a sample axis")
-        for number, a in enumerate(self.arrays):
+        for number, a in enumerate(every):
             if a.dtype.hasobject:
                 raise TypeError(f"ArrayDataset: array {number} holds objects ({a.dtype}), not numbers")
-        lengths = [len(a) for a in self.arrays]
+        lengths = [len(a) for a in every]
         if len(set(lengths)) > 1:
             raise ValueError(f"ArrayDataset: the arrays must have the same length, got {lengths}")
         if isinstance(classes, str) or not all(isinstance(name, str) for name in classes):
             raise TypeError(f"ArrayDataset: classes must be a list of names, got {classes!r}")
         self.classes = list(classes)
+        self._length = lengths[0]
 
     def __len__(self) -> int:
-        return len(self.arrays[0])
+        return self._length
 
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        return tuple(a[index] for a in self.arrays)
+    def __getitem__(self, index: int) -> Any:
+        return tuple(a[index] for a in self.arrays) if self._plain else rebuild(self.arrays, lambda a: a[index])
 
-    def batch(self, indices: Array) -> tuple[Array, ...]:
+    def batch(self, indices: Array) -> Any:
         """Return the samples with these indices, using one indexing operation per array."""
-        return tuple(a[indices] for a in self.arrays)
+        return tuple(a[indices] for a in self.arrays) if self._plain else rebuild(self.arrays, lambda a: a[indices])
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{a.shape} {a.dtype}" for a in self.arrays)
+        parts = ", ".join(f"{a.shape} {a.dtype}" for a in leaves(self.arrays))
         return f"ArrayDataset({parts})"
+
+
+def _arrays_of(value: Any, others: Sequence[Any]) -> Any:
+    """Return an argument of ArrayDataset as an array, or as a tuple or dict of arrays."""
+    if isinstance(value, Mapping):
+        return {name: _arrays_of(item, others) for name, item in value.items()}
+    if isinstance(value, tuple) and any(isinstance(item, Mapping) for item in value):
+        return tuple(_arrays_of(item, others) for item in value)
+    if not _is_arrays(value):
+        return np.asarray(value)
+    plain = [other for other in others if not isinstance(other, Mapping)]
+    lengths = {len(a) for other in plain for a in (other if _is_arrays(other) else (other,))}
+    inputs = len({len(a) for a in value} | lengths) == 1
+    samples = len({a.shape for a in value}) == 1 and all(len(other) == len(value) for other in plain)
+    if inputs and samples:
+        raise ValueError(
+            f"{len(value)} arrays of shape {value[0].shape} in a tuple may be several inputs, or samples: "
+            "give a dict of inputs, or np.stack(samples)"
+        )
+    return value if inputs else np.asarray(value)
+
+
+def _is_arrays(value: Any) -> bool:
+    """Return whether a value is a tuple of arrays: several inputs, or samples."""
+    return isinstance(value, tuple) and bool(value) and all(isinstance(a, np.ndarray) and a.ndim for a in value)
 
 
 class Subset(Dataset):

@@ -37,8 +37,8 @@ class DataLoader:
         prefetch: number of batches that a thread prepares in advance; 0 for no thread.
 
     Yields:
-        Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)); or dicts of
-        arrays if the samples are dicts.
+        Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)); dicts of
+        arrays if the samples are dicts; and tuples or dicts in a tuple, if the samples have them.
 
     Raises:
         ValueError: the dataset is empty, batch_size is less than 1, or both shuffle and sampler are given.
@@ -141,10 +141,12 @@ class DataLoader:
 
     def _batch(self, order: Array, seed: int, number: int) -> Batch:
         batch = batch_of(self.dataset, order[number * self.batch_size : (number + 1) * self.batch_size])
-        if self.transform is not None and not isinstance(batch, (tuple, list)):
+        if self.transform is not None and not (isinstance(batch, (tuple, list)) and hasattr(batch[0], "__array__")):
+            kind = type(batch[0] if isinstance(batch, (tuple, list)) else batch).__name__
+            where = " first" if isinstance(batch, (tuple, list)) else ""
             raise TypeError(
-                f"DataLoader: transform needs samples (image, ...), got a {type(batch).__name__}; return a tuple from "
-                "__getitem__, or transform there"
+                f"DataLoader: transform needs samples (image, ...), got a {kind}{where}; return a tuple from "
+                "__getitem__, with the image first, or transform there"
             )
         if isinstance(self.transform, Transform):
             transformed = self.transform.apply(batch, np.random.Generator(np.random.PCG64([seed, number])))

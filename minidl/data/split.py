@@ -67,6 +67,7 @@ def labels_of(dataset: Dataset) -> Array:
     whole, chosen = whole_of(dataset)
     if isinstance(whole, ImageFolder):
         return np.asarray(whole.labels[chosen])
-    if isinstance(whole, ArrayDataset) and len(whole.arrays) == 2:
-        return np.asarray(whole.arrays[1][chosen])
+    arrays = whole.arrays if isinstance(whole, ArrayDataset) else ()
+    if len(arrays) == 2 and isinstance(arrays, tuple) and isinstance(arrays[1], np.ndarray):
+        return np.asarray(arrays[1][chosen])
     raise TypeError(f"the labels of a {type(whole).__name__} are not known")

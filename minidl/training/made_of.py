@@ -154,7 +154,7 @@ def _of_validation(data: Any) -> Any:
 def _of_dataset(dataset: Any, depth: int) -> dict[str, Any]:
     described: dict[str, Any] = {"kind": type(dataset).__name__, "samples": len(dataset)}
     if isinstance(dataset, ArrayDataset):
-        described["arrays"] = [_fingerprint(array) for array in dataset.arrays]
+        described["arrays"] = describe(list(dataset.arrays) if isinstance(dataset.arrays, tuple) else dataset.arrays)
     elif isinstance(dataset, Subset):
         described.update(indices=_fingerprint(dataset.indices), dataset=_of_dataset(dataset.dataset, depth))
     elif isinstance(dataset, ImageFolder):
