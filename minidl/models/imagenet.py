@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .._core import Array
 from ..interop import OnnxGraph, onnx_nodes
 from ..nn import (
     AdaptiveAvgPool2d,

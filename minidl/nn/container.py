@@ -20,9 +20,10 @@ class Sequential(Listed):
         model = Sequential(Conv2d(1, 6, 5), ReLU(), Flatten())
         model = Sequential(OrderedDict(conv=Conv2d(1, 6, 5), act=ReLU()))    # model.conv, "conv.weight"
 
-    ``model[0]``, ``model[-1]``, ``model[1:3]`` (shares its layers), ``model[2] = layer``, ``len``, iteration and `append`
-    work as on a list. The same layer may be there more than once. ``needs_input_grad`` is that of the first layer; if it
-    is False, the layers in front that have nothing to train save nothing, and the backward pass ends behind them.
+    ``model[0]``, ``model[-1]``, ``model[1:3]`` (shares its layers), ``model[2] = layer``, ``len``, iteration and
+    `append` work as on a list. The same layer may be there more than once. ``needs_input_grad`` is that of the first
+    layer; if it is False, the layers in front that have nothing to train save nothing, and the backward pass ends
+    behind them.
 
     `backward` is derived. For layers that are called one after another it is this loop:
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from .modes import mode
+from .structure import leaves
+
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["ForwardHook", "RemovableHandle"]
+__all__ = ["ForwardHook", "RemovableHandle", "run_hooks"]
 
 ForwardHook: TypeAlias = "Callable[[Module, tuple[Any, ...], Any], Any]"
 
@@ -22,3 +27,25 @@ class RemovableHandle:
     def remove(self) -> None:
         """Remove the hook; calling it again does nothing."""
         self._hooks.pop(self, None)
+
+
+def run_hooks(module: Module, inputs: tuple[Any, ...], output: Any, saved: Any = ()) -> Any:
+    """Run a module's forward hooks on arrays; return the output, or what replaced it.
+
+    Meanwhile nothing is recorded, and an output of a module that has ``saved`` something is read-only.
+    """
+    state = mode.__dict__
+    record, state["record"] = state["record"], None
+    arrays = [x for x in leaves(output) if isinstance(x, np.ndarray) and x.flags.writeable] if saved else []
+    for array in arrays:
+        array.setflags(write=False)
+    try:
+        for hook in tuple(module._forward_hooks.values()):
+            replaced = hook(module, inputs, output)
+            if replaced is not None:
+                output = replaced
+    finally:
+        state["record"] = record
+        for array in arrays:
+            array.setflags(write=True)
+    return output

@@ -26,6 +26,7 @@ class LossValue(float):
     terms: tuple[tuple[weakref.ref[Record], float], ...]  # the records whose output it is a sum of, and the factors
 
     def __new__(cls, value: Any, terms: tuple[tuple[weakref.ref[Record], float], ...]) -> LossValue:
+        """Make a float of ``value`` that knows its ``terms``."""
         self = super().__new__(cls, value)
         self.terms = terms
         return self
@@ -56,8 +57,8 @@ class LossValue(float):
             record = _alive(reference(), "the loss's")
             if not record.outputs or record.outputs[0][0] < 0:
                 raise RuntimeError(
-                    "loss.backward(): the loss depends on nothing whose gradient is known: its forward made a plain number "
-                    "of it, with float() or item(), or everything is frozen"
+                    "loss.backward(): the loss depends on nothing whose gradient is known: its forward made a plain "
+                    "number of it, with float() or item(), or everything is frozen"
                 )
             seeds = pending.setdefault(record.number, (record, [None] * len(record.outputs)))[1]
             grad: Any = factor if record.outputs[0][2] is None else np.asarray(factor, record.outputs[0][2])
@@ -140,13 +141,14 @@ def _alive(record: Record | None, whose: str) -> Record:
     """Return a record that can still be walked, or raise RuntimeError."""
     if record is None:
         raise RuntimeError(
-            f"loss.backward(): {whose} forward pass has been replaced by a later one of the same module, or the module is "
-            "gone: call backward() before the next forward pass (join batches, or call backward() for each part of a sum)"
+            f"loss.backward(): {whose} forward pass has been replaced by a later one of the same module, or the module "
+            "is gone: call backward() before the next forward pass (join batches, or call backward() for each part "
+            "of a sum)"
         )
     if record.used:
         raise RuntimeError(
-            "loss.backward(): the backward pass of this loss has been run already; call it once for each forward pass, or "
-            "with retain_graph=True the first time"
+            "loss.backward(): the backward pass of this loss has been run already; call it once for each forward "
+            "pass, or with retain_graph=True the first time"
         )
     return record
 
@@ -166,9 +168,9 @@ def _reached(records: list[Record]) -> list[Record]:
                 continue
             if not origin[3]:
                 raise RuntimeError(
-                    "loss.backward(): the model's output was changed in place before the loss was computed from it, and its "
-                    "gradient would be lost; put the change into the model's forward, or write the gradient yourself and "
-                    "call model.backward(...)"
+                    "loss.backward(): the model's output was changed in place before the loss was computed from it, "
+                    "and its gradient would be lost; put the change into the model's forward, or write the gradient "
+                    "yourself and call model.backward(...)"
                 )
             waiting.append(_alive(origin[0](), "the model's"))
         if not leads:
@@ -176,7 +178,7 @@ def _reached(records: list[Record]) -> list[Record]:
     if not leads:
         raise RuntimeError(
             "loss.backward(): the loss was not computed from a model's output as it was returned (or that was inside "
-            "no_grad()): give the loss the output itself, or call model.backward(loss_fn.backward()), with what you did "
-            "in between undone by hand"
+            "no_grad()): give the loss the output itself, or call model.backward(loss_fn.backward()), with what you "
+            "did in between undone by hand"
         )
     return list(found.values())

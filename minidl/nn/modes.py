@@ -18,8 +18,8 @@ class _Mode(threading.local):
     def __init__(self) -> None:
         self.enabled = True
         self.record: Record | None = None  # of the derived forward that is running
-        # what modules have saved in the explicit forward that is running; None outside of all passes
-        self.log: list[tuple[Module, Any]] | None = None
+        # what modules have saved in the explicit forward that is running; () in a derived one; None outside of passes
+        self.log: list[tuple[Module, Any]] | tuple[()] | None = None
         self.outer: Record | None = None  # of the pass that is running
         self.walking = False  # whether a backward pass is running
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
 from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
@@ -16,7 +15,7 @@ from .learning import Learning
 from .modes import mode
 from .naming import named_init
 from .parameter import Parameter
-from .passes import guarded, run
+from .passes import callable_forward, guarded, inherits_a_pair, run
 from .record import DERIVED, Record
 from .saved import TWICE
 from .state import IncompatibleKeys, match_state
@@ -76,10 +75,10 @@ class Module(Learning):
             type.__setattr__(cls, "__init__", named_init(cls.__init__, cls.__name__))
         if "backward" in cls.__dict__:
             cls.backward = guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
-        elif "forward" in cls.__dict__ and _inherits_a_pair(cls):
+        elif "forward" in cls.__dict__ and inherits_a_pair(cls, Module):
             cls.backward = Module.backward  # type: ignore[method-assign]  # that of another forward does not fit
         if "forward" in cls.__dict__:
-            cls.forward = _callable(cls)  # type: ignore[method-assign]
+            cls.forward = callable_forward(cls)  # type: ignore[method-assign]
 
     # Forward and backward
 
@@ -121,7 +120,7 @@ class Module(Learning):
         What an earlier forward pass saved is discarded in both cases.
         """
         log = mode.log
-        if type(log) is tuple:  # in a derived forward, which is noted and needs nothing
+        if isinstance(log, tuple):  # in a derived forward, which is noted and needs nothing
             return
         if not mode.enabled:
             self._saved.clear()
@@ -144,9 +143,9 @@ class Module(Learning):
         value = self._saved[0]
         if value is TWICE:
             raise RuntimeError(
-                "it ran more than once in a forward pass with a backward of its own, and keeps what backward() needs for the "
-                "last time only: make an instance for each (they may share their Parameters), or leave out that backward, "
-                "which is then derived"
+                "it ran more than once in a forward pass with a backward of its own, and keeps what backward() needs "
+                "for the last time only: make an instance for each (they may share their Parameters), or leave out "
+                "that backward, which is then derived"
             )
         self._saved.clear()
         if mode.log and mode.log[-1][0] is self:  # a forward that replaces what it has saved
@@ -414,37 +413,6 @@ class Module(Learning):
 
 Module.backward = guarded(Module.backward)  # type: ignore[method-assign]
 DERIVED.append(Module.backward)
-
-
-def _inherits_a_pair(cls: type[Module]) -> bool:
-    """Return whether a class inherits a backward that was written for another forward."""
-    owner = next(base for base in cls.__mro__ if "backward" in base.__dict__)
-    return owner is not Module and getattr(owner, "forward", Module.forward) is not Module.forward
-
-
-def _callable(cls: type[Module]) -> Callable[..., Any]:
-    """Return a class's forward, which may be called by itself: `net.forward(x)`, `super().forward(x)`."""
-    forward = cls.__dict__["forward"]
-    if hasattr(forward, "plain"):
-        return forward  # type: ignore[no-any-return]
-    derived, backward = cls.backward is DERIVED[0], getattr(cls.backward, "plain", cls.backward)
-
-    @wraps(forward)
-    def call(self: Module, *inputs: Any, **options: Any) -> Any:
-        record = mode.record
-        explicit = type(self).backward is not DERIVED[0]  # perhaps in a subclass, for an inherited forward
-        if record is None:
-            return forward(self, *inputs, **options) if explicit else run(self, inputs, options, hooks=False)
-        if not derived:
-            return record.call(self, inputs, options, (forward, backward), hooks=False)
-        if explicit:
-            return record.call(
-                self, inputs, options, (forward, getattr(type(self).backward, "plain", None)), hooks=False
-            )
-        return forward(self, *inputs, **options)
-
-    call.plain = forward  # type: ignore[attr-defined]
-    return call
 
 
 def _join(path: str, name: str) -> str:

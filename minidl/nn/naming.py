@@ -38,10 +38,10 @@ def name_layer(error: BaseException, module: Module) -> None:
     error.minidl_where = (origin, path, message, module)  # type: ignore[attr-defined]
 
 
-def name_below(error: BaseException, module: Module, root: Module) -> None:
+def name_below(error: BaseException, module: Module, root: Module | None) -> None:
     """Put the path from ``root`` to ``module``, which `name_layer` has named, into an error's message."""
     where = getattr(error, "minidl_where", None)
-    if where is None or where[3] is not module or module is root:
+    if where is None or where[3] is not module or root is None or module is root:
         return
     origin, path, message, _ = where
     step = next((name for name, inner in root.named_modules() if inner is module), "")

@@ -25,6 +25,12 @@ __all__ = ["CONSTANT", "ELEMENTWISE", "FUNCTIONS"]
 
 # Elementwise: y = f(a, b), or f(a). Each formula gives one input's gradient from g and what else it names: a, b or y.
 
+
+def _larger(g: Any, a: Any, b: Any) -> Any:
+    """Return what a gets of the gradient g of max(a, b): all where it is larger, half of a tie, else nothing."""
+    return np.where(np.equal(a, b), g / 2, np.where(np.greater(a, b), g, g.dtype.type(0)))
+
+
 _FORMULAS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.add: (lambda g: g, lambda g: g),
     np.subtract: (lambda g: g, lambda g: -g),
@@ -60,14 +66,9 @@ _FORMULAS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.tanh: (lambda g, y: g * (1 - y * y),),
     np.hypot: (lambda g, y, a: g * a / y, lambda g, y, b: g * b / y),
     np.logaddexp: (lambda g, y, a: g * np.exp(a - y), lambda g, y, b: g * np.exp(b - y)),
-    np.maximum: (lambda g, a, b: _share(g, a, b), lambda g, a, b: _share(g, b, a)),
-    np.minimum: (lambda g, a, b: _share(g, b, a), lambda g, a, b: _share(g, a, b)),
+    np.maximum: (_larger, lambda g, a, b: _larger(g, b, a)),
+    np.minimum: (lambda g, a, b: _larger(g, b, a), _larger),
 }
-
-
-def _share(g: Any, a: Any, b: Any) -> Any:
-    """Return what a gets of the gradient g of max(a, b): all where it is larger, half of a tie, else nothing."""
-    return np.where(np.equal(a, b), g / 2, np.where(np.greater(a, b), g, g.dtype.type(0)))
 
 
 def _elementwise(function: np.ufunc, formulas: tuple[Callable[..., Any], ...]) -> Operation:
@@ -101,11 +102,11 @@ ELEMENTWISE: dict[Any, Operation] = {function: _elementwise(function, rules) for
 
 def where(condition: Array, a: Any, b: Any) -> tuple[Array, Gradients]:
     """y = a where the condition holds, else b."""
-    y = np.where(condition, a, b)
-    return y, (
+    of_a, of_b = np.shape(a), np.shape(b)
+    return np.where(condition, a, b), (
         None,
-        lambda g, shape=np.shape(a): unbroadcast(np.where(condition, g, g.dtype.type(0)), shape),
-        lambda g, shape=np.shape(b): unbroadcast(np.where(condition, g.dtype.type(0), g), shape),
+        lambda g: unbroadcast(np.where(condition, g, g.dtype.type(0)), of_a),
+        lambda g: unbroadcast(np.where(condition, g.dtype.type(0), g), of_b),
     )
 
 
@@ -184,7 +185,7 @@ def _extreme(function: Callable[..., Any]) -> Operation:
 
 
 def picked(x: Array, indices: Array, axis: int) -> tuple[Array, Gradients]:
-    """y = the elements of x at ``indices`` along an axis: these get its gradient, added up where one is picked twice."""
+    """y = the elements of x at ``indices`` along an axis: they get its gradient, the sum where one is picked twice."""
     shape = x.shape
     grid = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
     grid[axis] = indices
@@ -324,9 +325,11 @@ FUNCTIONS: dict[Any, Operation] = {
 
 # What is constant nearly everywhere: it is computed, and the gradient ends there.
 CONSTANT: frozenset[Any] = frozenset(
-    [np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.sign, np.floor, np.ceil, np.rint]
-    + [np.trunc, np.isnan, np.isfinite, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.logical_xor]
-    + [np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero, np.shape, np.ndim, np.size]
-    + [np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.allclose, np.isclose, np.array_equal, np.round]
-    + [np.floor_divide, np.signbit, np.result_type, np.searchsorted]
+    [
+        *(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.sign, np.floor, np.ceil),
+        *(np.rint, np.trunc, np.isnan, np.isfinite, np.isinf, np.logical_and, np.logical_or, np.logical_not, np.round),
+        *(np.logical_xor, np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero, np.shape),
+        *(np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.allclose, np.isclose),
+        *(np.array_equal, np.floor_divide, np.signbit, np.result_type, np.searchsorted),
+    ]
 )

@@ -78,16 +78,16 @@ class Parameter(Operand):
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         if mode.record is not None and mode.enabled and self.requires_grad:
             raise RuntimeError(
-                "this would make a plain array of a Parameter inside a recorded forward, and its gradient would be lost; "
-                "if that is meant use .data"
+                "this would make a plain array of a Parameter inside a recorded forward, and its gradient would be "
+                "lost; if that is meant use .data"
             )
         return np.array(self.data, dtype=dtype, copy=copy)
 
     def _outside(self) -> Array:
         if mode.enabled and self.requires_grad:
             raise RuntimeError(
-                "a Parameter was used in arithmetic outside a forward pass, where its gradient would be lost; move it into "
-                "the forward of a Module, or use its .data, or no_grad()"
+                "a Parameter was used in arithmetic outside a forward pass, where its gradient would be lost; move "
+                "it into the forward of a Module, or use its .data, or no_grad()"
             )
         return self.data
 

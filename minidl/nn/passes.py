@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array
+from .hooks import run_hooks
 from .loss_value import LossValue
 from .modes import mode
 from .naming import name_layer
 from .promotion import check_promotion
-from .record import Record, has_backward
+from .record import DERIVED, Record, has_backward
 from .saved import holds, remember
 from .structure import leaves
 from .unchanged import check_unchanged, content, numbers
@@ -31,7 +32,7 @@ from .unchanged import check_unchanged, content, numbers
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["guarded", "run"]
+__all__ = ["callable_forward", "guarded", "inherits_a_pair", "run"]
 
 _MANY = 256
 # by the arrays' ids: the record that an output came from, which of its outputs it is, the module, and what it held
@@ -66,10 +67,7 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
             check_promotion(module, inputs, output, "its output")
     except BaseException as error:
-        for part in module.modules():
-            part._saved.clear()
-            part.__dict__["_pass"] = None
-        name_layer(error, module)
+        _fail(module, error)
         raise
     finally:
         state["record"], state["log"] = None, log
@@ -79,25 +77,34 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         _lock(state["outer"], module._saved, inputs, output, derived)
     module.__dict__["_pass"] = record if outermost else None
     if hooks and module._forward_hooks:
-        for hook in tuple(module._forward_hooks.values()):
-            replaced = hook(module, inputs, output)
-            if replaced is not None:
-                output = replaced
+        output = run_hooks(module, inputs, output)
     if outermost:
         state["outer"] = None
         return _finish(record, inputs, output, derived)
     return output
 
 
+def _fail(module: Module, error: BaseException) -> None:
+    """Let a module whose forward failed keep nothing, here and below; name it in the error."""
+    for part in module.modules():
+        part._saved.clear()
+        part.__dict__["_pass"] = None
+    name_layer(error, module)
+
+
 def _look_at(record: Record, inputs: Any) -> None:
     """Note what the arrays among the inputs hold, and which output of which pass they are, if that is known."""
-    record.origins, record.sums = origins, sums = [], []
+    origins: list[Any] = []
+    sums: list[Any] = []
+    record.origins, record.sums = origins, sums
     for x in inputs if all(isinstance(x, np.ndarray) for x in inputs) else leaves(inputs):
         if isinstance(x, np.ndarray):
             held = content(x) if x.flags.writeable else None
             known = _outputs.get(id(x))
-            same = known is not None and known[0]() is x
-            origins.append((*known[1:4], known[4] == held or held is None) if same else None)
+            if known is not None and known[0]() is x:
+                origins.append((*known[1:4], known[4] == held or held is None))
+            else:
+                origins.append(None)
             sums.append((x, held))
 
 
@@ -222,3 +229,34 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
             _prune(_gradients)
         record.release()
     return result
+
+
+def inherits_a_pair(cls: type[Module], base: type[Module]) -> bool:
+    """Return whether a class inherits a backward that was written for another forward."""
+    owner = next(kind for kind in cls.__mro__ if "backward" in kind.__dict__)
+    return owner is not base and getattr(owner, "forward", base.forward) is not base.forward
+
+
+def callable_forward(cls: type[Module]) -> Callable[..., Any]:
+    """Return a class's forward, which may be called by itself: `net.forward(x)`, `super().forward(x)`."""
+    forward = cls.__dict__["forward"]
+    if hasattr(forward, "plain"):
+        return forward  # type: ignore[no-any-return]
+    derived, backward = cls.backward is DERIVED[0], getattr(cls.backward, "plain", cls.backward)
+
+    @wraps(forward)
+    def call(self: Module, *inputs: Any, **options: Any) -> Any:
+        record = mode.record
+        explicit = type(self).backward is not DERIVED[0]  # perhaps in a subclass, for an inherited forward
+        if record is None:
+            return forward(self, *inputs, **options) if explicit else run(self, inputs, options, hooks=False)
+        if not derived:
+            return record.call(self, inputs, options, (forward, backward), hooks=False)
+        if explicit:
+            return record.call(
+                self, inputs, options, (forward, getattr(type(self).backward, "plain", None)), hooks=False
+            )
+        return forward(self, *inputs, **options)
+
+    call.plain = forward  # type: ignore[attr-defined]
+    return call

@@ -25,6 +25,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
 
 
 def axes_of(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return axes as a tuple of numbers from 0 on; None stands for all; raise ValueError if one does not exist."""
     axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
     if any(not -ndim <= i < ndim for i in axes):
         raise ValueError(f"axis {axis} does not exist in an array of {ndim} axes")
@@ -102,9 +103,8 @@ def roll(x: Array, shift: Any, axis: Any = None) -> tuple[Array, Gradients]:
     return np.roll(x, shift, axis), (lambda g: np.roll(g, back, axis),)
 
 
-def tile(x: Array, reps: Sequence[int]) -> tuple[Array, Gradients]:
+def tile(x: Array, reps: tuple[int, ...]) -> tuple[Array, Gradients]:
     """y is x, laid side by side ``reps`` times along each axis."""
-    reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
     shape = (1,) * (len(reps) - x.ndim) + x.shape
     before, counts = x.shape, (1,) * (x.ndim - len(reps)) + tuple(reps)
     blocks = tuple(n for pair in zip(counts, shape, strict=True) for n in pair)

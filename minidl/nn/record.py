@@ -2,8 +2,8 @@
 
 A Module that defines `forward` and no `backward` is run on Tensors (`nn/tensor.py`). Each operation, and each call of a
 module that has a backward of its own, is done at once on plain arrays and noted: what was called, what its backward
-pass needs, and the numbers of the values that went in and came out. `Record.walk` goes through the notes from the end,
-and adds gradients where paths meet. Every call keeps what it needs itself, so a module may be called any number of times.
+needs, and the numbers of the values that went in and came out. `Record.walk` goes through the notes from the end, and
+adds gradients where paths meet. Every call keeps what it needs itself: a module may be called any number of times.
 
 Nothing is noted that nobody needs: inside `no_grad`, and before the first value whose gradient is wanted.
 """
@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array, check_grad
+from .hooks import run_hooks
 from .modes import mode
 from .naming import name_below, name_layer
-from .operations import CONSTANT, FUNCTIONS, Operation
 from .parameter import Parameter
 from .promotion import check_promotion
-from .saved import Locked, forget, remember, shares, trains
+from .rearranging import Operation
+from .recording import plain
+from .saved import Locked, forget, remember, trains, without_input_grad
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["DERIVED", "Record", "has_backward"]
 
 _CONSTANT = -1  # the number of a value whose gradient nobody needs
-_LISTS = {np.concatenate, np.stack}  # their first argument is a list of arrays
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 class Record:
@@ -75,7 +77,6 @@ class Record:
 
     def enter(self, inputs: tuple[Any, ...], options: dict[str, Any], wanted: bool) -> Any:
         """Return the inputs with a Tensor for each array; those get a number whose gradient is wanted, or leads on."""
-
         if len(inputs) == 1 and not options and type(inputs[0]) is np.ndarray:  # nearly always
             return (self._input(inputs[0], wanted),), options
 
@@ -93,14 +94,11 @@ class Record:
 
     def leave(self, output: Any) -> Any:
         """Return an output with arrays for Tensors; remember their numbers."""
-
-        if type(output) is not Tensor:
-            return rebuild(output, self._output)
-        return self._output(output)
+        return self._output(output) if type(output) is Tensor else rebuild(output, self._output)
 
     def _output(self, value: Any) -> Any:
         if isinstance(value, Operand):
-            number, data = self._number(value), value.data
+            number, data = self.number_of(value), value.data
             self.outputs.append((number, data.shape, data.dtype))
             return data
         if isinstance(value, np.ndarray):
@@ -118,148 +116,73 @@ class Record:
             return self._through(module, inputs, options, hooks)
         state = self.state
         enabled = state["enabled"]
-        log: list[tuple[Module, Any]] = []
-        if pair is None and not options and len(inputs) == 1 and type(inputs[0]) is Tensor:  # nearly always
-            (value,) = inputs
-            number = value.number
-            if (
-                number >= 0
-                and enabled
-                and value.record is self
-                and module.needs_input_grad
-                and not module._forward_hooks
-            ):
-                state["record"], state["log"] = None, log
-                data = value.data
-                try:
-                    output = module.forward(data)
-                    if type(output) is np.ndarray:
-                        if output.dtype is not data.dtype:
-                            check_promotion(module, (data,), output, "its output")
-                        if output.dtype is data.dtype:
-                            out = self.count
-                            self.count = out + 1
-                            self.steps.append((module, None, log if len(log) < 2 else remember(log), number, out))
-                            return Tensor(output, self, out)
-                except BaseException as error:
-                    forget(log)
-                    name_layer(error, module)
-                    raise
-                finally:
-                    state["record"], state["log"] = self, ()
-                return self._note(module, None, remember(log), number, output, True, data.dtype)
         if len(inputs) == 1 and type(inputs[0]) is Tensor and not options:  # nearly always
             (value,) = inputs
             if value.record is not self:
                 value._outside()
             arrays: tuple[Any, ...] = (value.data,)
-            numbers: Any = value.number
-            tracked = numbers >= 0
+            numbers, dtype = value.number, value.data.dtype
+            tracked = enabled and numbers >= 0
         else:
-            numbers = tuple(rebuild(inputs, self._number))
+            numbers = tuple(rebuild(inputs, self.number_of))
             tracked = any(number >= 0 for number in leaves(numbers))
-            if any(self._number(x) >= 0 for x in leaves(options)):
-                raise TypeError("a value whose gradient is wanted must be given by position, not by name")
-            arrays, options = tuple(rebuild(inputs, _data)), rebuild(options, _data)
-        first = arrays[0].dtype if arrays and getattr(arrays[0], "dtype", np.dtype(int)).kind == "f" else np.float64
-        noted = enabled and (tracked or trains(module))
+            if any(self.number_of(x) >= 0 for x in leaves(options)):
+                raise TypeError(f"{type(module).__name__}: an input whose gradient is wanted must be given by position")
+            arrays, options = tuple(rebuild(inputs, plain)), rebuild(options, plain)
+            dtype = getattr(arrays[0], "dtype", None) if arrays else None
+        noted = tracked or (enabled and trains(module))
         if tracked and not module.needs_input_grad:
             numbers = rebuild(numbers, lambda _: _CONSTANT)
-        state["record"], state["enabled"], state["log"] = None, noted, log
+        log: list[tuple[Module, Any]] = []
+        state["record"], state["log"], state["enabled"] = None, log, noted
         try:
-            if pair is not None:
-                output = pair[0](module, *arrays, **options)
-            elif options:
-                output = module.forward(*arrays, **options)
-            else:
-                output = module.forward(*arrays)
-            if type(output) is np.ndarray and arrays and output.dtype is not getattr(arrays[0], "dtype", None):
+            output = module.forward(*arrays, **options) if pair is None else pair[0](module, *arrays, **options)
+            if type(output) is np.ndarray and output.dtype is not dtype:
                 check_promotion(module, arrays, output, "its output")
         except BaseException as error:
             forget(log)
             name_layer(error, module)
             raise
         finally:
-            state["record"], state["enabled"], state["log"] = self, enabled, ()
+            state["record"], state["log"], state["enabled"] = self, (), enabled
         if hooks and module._forward_hooks:
-            output = _hooked(module, arrays, output, log)
-        return self._note(module, None if pair is None else pair[1], remember(log), numbers, output, noted, first)
+            output = run_hooks(module, arrays, output, log)
+        backward = None if pair is None else pair[1]
+        memory = log if len(log) < 2 else remember(log)
+        if tracked and type(output) is np.ndarray and output.dtype is dtype:  # nearly always
+            number = self.count
+            self.count = number + 1
+            self.steps.append((module, backward, memory, numbers, number))
+            return Tensor(output, self, number)
+        return self._note(module, backward, memory, numbers, output, noted, dtype)
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Do an operation on Tensors, Parameters, arrays and numbers, and note it."""
-        arrays, numbers, dtype = [], [], None
-        for x in inputs:
-            if type(x) is Tensor:
-                if x.record is not self:
-                    x._outside()
-                numbers.append(x.number)
-                x = x.data
-                dtype = (
-                    x.dtype if dtype is None or (x.dtype.itemsize > dtype.itemsize and x.dtype.kind == "f") else dtype
-                )
-            elif isinstance(x, Parameter):
-                numbers.append(self._number(x))
-                x = x.data
-                dtype = x.dtype if dtype is None else dtype
-            else:
-                numbers.append(_CONSTANT)
-            arrays.append(x)
-        if dtype is not None and dtype.kind == "f":  # a number does not change float32 into float64
-            arrays = [
-                dtype.type(x) if isinstance(x, (float, int, np.floating)) and type(x) is not bool else x for x in arrays
-            ]
+        arrays = [plain(x) for x in inputs]
+        numbers = [self.number_of(x) for x in inputs]
+        dtypes = [x.dtype for x in arrays if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        if dtypes:  # a number does not change float32 into float64
+            scalar = max(dtypes, key=lambda dtype: dtype.itemsize).type
+            arrays = [scalar(x) if isinstance(x, _NUMBERS) and not isinstance(x, bool) else x for x in arrays]
         out, gradients = operation(*arrays, **options)
         if max(numbers) < 0:
             return rebuild(out, self.constant)
         kept = [(n, g, x.dtype) for n, g, x in zip(numbers, gradients, arrays, strict=True) if n >= 0]
         if any(gradient is None for _, gradient, _ in kept):
             raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
-        return self._note(
-            None, [g for _, g, _ in kept], [d for _, _, d in kept], tuple(n for n, _, _ in kept), out, True
-        )
+        back, memory = [g for _, g, _ in kept], [dtype for _, _, dtype in kept]
+        return self._note(None, back, memory, tuple([n for n, _, _ in kept]), out, True)
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
         """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache, ``backward(g, cache)`` gradients.
 
         Both without regard to what is needed; for `functional`. ``backward`` returns one gradient, or a tuple of them.
         """
-        numbers = tuple([self._number(x) for x in inputs])
-        out, cache = forward(*[_data(x) for x in inputs])
+        numbers = tuple([self.number_of(x) for x in inputs])
+        out, cache = forward(*[plain(x) for x in inputs])
         if max(numbers) < 0:
             return rebuild(out, self.constant)
         return self._note(None, lambda g: backward(g, cache), None, numbers, out, True)
-
-    def function(self, function: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Do a NumPy function of Tensors, if its gradient is known."""
-        if mode.record is not self:
-            next(x for x in leaves((inputs, options)) if isinstance(x, Tensor))._outside()
-        operation = FUNCTIONS.get(function)
-        if operation is not None:
-            if function in _LISTS:
-                inputs, options = inputs[0], {**dict(zip(("axis",), inputs[1:], strict=False)), **options}
-                return self.apply(operation, tuple(inputs), options)
-            if isinstance(function, np.ufunc):
-                return self.apply(operation, inputs, options)
-            return self._named(operation, inputs, options)
-        tracked = mode.enabled and any(self._number(x) >= 0 for x in leaves((inputs, options)))
-        if tracked and function not in CONSTANT:
-            raise TypeError(
-                f"np.{function.__name__} has no known gradient: use a function that has, write a Module with a backward of "
-                "its own, or give it x.detach()"
-            )
-        out = function(*rebuild(inputs, _data), **rebuild(options, _data))
-        return rebuild(out, self.constant if isinstance(y, (np.ndarray, np.generic)) else y)
-
-    def _named(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """Apply an operation whose later arguments may be options; the operands are those that are, or hold, values."""
-        names = operation.__code__.co_varnames[: operation.__code__.co_argcount]
-        if operation is FUNCTIONS[np.einsum] or operation is FUNCTIONS[np.where]:
-            return self.apply(operation, inputs, options)
-        operands = 1 + sum(1 for x in inputs[1:] if isinstance(x, Operand))
-        if operands == 1 and operation in (FUNCTIONS[np.matmul], FUNCTIONS[np.dot]):
-            operands = 2
-        given = {**dict(zip(names[operands:], inputs[operands:], strict=False)), **options}
-        return self.apply(operation, inputs[:operands], {name: x for name, x in given.items() if name in names})
 
     def _through(self, module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool) -> Any:
         """Call a module whose own calls are noted."""
@@ -268,28 +191,29 @@ class Record:
                 inputs = rebuild(inputs, lambda x: x.detach() if type(x) is Tensor else x)
             output = module.forward(*inputs, **options)
             if type(output) is Tensor and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
-                check_promotion(module, rebuild(inputs, _data), output.data, "its output")
+                check_promotion(module, rebuild(inputs, plain), output.data, "its output")
         except BaseException as error:
             name_layer(error, module)
             raise
         if hooks and module._forward_hooks:
-            arrays, plain = rebuild(inputs, _data), rebuild(output, _data)
-            replaced = _hooked(module, arrays, plain, [])
-            if replaced is not plain:  # its gradient goes where the output's would have gone
+            arrays, given = rebuild(inputs, plain), rebuild(output, plain)
+            replaced = run_hooks(module, arrays, given)
+            if replaced is not given:  # its gradient goes where the output's would have gone
                 made = list(leaves(output))
-                number = self._number(made[0]) if len(made) == 1 else _CONSTANT
+                number = self.number_of(made[0]) if len(made) == 1 else _CONSTANT
                 output = rebuild(replaced, lambda y: Tensor(y, self, number) if isinstance(y, np.ndarray) else y)
         return output
 
     def _note(
-        self, module: Any, backward: Any, memory: Any, numbers: Any, output: Any, noted: bool, dtype: Any = np.float64
+        self, module: Any, backward: Any, memory: Any, numbers: Any, output: Any, noted: bool, dtype: Any = None
     ) -> Any:
         """Note a step, and return its output as Tensors; a Python float as one of ``dtype``."""
         made: list[tuple[int, Array]] = []
 
         def value(y: Any) -> Any:
             if isinstance(y, (float, np.generic)):
-                y = np.asarray(y, y.dtype if isinstance(y, np.generic) else dtype)
+                like = dtype if dtype is not None and dtype.kind == "f" else None
+                y = np.asarray(y, y.dtype if isinstance(y, np.generic) else like)
             if not isinstance(y, np.ndarray):
                 return y
             number = self._next() if noted and y.dtype.kind == "f" else _CONSTANT
@@ -304,13 +228,13 @@ class Record:
             self.steps.append((module, backward, memory, numbers, out))
         return result
 
-    def _number(self, x: Any) -> int:
+    def number_of(self, x: Any) -> int:
         """Return the number of a Tensor, or of a Parameter that is trained; others are constant."""
         if type(x) is Tensor:
             if x.record is not self:
                 x._outside()
-            return x.number
-        if not isinstance(x, Parameter) or not x.requires_grad or not mode.enabled:
+            return x.number if self.state["enabled"] else _CONSTANT
+        if not isinstance(x, Parameter) or not x.requires_grad or not self.state["enabled"]:
             return _CONSTANT
         if self.parameters is None:
             self.parameters = {}
@@ -331,7 +255,8 @@ class Record:
 
     def backward(self, grad_output: tuple[Any, ...]) -> Any:
         """Run the backward pass of a derived module from the gradient of its output; return that of the inputs."""
-        wanted = self.module().needs_input_grad
+        module = self.module()
+        wanted = module is not None and module.needs_input_grad
         if self.used:
             raise RuntimeError("backward() failed half-way in this forward pass; call the module again")
         if len(self.outputs) == len(grad_output) == len(self.inputs) == 1 and type(grad_output[0]) is np.ndarray:
@@ -341,8 +266,8 @@ class Record:
             given = [1.0]
         if len(given) != len(self.outputs):
             raise ValueError(
-                f"backward() got {len(given)} gradients for {len(self.outputs)} outputs; give them in the output's structure, "
-                "with None for an output that has none"
+                f"backward() got {len(given)} gradients for {len(self.outputs)} outputs; give them in the output's "
+                "structure, with None for an output that has none"
             )
         seeds = [_seed(grad, *output) for grad, output in zip(given, self.outputs, strict=True)]
         found = iter(self.walk(seeds, [wanted] * len(self.inputs)))
@@ -366,13 +291,6 @@ class Record:
         array.setflags(write=False)
         self.locked.append(array)
 
-    def keeps(self, x: Array) -> bool:
-        """Return whether something that lies in x's memory may be kept for the backward pass."""
-        if any(module is None for module, *_ in self.steps):  # what gradients keep cannot be seen
-            return True
-        memories = [memory for _, _, memory, _, _ in self.steps] if self.memory is None else [self.memory]
-        return any(shares(value, x) for memory in memories for _, value in memory)
-
     def expand(self) -> None:
         """Make the one note of an explicit module's pass, whose memory has been all there is until now."""
         if self.memory is None:
@@ -387,7 +305,7 @@ class Record:
         numbers = rebuild(self.given, number)
         self.outputs = [(self._next(), shape, dtype) for _, shape, dtype in self.outputs]
         out: Any = self.outputs[0][0] if len(self.outputs) == 1 else self.outputs
-        self.steps.append((self.module() or self.memory[0][0], None, self.memory, numbers, out))
+        self.steps = [(self.module() or self.memory[0][0], None, self.memory, numbers, out)]
         self.memory = None
 
     def walk(self, seeds: Sequence[Any], wanted: Sequence[bool], keep: bool = False) -> list[Any]:
@@ -402,9 +320,7 @@ class Record:
             The gradient of each input array; None where it is not wanted, or there is none.
         """
         grads: list[Any] = [None] * self.count
-        for (number, _, _), grad in zip(self.outputs, seeds, strict=True):
-            if number >= 0 and grad is not None:
-                grads[number] = grad if grads[number] is None else grads[number] + grad
+        _add(grads, [number for number, _, _ in self.outputs], seeds, None)
         needed = self._needed(wanted)
         module: Any = None
         steps = self.steps.copy() if keep else self.steps
@@ -414,85 +330,68 @@ class Record:
                 module, backward, memory, numbers, out = steps.pop()
                 if type(out) is int:
                     grad = grads[out]
-                    if grad is None:
-                        if module is not None:
-                            forget(memory)
-                        continue
                     grads[out] = None
-                    if type(numbers) is int and backward is None and needed is None and numbers >= 0:  # nearly always
-                        for part, value in memory:
-                            part._saved[:] = (value,)
-                        value = memory = None
-                        backward = module.backward
-                        more = getattr(backward, "plain", None)
-                        more = backward(grad) if more is None else more(module, grad)
-                        if more is not None:
-                            if more.dtype is not grad.dtype:
-                                check_promotion(module, (grad,), more, "the gradient of input 0")
-                            grads[numbers] = more if grads[numbers] is None else grads[numbers] + more
-                        continue
                 else:
                     grad = tuple([grads[number] for number, _, _ in out])
-                    if all(g is None for g in grad):
-                        continue
-                if module is not None:
-                    if type(out) is not int:
-                        grad = tuple(
-                            [np.zeros(s, d) if g is None else g for g, (_, s, d) in zip(grad, out, strict=True)]
-                        )
-                    self._step(module, backward, memory, numbers, grad, grads, needed)
-                elif memory is None:
-                    more = backward(grad)
-                    more = more if isinstance(more, tuple) else (more,)
-                    if any(n >= 0 and (needed is None or needed[n]) for n in numbers[len(more) :]):
-                        raise RuntimeError("the gradient of a target is not known; give it target.detach()")
-                    _add_all(grads, numbers, more, needed)
+                    grad = None if all(g is None for g in grad) else grad
+                if grad is None:
+                    forget(memory if module is not None else [])
+                elif module is None:
+                    self._operation(backward, memory, numbers, grad, grads, needed)
                 else:
-                    for number, gradient, dtype in zip(numbers, backward, memory, strict=True):
-                        if needed is None or needed[number]:
-                            g = gradient(grad)
-                            if g.dtype is not dtype:
-                                g = g.astype(dtype)
-                            grads[number] = g if grads[number] is None else grads[number] + g
+                    for part, value in memory:
+                        part._saved[:] = (value,)
+                    value = memory = None
+                    self._module(module, backward, numbers, grad, out, grads, needed)
         except BaseException as error:
-            root = self.module()
             if module is not None:
                 name_layer(error, module)
-                if root is not None:
-                    name_below(error, module, root)
+                name_below(error, module, self.module())
             raise
         for parameter, number in () if self.parameters is None else self.parameters.values():
             if grads[number] is not None:
                 parameter.add_grad(grads[number])
         return [grads[n] if n >= 0 and yes else None for (_, n), yes in zip(self.inputs, wanted, strict=True)]
 
-    def _step(
-        self,
-        module: Any,
-        backward: Any,
-        memory: Any,
-        numbers: tuple[Any, ...],
-        grad: Any,
-        grads: list[Any],
-        needed: Any,
-    ) -> None:
-        """Run the backward pass of one call of a module."""
-        for part, value in memory:
-            part._saved[:] = (value,)
-        if backward is None:
-            backward = getattr(module.backward, "plain", None) or (lambda module, grad: module.backward(grad))
-        if type(numbers) is int:
-            if numbers < 0 or (needed is not None and not needed[numbers]):
-                without_input_grad(module, backward, grad)
-                return
-            more = backward(module, grad)
-            if type(more) is np.ndarray and type(grad) is np.ndarray and more.dtype is not grad.dtype:
-                check_promotion(module, (grad,), more, "the gradient of input 0")
-            if more is not None:
-                grads[numbers] = more if grads[numbers] is None else grads[numbers] + more
+    def _operation(self, backward: Any, memory: Any, numbers: Any, grad: Any, grads: list[Any], needed: Any) -> None:
+        """Run the backward pass of an operation: a gradient for each input; or of a pair of pure functions."""
+        if memory is None:
+            more = backward(grad)
+            more = more if isinstance(more, tuple) else (more,)
+            if any(n >= 0 and (needed is None or needed[n]) for n in numbers[len(more) :]):
+                raise RuntimeError("the gradient of a target is not known; give it target.detach()")
+            _add(grads, numbers, more, needed)
             return
-        flat = list(leaves(numbers))
-        if not any(n >= 0 and (needed is None or needed[n]) for n in flat):
+        for number, gradient, dtype in zip(numbers, backward, memory, strict=True):
+            if needed is None or needed[number]:
+                g = gradient(grad)
+                if g.dtype is not dtype:
+                    g = g.astype(dtype)
+                grads[number] = g if grads[number] is None else grads[number] + g
+
+    def _module(
+        self, module: Any, backward: Any, numbers: Any, grad: Any, out: Any, grads: list[Any], needed: Any
+    ) -> None:
+        """Run the backward pass of a module's call, whose memory is back in its place."""
+        if backward is None:
+            bound = module.backward
+            backward = getattr(bound, "plain", None) or (lambda _, g: bound(g))
+        if type(out) is not int:
+            grad = tuple([np.zeros(s, d) if g is None else g for g, (_, s, d) in zip(grad, out, strict=True)])
+        if type(numbers) is not int:
+            self._several(module, backward, numbers, grad, grads, needed)
+        elif numbers < 0 or (needed is not None and not needed[numbers]):
+            without_input_grad(module, backward, grad)
+        else:  # nearly always
+            more = backward(module, grad)
+            if more is not None:
+                if type(out) is int and more.dtype is not grad.dtype:
+                    check_promotion(module, (grad,), more, "the gradient of input 0")
+                grads[numbers] = more if grads[numbers] is None else grads[numbers] + more
+
+    def _several(self, module: Any, backward: Any, numbers: Any, grad: Any, grads: list[Any], needed: Any) -> None:
+        """Likewise for several inputs."""
+        if not any(n >= 0 and (needed is None or needed[n]) for n in leaves(numbers)):
             without_input_grad(module, backward, grad)
             return
         more = backward(module, grad)
@@ -502,18 +401,15 @@ class Record:
             more = (*more, -more[0])
         elif any(n >= 0 and (needed is None or needed[n]) for n in leaves(missing)):
             raise RuntimeError(
-                f"backward() returned {len(more)} gradients for {len(numbers)} inputs, and that of input {len(more)} is "
-                "needed: return one for each, or give it x.detach()"
+                f"backward() returned {len(more)} gradients for {len(numbers)} inputs, and that of input {len(more)} "
+                "is needed: return one for each, or give it x.detach()"
             )
         for number, g in zip(numbers, more, strict=False):
-            _add_all(grads, tuple(leaves((number,))), tuple(leaves((g,), none=True)), needed)
+            _add(grads, tuple(leaves((number,))), tuple(leaves((g,), none=True)), needed)
 
     def _needed(self, wanted: Sequence[bool]) -> bytearray | None:
         """Return for each number whether its gradient leads to something that is wanted; None if all do."""
-        for (_, number), yes in zip(self.inputs, wanted, strict=True):
-            if number >= 0 and not yes:
-                break
-        else:
+        if all(yes or number < 0 for (_, number), yes in zip(self.inputs, wanted, strict=True)):
             return None
         needed = bytearray(self.count)
         for (_, number), yes in zip(self.inputs, wanted, strict=True):
@@ -536,38 +432,6 @@ def has_backward(module: Module) -> bool:
     return type(module).backward is not DERIVED[0]
 
 
-def without_input_grad(module: Module, backward: Callable[..., Any], grad: Any) -> None:
-    """Run a backward pass for the sake of the parameters alone."""
-    own = vars(module)
-    before = own.get("needs_input_grad")
-    own["needs_input_grad"] = False
-    try:
-        backward(module, grad)
-    finally:
-        if before is None:
-            del own["needs_input_grad"]
-        else:
-            own["needs_input_grad"] = before
-
-
-def _hooked(module: Module, inputs: tuple[Any, ...], output: Any, log: list[Any]) -> Any:
-    """Run the forward hooks on arrays, which are read-only meanwhile; return the output, or what replaced it."""
-    record, mode.record = mode.record, None
-    arrays = [x for x in leaves(output) if isinstance(x, np.ndarray) and x.flags.writeable and log]
-    for array in arrays:
-        array.setflags(write=False)
-    try:
-        for hook in tuple(module._forward_hooks.values()):
-            replaced = hook(module, inputs, output)
-            if replaced is not None:
-                output = replaced
-    finally:
-        mode.record = record
-        for array in arrays:
-            array.setflags(write=True)
-    return output
-
-
 def _seed(grad: Any, number: int, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return the gradient of an output, checked; None if nothing depends on it."""
     if grad is None or number < 0:
@@ -575,11 +439,7 @@ def _seed(grad: Any, number: int, shape: tuple[int, ...], dtype: Any) -> Any:
     return check_grad(np.asarray(grad, dtype) if shape == () else grad, shape, dtype)
 
 
-def _add_all(grads: list[Any], numbers: tuple[int, ...], more: tuple[Any, ...], needed: Any) -> None:
+def _add(grads: list[Any], numbers: Sequence[int], more: Sequence[Any], needed: Any) -> None:
     for number, g in zip(numbers, more, strict=False):
         if number >= 0 and g is not None and (needed is None or needed[number]):
             grads[number] = g if grads[number] is None else grads[number] + g
-
-
-def _data(x: Any) -> Any:
-    return x.data if isinstance(x, Operand) else x

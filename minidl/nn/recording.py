@@ -29,6 +29,7 @@ def apply(operation: Operation, *inputs: Any, **options: Any) -> Any:
 
 
 def outside(x: Any) -> Any:
+    """Return the array of an operand where nothing is being recorded; other values as they are."""
     if hasattr(x, "_outside"):
         return x._outside()
     return x
@@ -52,12 +53,14 @@ def sizes(values: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def axis_of(dim: int, ndim: int) -> int:
+    """Return an axis as a number from 0 on, or raise IndexError."""
     if not -ndim <= dim < ndim:
         raise IndexError(f"dim {dim} does not exist in an array of {ndim} axes")
     return dim % ndim
 
 
 def either(dim: Any, axis: Any) -> Any:
+    """Return the axes that were given under one of the two names, or raise TypeError."""
     if dim is not None and axis is not None:
         raise TypeError("give dim or axis, not both")
     return dim if axis is None else axis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .parameter import Parameter
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["TWICE", "Locked", "forget", "holds", "remember", "shares", "trains"]
+__all__ = ["TWICE", "Locked", "forget", "holds", "remember", "shares", "trains", "without_input_grad"]
 
 TWICE = object()  # stands for what a module has saved that ran more than once in an explicit forward
 _OWN = frozenset({"_saved", "_buffers", "_forward_hooks"})
@@ -67,10 +67,11 @@ def holds(value: Any, array: Array, base: Any) -> bool:
 
 
 def shares(value: Any, x: Array) -> bool:
+    """Return whether a saved value lies, or contains an array that lies, in an array's memory."""
     if isinstance(value, np.ndarray):
         return np.shares_memory(x, value)
-    if hasattr(value, "keeps"):  # a Record
-        return bool(value.keeps(x))
+    if hasattr(value, "steps"):  # the Record of a derived module, which was called by an explicit one
+        return any(shares(memory, x) for _, _, memory, _, _ in value.steps)
     return any(shares(item, x) for item in _inside(value))
 
 
@@ -82,3 +83,17 @@ def _inside(value: Any) -> Iterable[Any]:
         return value.values()
     held = vars(value).values() if hasattr(value, "__dict__") and not hasattr(value, "_saved") else ()
     return [item for item in held if isinstance(item, (np.ndarray, tuple, list, dict))]
+
+
+def without_input_grad(module: Module, backward: Callable[..., Any], grad: Any) -> None:
+    """Run a backward pass for the sake of the parameters alone."""
+    own = vars(module)
+    before = own.get("needs_input_grad")
+    own["needs_input_grad"] = False
+    try:
+        backward(module, grad)
+    finally:
+        if before is None:
+            del own["needs_input_grad"]
+        else:
+            own["needs_input_grad"] = before

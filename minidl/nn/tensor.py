@@ -13,6 +13,7 @@ import numpy as np
 from .._core import Array
 from . import operations as op
 from .modes import mode
+from .numpy_functions import numpy_function
 from .recording import apply, constant, outside, plain, sizes
 from .structure import rebuild
 from .tensor_sums import Sums
@@ -52,14 +53,15 @@ class Operand(Sums):
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             given = f" with {', '.join(options)}=" if options else ""
             raise TypeError(
-                f"np.{name}{given} cannot be recorded; use it without, or on x.detach(), or write a Module with a backward"
+                f"np.{name}{given} cannot be recorded; use it without, or on x.detach(), or write a Module with a "
+                "backward"
             )
-        return record.function(ufunc, inputs, options)
+        return numpy_function(record, ufunc, inputs, options)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if mode.record is None:
             return func(*rebuild(args, outside), **rebuild(kwargs, outside))
-        return mode.record.function(func, args, kwargs)
+        return numpy_function(mode.record, func, args, kwargs)
 
     # arithmetic: NumPy's operators, and so its broadcasting
 

@@ -86,16 +86,14 @@ class Shapes:
         return self.reshape((*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
     def unflatten(self, dim: int, lengths: Any) -> Any:
-        """Split an axis into several."""
+        """Split an axis into several; one of the lengths may be -1."""
         at = axis_of(dim, self.ndim)
-        sizes = tuple(sizes)
-        if -1 in sizes:
-            known = -math.prod(sizes)
-            sizes = tuple(self.shape[at] // known if n == -1 else n for n in sizes)
-        return self.reshape((*self.shape[:at], *sizes, *self.shape[at + 1 :]))
+        known = -math.prod(lengths)
+        split = [self.shape[at] // known if n == -1 else n for n in lengths]
+        return self.reshape((*self.shape[:at], *split, *self.shape[at + 1 :]))
 
     def transpose(self, *axes: Any) -> Any:
-        """Exchange two axes, PyTorch's ``transpose(dim0, dim1)``; or, with all axes, NumPy's: put them in that order."""
+        """Exchange two axes, as PyTorch's ``transpose(dim0, dim1)``; or put all in another order, as NumPy's."""
         order = sizes(axes)
         if len(order) == 2:
             return apply(rearranging.swapaxes, self, axis1=order[0], axis2=order[1])
@@ -130,9 +128,9 @@ class Shapes:
         """Put in an axis of length 1."""
         return apply(rearranging.expand_dims, self, axis=dim)
 
-    def expand(self, *sizes: Any) -> Any:
+    def expand(self, *lengths: Any) -> Any:
         """Repeat along axes of length 1 and new ones in front; -1 leaves an axis as it is."""
-        wanted = sizes(sizes)
+        wanted = sizes(lengths)
         old = (1,) * (len(wanted) - self.ndim) + self.shape
         return apply(
             rearranging.broadcast_to, self, shape=tuple(o if n == -1 else n for o, n in zip(old, wanted, strict=True))
@@ -142,11 +140,11 @@ class Shapes:
         """Repeat to another array's shape."""
         return apply(rearranging.broadcast_to, self, shape=other.shape)
 
-    def repeat(self, *sizes: Any, axis: int | None = None) -> Any:
-        """Lay it side by side ``sizes`` times along each axis; with ``axis=`` NumPy's: each part so many times."""
+    def repeat(self, *counts: Any, axis: int | None = None) -> Any:
+        """Lay it side by side ``counts`` times along each axis; with ``axis=`` NumPy's: each part so many times."""
         if axis is not None:
-            return apply(rearranging.repeat, self, repeats=sizes[0], axis=axis)
-        reps = sizes(sizes)
+            return apply(rearranging.repeat, self, repeats=counts[0], axis=axis)
+        reps = sizes(counts)
         if len(reps) < self.ndim:
             raise ValueError(f"repeat: expected a number for each of the {self.ndim} axes, got {reps}")
         return apply(rearranging.tile, self, reps=reps)

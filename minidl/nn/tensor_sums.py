@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import operations as op
+from .rearranging import Operation
 from .recording import apply, axis_of, constant, either
 from .tensor_shapes import Shapes
 
@@ -64,7 +65,7 @@ class Sums(Shapes):
 
     def _spread(
         self,
-        operation: op.Operation,
+        operation: Operation,
         dim: Any,
         unbiased: bool,
         keepdim: bool,
@@ -100,7 +101,7 @@ class Sums(Shapes):
         return self._extreme(np.min, np.argmin, op.ELEMENTWISE[np.minimum], dim, keepdim, axis, keepdims)
 
     def _extreme(self, value: Any, index: Any, both: Any, dim: Any, keepdim: bool, axis: Any, keepdims: bool) -> Any:
-        if isinstance(dim, (Operand, np.ndarray)):  # torch.max(a, b)
+        if isinstance(dim, (Sums, np.ndarray)):  # torch.max(a, b)
             return apply(both, self, dim)
         if dim is None or axis is not None:
             return apply(op.FUNCTIONS[value], self, axis=either(dim, axis), keepdims=keepdims or keepdim)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array
+from .saved import shares
 
 if TYPE_CHECKING:
     from .parameter import Parameter
@@ -47,7 +48,7 @@ def check_unchanged(record: Record) -> None:
                     f"{name} was changed after the forward pass: call backward() before optimizer.step()"
                 )
     for x, total in record.sums:
-        if total is not None and content(x) != total and record.keeps(x):
+        if total is not None and content(x) != total and _keeps(record, x):
             raise RuntimeError(
                 f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
                 "copy, or call backward() first"
@@ -60,3 +61,11 @@ def mark_changed(parameters: Iterable[Parameter]) -> None:
     for parameter in parameters:
         parameter.changed = number
     _changes[0] = number
+
+
+def _keeps(record: Record, x: Array) -> bool:
+    """Return whether something that lies in x's memory may be kept for a backward pass."""
+    if any(module is None for module, *_ in record.steps):  # what the gradients of operations keep cannot be seen
+        return True
+    memories = [memory for _, _, memory, _, _ in record.steps] if record.memory is None else [record.memory]
+    return any(shares(value, x) for memory in memories for _, value in memory)
