@@ -93,6 +93,17 @@ def instance_norm_forward(
 instance_norm_backward = batch_norm_backward
 
 
+def unbiased(var: Array, count: int) -> Array:
+    """Return variances that were divided by the number of values as if divided by one less."""
+    return var * (count / max(1, count - 1))
+
+
+def track(running: tuple[Array, Array], mean: Array, var: Array, share: float) -> None:
+    """Move running statistics towards new ones, by this share of the way, in place."""
+    for before, new in zip(running, (mean, var), strict=True):
+        before[...] += share * (new - before)
+
+
 class _TrackedNorm(Norm):
     """Base of the normalisations that keep running statistics of the channels."""
 
@@ -163,8 +174,7 @@ class _TrackedNorm(Norm):
     def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
         """Return the output, the cache, and mean and variance (unbiased: divided by one less) of the channels."""
         out, cache, (mean, var) = batch_norm_forward(x, *self._parameters(), running=running, eps=self._eps(x))
-        count = x.size // max(1, x.shape[1])
-        return out, cache, (mean, var * (count / max(1, count - 1)))
+        return out, cache, (mean, unbiased(var, x.size // max(1, x.shape[1])))
 
     def _track(self, mean: Array, var: Array, *, empty: bool) -> None:
         assert self.running_mean is not None
@@ -176,8 +186,7 @@ class _TrackedNorm(Norm):
             share = 1 / int(self.num_batches_tracked) if share is None else share
         if empty:  # it counts, but has no statistics
             return
-        self.running_mean += (share or 0.0) * (mean - self.running_mean)
-        self.running_var += (share or 0.0) * (var - self.running_var)
+        track((self.running_mean, self.running_var), mean, var, share or 0.0)
 
     _counts: ClassVar[bool] = True
 
@@ -264,5 +273,6 @@ class InstanceNorm2d(_TrackedNorm):
         if running is not None:
             return super()._standardise(x, running)
         out, cache, (mean, var) = instance_norm_forward(x, *self._parameters(), eps=self._eps(x))
-        count, samples = x.shape[2] * x.shape[3], max(1, len(x))
-        return out, cache, (mean.sum(axis=0) / samples, var.sum(axis=0) / samples * (count / (count - 1)))
+        samples = max(1, len(x))
+        var = unbiased(var.sum(axis=0) / samples, x.shape[2] * x.shape[3])
+        return out, cache, (mean.sum(axis=0) / samples, var)

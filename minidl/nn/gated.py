@@ -16,7 +16,35 @@ from .layer import Layer
 from .module import Module
 from .parameter import filled
 
-__all__ = ["GLU", "PReLU"]
+__all__ = ["GLU", "PReLU", "prelu_backward", "prelu_forward"]
+
+
+def prelu_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+    """Rectify with a slope: out = x where x > 0, else w * x.
+
+    x is (N, C, ...), w (1,) or (C,) of the same dtype. Returns out and the cache for `prelu_backward`. Raises
+    ValueError if the shapes do not fit, TypeError if the dtypes do not.
+    """
+    check_float(x)
+    check_same_dtype(x, check_float(w, "weight"))
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if w.shape not in ((1,), (channels,)):
+        raise ValueError(f"expected a weight of shape (1,) or ({channels},) for {channels} channels, got {w.shape}")
+    slope = w.reshape(-1, *(1,) * (x.ndim - 2)) if x.ndim > 1 else w
+    return np.where(x > 0, x, slope * x), (x, slope)
+
+
+def prelu_backward(grad_output: Array, cache: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Return the gradients (dx, dw) of `prelu_forward`; dw is the sum of grad * x where x <= 0.
+
+    ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from `prelu_forward`.
+    """
+    x, slope = cache
+    check_grad(grad_output, x.shape, x.dtype)
+    axes = tuple(axis for axis in range(x.ndim) if axis != 1 or slope.size == 1)
+    with np.errstate(invalid="ignore"):
+        dw = sum_over(np.where(x > 0, 0, grad_output * x), axes).reshape(slope.size)
+        return grad_output * np.where(x > 0, 1, slope), dw
 
 
 class PReLU(Module):
@@ -43,27 +71,15 @@ class PReLU(Module):
 
     def forward(self, x: Array) -> Array:
         """Apply the function to (N, C, ...)."""
-        check_float(x)
-        check_same_dtype(x, self.weight.data)
-        channels = x.shape[1] if x.ndim > 1 else 1
-        if self.weight.shape not in ((1,), (channels,)):
-            raise ValueError(
-                f"expected a weight of shape (1,) or ({channels},) for {channels} channels, got {self.weight.shape}"
-            )
-        self.save_for_backward((x, slope := self._along_channels(x)))
-        return np.where(x > 0, x, slope * x)
+        out, cache = prelu_forward(x, self.weight.data)
+        self.save_for_backward(cache)
+        return out
 
     def backward(self, grad_output: Array) -> Array:
         """Add the gradient of the slopes, sum of grad * x where x <= 0; return that of the input."""
-        x, slope = self.take_saved()
-        check_grad(grad_output, x.shape, x.dtype)
-        axes = tuple(axis for axis in range(x.ndim) if axis != 1 or len(self.weight.data) == 1)
-        with np.errstate(invalid="ignore"):
-            self.weight.add_grad(sum_over(np.where(x > 0, 0, grad_output * x), axes).reshape(self.weight.shape))
-            return grad_output * np.where(x > 0, 1, slope)
-
-    def _along_channels(self, x: Array) -> Array:
-        return self.weight.data.reshape(-1, *(1,) * (x.ndim - 2)) if x.ndim > 1 else self.weight.data.reshape(1)
+        dx, dw = prelu_backward(grad_output, self.take_saved())
+        self.weight.add_grad(dw)
+        return dx
 
     def extra_repr(self) -> str:
         """Options in PyTorch's form."""

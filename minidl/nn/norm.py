@@ -24,7 +24,7 @@ from ..engine import Engine, current_engine, sum_over
 from .module import Module
 from .parameter import Parameter, filled
 
-__all__ = ["Norm", "NormCache", "check_norm", "norm_backward", "norm_forward"]
+__all__ = ["Norm", "NormCache", "check_norm", "machine_eps", "norm_backward", "norm_forward"]
 
 Axes = tuple[int, ...]
 Given = tuple[Array, Array] | None
@@ -120,6 +120,11 @@ def check_norm(x: Array, channels: int | None, weight: Array | None, bias: Array
             check_same_dtype(x, parameter)
 
 
+def machine_eps(x: Array) -> float:
+    """Return the machine epsilon of x's dtype."""
+    return float(np.finfo(check_float(x).dtype).eps)
+
+
 class Norm(Module):
     """Base of the normalisation layers: a scale and a shift, and their gradients."""
 
@@ -137,7 +142,7 @@ class Norm(Module):
         self.bias = filled(shape, 0, dtype) if affine and bias else None
 
     def _eps(self, x: Array) -> float:
-        return float(np.finfo(check_float(x).dtype).eps) if self.eps is None else self.eps
+        return machine_eps(x) if self.eps is None else self.eps
 
     def _parameters(self) -> tuple[Array | None, Array | None]:
         return (None if self.weight is None else self.weight.data), (None if self.bias is None else self.bias.data)

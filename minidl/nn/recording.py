@@ -3,14 +3,18 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .modes import mode
+from .modes import mode, no_grad
 from .rearranging import Operation
 
-__all__ = ["apply", "axis_of", "constant", "either", "outside", "plain", "sizes"]
+if TYPE_CHECKING:
+    from .module import Module
+
+__all__ = ["apply", "apply_layer", "apply_pair", "axis_of", "constant", "either", "outside", "plain", "sizes"]
 
 
 def apply(operation: Operation, *inputs: Any, **options: Any) -> Any:
@@ -26,6 +30,34 @@ def apply(operation: Operation, *inputs: Any, **options: Any) -> Any:
         return record.apply(operation, inputs, options)
     out, _ = operation(*[outside(x) for x in inputs], **options)
     return out[()] if isinstance(out, np.ndarray) and out.ndim == 0 else out
+
+
+def apply_layer(layer: Module, *inputs: Any) -> Any:
+    """Call a layer that was made for this call, as `apply` does an operation."""
+    if mode.record is not None:
+        return mode.record.call(layer, inputs, {})
+    with no_grad():
+        return layer(*[outside(x) for x in inputs])
+
+
+def apply_pair(owner: str, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
+    """Do a pair of pure functions, as `apply` does an operation.
+
+    Args:
+        owner: the function's name, for errors.
+        forward: gives the output and a cache for arrays.
+        backward: gives a tuple with the gradient of each array for the output's gradient and the cache.
+        *inputs: Tensors, Parameters, arrays and None.
+    """
+    record = mode.record
+    try:
+        if record is not None:
+            return record.pair(forward, backward, *inputs)
+        return forward(*[outside(x) for x in inputs])[0]
+    except (TypeError, ValueError) as error:
+        if len(error.args) == 1 and not str(error).startswith(f"{owner}:"):
+            error.args = (f"{owner}: {error}",)
+        raise
 
 
 def outside(x: Any) -> Any:
