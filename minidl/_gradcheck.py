@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ._blame import wrong_children
 from ._core import Array, default_rng
 from .nn import Loss, Module, no_grad
 from .nn.buffers import BufferSnapshot
 from .nn.generators import generators
+from .nn.record import has_backward
+from .nn.structure import leaves, rebuild
 
-__all__ = ["CannotTellError", "Frozen", "check_is_module", "gradcheck", "is_float", "run_backward"]
+__all__ = ["CannotTellError", "Frozen", "check_is_module", "given_back", "gradcheck", "is_float", "run_backward"]
 
 # How far a point is moved before each attempt, relative to the largest entry.
 _NUDGES = (0.0, 1e-4, 1e-4)
@@ -43,7 +47,8 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
 
     Args:
         module: a layer, container or loss, in the mode (train or eval) in which it is to be checked.
-        *inputs: what forward takes: float arrays are checked, others (labels) are passed on unchanged.
+        *inputs: what forward takes, also tuples, lists and dicts of arrays: float arrays are checked, others (labels)
+            are passed on unchanged.
         rtol: allowed error, relative to the largest gradient of the array.
         max_entries: the number of entries checked one by one in each array.
         seed: for v, the choice of entries and the directions.
@@ -53,7 +58,8 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
 
     Raises:
         AssertionError: a gradient is wrong, or that of an input is missing (but for a loss's target); the message names
-            the worst parameter (or input) and index.
+            the worst parameter (or input) and index, and the layers inside whose own backward is wrong, each checked on
+            the inputs that it gets here.
         CannotTellError: the output is not finite, or rounding hides the differences.
         ValueError: an input holds NaN or infinity.
         TypeError: the module is not a Module, or there is nothing to check: the inputs are not arrays.
@@ -61,11 +67,11 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
     Source: checking along random directions is the idea of Chainer's gradient_check.
     """
     check_is_module("gradcheck", module)
-    if not any(isinstance(x, np.ndarray) for x in inputs):
+    if not any(isinstance(x, np.ndarray) for x in leaves(inputs)):
         raise TypeError("gradcheck: give the module's inputs as NumPy arrays, such as gradcheck(layer, x)")
-    for number, x in enumerate(inputs):
+    for name, x in _named(inputs, "input {}"):
         if is_float(x) and not np.isfinite(x).all():
-            raise ValueError(f"gradcheck: input {number} holds NaN or infinity")
+            raise ValueError(f"gradcheck: {name} holds NaN or infinity")
     # Not default_rng(seed): the input is often default_rng(0).standard_normal(shape), and v would be equal to it.
     rng = np.random.default_rng([seed, 0x67726164])
     for nudge in _NUDGES:
@@ -86,6 +92,11 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
     lines = [f"gradcheck of {point.kind} failed: {worst}"]
     lines += [f"also wrong: {', '.join(others)}"] if others else []
     lines += [f"{name} got no gradient from backward()" for name, grad in grads.items() if grad is None]
+
+    def check(child: Module, *given: Any) -> None:
+        gradcheck(child, *given, rtol=rtol, max_entries=max_entries, seed=seed)
+
+    lines += wrong_children(point.module, point.inputs, check)
     raise AssertionError("\n".join(lines))
 
 
@@ -126,49 +137,59 @@ class _Point:
         self.kind, self.rng = type(module).__name__, rng
         self.module = copy.deepcopy(module).astype(np.float64)
         self.module.needs_input_grad = True
-        self.inputs = [x.astype(np.float64) if is_float(x) else x for x in inputs]
+        self.inputs: tuple[Any, ...] = rebuild(inputs, lambda x: x.astype(np.float64) if is_float(x) else x)
         if any(p.shape == (0,) for p in self.module.params()):  # the first input gives them a size
             with no_grad():
                 self.module(*self.inputs)
-        named = [(f"input {i}" if len(inputs) > 1 else "the input", x) for i, x in enumerate(self.inputs)]
         self.parameters = {f'parameter "{name}"': p for name, p in self.module.named_params() if p.requires_grad}
+        named = _named(self.inputs, "input {}" if len(inputs) > 1 else "the input")
         self.floats = {name: x for name, x in named if is_float(x)}
         self.arrays = {**self.floats, **{name: p.data for name, p in self.parameters.items()}}
         if nudge:
             for array in self.arrays.values():
                 np.add(array, nudge * _size(array) * rng.uniform(-1, 1, array.shape), out=array)
         self.frozen = Frozen(self.module)
-        self.v: Any = np.float64(1.0)
+        self.v: Array = np.ones(1)
 
     def forward(self) -> Any:
         self.frozen.restore()
-        output = self.module(*self.inputs)
+        return self.module(*self.inputs)
+
+    def vector(self) -> Array:
+        """Return all numbers that come out, one after another; of a loss its one number."""
         # a copy: the output of a layer that does nothing is its input, which is about to change
-        return output.copy() if isinstance(output, np.ndarray) else np.float64(output)
+        return _vector(self.forward())
 
     def backward(self) -> dict[str, Array | None]:
         """Choose v and return the gradients of the loss by name, from one forward and backward pass."""
-        output = self.forward()
-        if np.ndim(output):
-            self.v = self.rng.standard_normal(np.shape(output))
+        first = self.vector()
         again = self.forward()
-        if not np.array_equal(output, again, equal_nan=True):
+        numbers = _vector(again)
+        if not np.array_equal(first, numbers, equal_nan=True):
             raise AssertionError(
                 f"gradcheck of {self.kind}: two forward passes on the same input differ although the random state is "
                 "the same; draw random numbers from rng= or minidl's generator, and keep no state between passes that "
                 "changes the output"
             )
-        if not np.isfinite(again).all():
-            where = np.argwhere(~np.isfinite(np.atleast_1d(again)))[0].tolist()
-            raise CannotTellError(
-                f"gradcheck of {self.kind} cannot tell: the output at {where} is {np.atleast_1d(again)[tuple(where)]}; "
-                "check at inputs where the output is finite"
-            )
-        self.module.zero_grad()
-        result = run_backward(self.module, again, self.v)
-        returned = result if isinstance(result, tuple) else (result,)
+        for number, out in enumerate(_floats(again)):
+            if not np.isfinite(out).all():
+                where = np.argwhere(~np.isfinite(np.atleast_1d(out)))[0].tolist()
+                which = f"output {number}" if number else "output"
+                raise CannotTellError(
+                    f"gradcheck of {self.kind} cannot tell: the {which} at {where} is "
+                    f"{np.atleast_1d(out)[tuple(where)]}; check at inputs where the output is finite"
+                )
         # a loss returns the gradient of its prediction only: that of the target is not checked
-        is_loss = isinstance(self.module, Loss) or not isinstance(output, np.ndarray)
+        several = isinstance(again, (tuple, list, dict))
+        is_loss = isinstance(self.module, Loss) or (not several and not np.ndim(again) and has_backward(self.module))
+        if several or np.ndim(again):
+            self.v = self.rng.standard_normal(numbers.shape)
+        parts = iter(np.split(self.v, np.cumsum([np.size(out) for out in _floats(again)])[:-1]))
+        self.module.zero_grad()
+        result = run_backward(
+            self.module, again, rebuild(again, lambda out: next(parts).reshape(out.shape) if is_float(out) else None)
+        )
+        returned = given_back(self.module, self.inputs, result)
         if not is_loss and len(returned) != max(1, len(self.floats)):
             raise AssertionError(
                 f"gradcheck of {self.kind} failed: backward() returned {len(returned)} gradient(s) for "
@@ -243,9 +264,9 @@ class _Point:
         """Return the central difference of the loss along a direction, and how far rounding may have moved it."""
         before = array.copy()
         array += step * direction
-        plus = self.forward()
+        plus = self.vector()
         array[...] = before - step * direction
-        minus = self.forward()
+        minus = self.vector()
         array[...] = before
         with np.errstate(invalid="ignore"):  # a wide step may lead where the output is not finite
             difference = float(((plus - minus) * self.v).sum())
@@ -292,11 +313,61 @@ def check_is_module(owner: str, module: Any) -> None:
 
 
 def run_backward(module: Module, output: Any, grad_output: Any) -> Any:
-    """Call backward(): with a gradient if the output is an array, without one if it is the number of a loss."""
+    """Call backward(): with gradients of the output's structure, without any if it is the number of a loss."""
     backward: Any = module.backward
-    return backward(grad_output) if isinstance(output, np.ndarray) else backward()
+    if isinstance(output, np.ndarray):
+        return backward(grad_output)
+    if not isinstance(output, (tuple, list, dict)):
+        return backward()
+    if not has_backward(module):
+        return backward(tuple(g for out, g in _pairs(output, grad_output) if isinstance(out, np.ndarray)))
+    floats = tuple(g for out, g in _pairs(output, grad_output) if is_float(out))
+    return backward(floats[0] if len(floats) == 1 else floats)
+
+
+def _pairs(output: Any, grad_output: Any) -> Iterator[tuple[Any, Any]]:
+    return zip(leaves(output, none=True), leaves(grad_output, none=True), strict=True)
+
+
+def given_back(module: Module, inputs: tuple[Any, ...], result: Any) -> list[Any]:
+    """Return what backward() has returned as one gradient for each float array among the inputs.
+
+    A backward of one's own may leave out inputs that have no gradient.
+    """
+    returned = list(leaves((result,), none=True))
+    if has_backward(module) and isinstance(result, tuple) and len(returned) < len(list(leaves(inputs, none=True))):
+        return returned
+    places = [is_float(x) for x in leaves(inputs, none=True)]
+    if len(returned) != len(places) or not any(places):
+        return returned
+    return [grad for grad, yes in zip(returned, places, strict=True) if yes]
 
 
 def is_float(x: Any) -> bool:
     """Return whether ``x`` is an array of floats."""
     return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+
+
+def _floats(output: Any) -> list[Any]:
+    """Return the float arrays of an output; of a loss its number."""
+    if isinstance(output, (tuple, list, dict)):
+        return [out for out in leaves(output) if is_float(out)]
+    return [output if isinstance(output, np.ndarray) else np.float64(output)]
+
+
+def _vector(output: Any) -> Array:
+    return np.concatenate([np.zeros(0), *(np.ravel(out) for out in _floats(output))])
+
+
+def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield a name and what it names for each thing in the inputs: "input 0", 'input 1["mask"]', "input 2[0]"."""
+    for number, item in enumerate(value):
+        yield from _inside(item, name.format(number))
+
+
+def _inside(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (tuple, list, dict)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _inside(item, f"{name}[{json.dumps(key, default=repr)}]")
+    else:
+        yield name, value

@@ -68,7 +68,7 @@ def _factor_fault(loss: Any, same: Any, prediction: Array, target: Any) -> str |
     loss(prediction, target)
     same(prediction, target)
     try:
-        if _close(2 * loss.backward(), same.backward(2.0)):
+        if _close(2 * _first(loss.backward()), _first(same.backward(2.0))):
             return None
     except TypeError as error:
         return f"backward() must take the gradient of the loss, backward(self, grad_output=1.0): {error}"
@@ -80,7 +80,13 @@ def _counted(loss: Any, prediction: Array, target: Any, *weights: Array) -> tupl
     done = batch_loss(loss, prediction, target, *weights)
     if not done.weight:
         return done, np.zeros_like(prediction)
-    return done, loss.backward(done.gradient) * (done.weight if done.is_mean else 1.0)
+    return done, _first(loss.backward(done.gradient)) * (done.weight if done.is_mean else 1.0)
+
+
+def _first(gradients: Any) -> Array:
+    """Return the gradient of the prediction; a derived backward returns the target's too."""
+    gradient: Array = gradients[0] if isinstance(gradients, tuple) else gradients
+    return gradient
 
 
 def _close(a: Any, b: Any) -> bool:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ._core import Array
-from ._gradcheck import CannotTellError, Frozen, check_is_module, gradcheck, is_float, run_backward
+from ._gradcheck import CannotTellError, Frozen, check_is_module, given_back, gradcheck, is_float, run_backward
 from ._losscheck import loss_fault
 from .nn import Module, Parameter, no_grad
+from .nn.structure import leaves, rebuild
 
 __all__ = ["CannotTellError", "check_module", "gradcheck"]
 
@@ -36,8 +37,8 @@ def check_module(module: Module, *inputs: Any) -> bool:
 
     Args:
         module: a layer, container or loss.
-        *inputs: what forward takes: float32 or float64 arrays with the batch first, at least two samples; for a loss,
-            the prediction and the target.
+        *inputs: what forward takes: float32 or float64 arrays with the batch first, at least two samples, also in
+            tuples, lists and dicts; for a loss, the prediction and the target.
 
     Returns:
         True.
@@ -81,17 +82,18 @@ class _Case:
 
     def arguments(self, dtype: Any = np.float64) -> list[Any]:
         """Return copies of the inputs, floats converted to ``dtype``."""
-        return [x.astype(dtype) if is_float(x) else copy.deepcopy(x) for x in self.inputs]
+        return [rebuild(x, lambda v: v.astype(dtype) if is_float(v) else copy.deepcopy(v)) for x in self.inputs]
 
     def batch(self, arguments: list[Any], size: int) -> list[Any]:
         """Return arguments with the first sample alone (1), or each twice (2); with 0 they stay as they are."""
-        count = np.shape(arguments[0])[:1] if size else None
-        return [
-            (x[:1] if size == 1 else np.concatenate([x, x]))
-            if isinstance(x, np.ndarray) and x.shape[:1] == count
-            else x
-            for x in arguments
-        ]
+        count = np.shape(next(leaves(arguments)))[:1] if size else None
+
+        def changed(x: Any) -> Any:
+            if not isinstance(x, np.ndarray) or x.shape[:1] != count:
+                return x
+            return x[:1] if size == 1 else np.concatenate([x, x])
+
+        return [rebuild(x, changed) for x in arguments]
 
     def require(self, condition: bool, message: str) -> None:
         """Raise AssertionError with ``message`` unless the condition holds."""
@@ -101,21 +103,26 @@ class _Case:
 
 def _grad_output(output: Any) -> Any:
     """Return a gradient for an output: various numbers for an array, None for a loss that is a number."""
+    if isinstance(output, (tuple, list, dict)):
+        return rebuild(output, lambda out: _grad_output(out) if is_float(out) else None)
     if not isinstance(output, np.ndarray):
         return None
     return np.linspace(-1, 1, output.size, dtype=output.dtype).reshape(output.shape)
 
 
-def _run(module: Module, arguments: list[Any]) -> tuple[Any, tuple[Any, ...], dict[str, Array | None]]:
+def _run(module: Module, arguments: list[Any]) -> tuple[Any, list[Any], dict[str, Array | None]]:
     """Run one forward and backward pass; return the output, the gradients of the inputs and of the parameters."""
     output = module(*arguments)
     dx = run_backward(module, output, _grad_output(output))
     grads = {name: None if p.grad is None else p.grad.copy() for name, p in module.named_params()}
-    return output, dx if isinstance(dx, tuple) else (dx,), grads
+    return output, given_back(module, tuple(arguments), dx), grads
 
 
 def _close(a: Any, b: Any) -> bool:
-    """Return whether two arrays, or two Nones, are equal up to rounding."""
+    """Return whether two arrays, or two Nones, or structures of them, are equal up to rounding."""
+    if isinstance(a, (tuple, list, dict)):
+        ours, theirs = list(leaves(a, none=True)), list(leaves(b, none=True))
+        return len(ours) == len(theirs) and all(map(_close, ours, theirs))
     if a is None or b is None:
         return a is b
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
@@ -175,8 +182,10 @@ def _output_depends_on(case: _Case, path: str, name: str, number: int) -> bool:
         array = _plain_arrays(vars(dict(module.named_modules())[path])[name])[number]
         array.flags.writeable = True  # it belongs to our copy of the module
         array[...] = array * (1 + change) + change
-        outputs.append(np.asarray(module(*case.arguments())))
-    return not np.array_equal(outputs[0], outputs[1], equal_nan=True)
+        outputs.append(list(leaves((module(*case.arguments()),))))
+    return not all(
+        np.array_equal(before, after, equal_nan=is_float(before)) for before, after in zip(*outputs, strict=True)
+    )
 
 
 def _check_one_dtype(case: _Case) -> None:
@@ -184,7 +193,7 @@ def _check_one_dtype(case: _Case) -> None:
     dtypes = {f'parameter "{name}"': p.data.dtype for name, p in case.original.named_params()}
     for what, dtype in dtypes.items():
         case.require(dtype in _DTYPES, f"{what} is {dtype}; make it float32 (or float64)")
-    for number, x in enumerate(case.inputs):
+    for number, x in enumerate(leaves(case.inputs)):
         if is_float(x) and x.dtype == np.float32:
             dtypes.setdefault(f"input {number}", x.dtype)
     first = {dtype: next(what for what in dtypes if dtypes[what] == dtype) for dtype in dtypes.values()}
@@ -223,9 +232,11 @@ def _require_dtype(case: _Case, wanted: np.dtype[Any] | None, mode: bool, batch:
         )
 
     output = module(*arguments)
-    require("its output", output)
+    for out in leaves(output) if isinstance(output, (tuple, list, dict)) else (output,):
+        if out is output or is_float(out):
+            require("its output", out)
     dx = run_backward(module, output, _grad_output(output))
-    for number, grad in enumerate(dx if isinstance(dx, tuple) else (dx,)):
+    for number, grad in enumerate(leaves((dx,), none=True)):
         require(f"the gradient of input {number}", grad)
     for name, parameter in module.named_params():
         require(f'the gradient of parameter "{name}"', parameter.grad)
@@ -233,7 +244,7 @@ def _require_dtype(case: _Case, wanted: np.dtype[Any] | None, mode: bool, batch:
 
 def _dtype_of(case: _Case) -> np.dtype[Any]:
     """Return the dtype of the parameters; without any, that of the inputs."""
-    found = [p.dtype for p in case.original.params()] + [x.dtype for x in case.inputs if is_float(x)]
+    found = [p.dtype for p in case.original.params()] + [x.dtype for x in leaves(case.inputs) if is_float(x)]
     return found[0] if found and found[0] in _DTYPES else _DTYPES[0]
 
 
@@ -248,12 +259,13 @@ def _check_one_pass(case: _Case) -> None:
     module, arguments = case.fresh(), case.arguments()
     output, given = module(*arguments), _grad_output(output)
     dx = run_backward(module, output, given)
-    for index, (argument, before) in enumerate(zip(arguments, case.arguments(), strict=True)):
+    for index, (argument, before) in enumerate(zip(leaves(arguments), leaves(case.arguments()), strict=True)):
         same = np.array_equal(argument, before, equal_nan=is_float(before))
         case.require(same, f"input {index} was changed in place")
-    case.require(np.array_equal(given, _grad_output(output)), "grad_output was changed in place")
+    case.require(_close(given, _grad_output(output)), "grad_output was changed in place")
     _expect_runtime_error(case, module, output, "a second time after one forward()")
-    for index, (gradient, argument) in enumerate(zip(dx if isinstance(dx, tuple) else (dx,), arguments, strict=False)):
+    gradients = leaves((dx,), none=True)
+    for index, (gradient, argument) in enumerate(zip(gradients, leaves(arguments, none=True), strict=False)):
         case.require(
             not is_float(argument) or (gradient is not None and gradient.shape == argument.shape),
             f"backward() must return the gradient of input {index}, of shape {np.shape(argument)}, got "
@@ -279,7 +291,7 @@ def _check_memory(case: _Case) -> None:
     _, expected, _ = _run(case.fresh(), case.arguments())
     module = case.fresh()
     frozen = Frozen(module)
-    other = [x[::-1] * 0.5 if is_float(x) else x for x in case.arguments()]
+    other = [rebuild(x, lambda v: v[::-1] * 0.5 if is_float(v) else v) for x in case.arguments()]
     module(*other)
     frozen.restore()
     output, dx, _ = _run(module, case.arguments())
@@ -287,10 +299,10 @@ def _check_memory(case: _Case) -> None:
         all(map(_close, dx, expected)),
         f"backward() after two forwards belongs to the first: a new forward must replace what was kept; {_KEEP}",
     )
-    before = np.array(output)
+    before = rebuild(output, np.array)
     module(*other)
     case.require(
-        np.array_equal(output, before, equal_nan=True),
+        _close(output, before),
         "a later forward pass changed an earlier one's output: return a new array each time",
     )
     module = case.fresh()
@@ -349,8 +361,8 @@ def _check_inputs(case: _Case) -> None:
     except Exception as error:
         raise AssertionError(f"check_module of {case.name}: a batch of one fails in eval mode: {error}") from error
     output, dx, grads = _run(case.fresh(), case.arguments())
-    for how, rearranged in (("every second element of an array", _strided), ("Fortran order", np.asfortranarray)):
-        other, other_dx, other_grads = _run(case.fresh(), [rearranged(x) for x in case.arguments()])
+    for how, rearranged in (("every second element of an array", _strided), ("Fortran order", _fortran)):
+        other, other_dx, other_grads = _run(case.fresh(), rebuild(case.arguments(), rearranged))
         same = _close(output, other) and all(map(_close, dx, other_dx))
         same = same and all(_close(grads[name], other_grads[name]) for name in grads)
         case.require(same, f"the same input gives another result when it is not contiguous ({how})")
@@ -359,6 +371,10 @@ def _check_inputs(case: _Case) -> None:
 def _strided(x: Any) -> Any:
     """Return an equal array whose elements lie apart in memory."""
     return np.stack([x, x], axis=-1)[..., 0] if isinstance(x, np.ndarray) else x
+
+
+def _fortran(x: Any) -> Any:
+    return np.asfortranarray(x) if isinstance(x, np.ndarray) else x
 
 
 def _check_round_trips(case: _Case) -> None:
@@ -390,15 +406,16 @@ def _check_output_shape(case: _Case) -> None:
     module = case.fresh().eval()
     with no_grad():
         output = module(*case.arguments())
-    if len(case.inputs) == 1 and is_float(case.inputs[0]) and isinstance(output, np.ndarray):
-        shape = module.output_shape(case.inputs[0].shape)
-        case.require(shape == output.shape, f"output_shape() says {shape}, the output has {output.shape}")
+    if len(case.inputs) == 1 and is_float(case.inputs[0]):
+        shape, expected = module.output_shape(case.inputs[0].shape), rebuild(output, np.shape)
+        case.require(shape == expected, f"output_shape() says {shape}, the output has {expected}")
 
 
 def _check_loss(case: _Case) -> None:
     """The losses of several batches combine to that of all of them."""
-    is_loss = len(case.inputs) == 2 and is_float(case.inputs[0]) and np.ndim(case.inputs[0])
-    if is_loss and np.ndim(case.fresh().eval()(*case.arguments())) == 0:
+    if len(case.inputs) != 2 or not is_float(case.inputs[0]) or not np.ndim(case.inputs[0]):
+        return
+    if isinstance(case.fresh().eval()(*case.arguments()), (float, np.generic)):
         fault = loss_fault(lambda: case.fresh().eval(), *case.arguments())
         case.require(fault is None, str(fault))
 
