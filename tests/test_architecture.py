@@ -17,7 +17,7 @@ FLOORS = [
     ["_version", "_core"],
     ["engine", "reference"],
     ["nn", "functional"],
-    ["testing", "_gradcheck", "_losscheck"],
+    ["testing", "_blame", "_gradcheck", "_losscheck"],
     ["optim"],
     ["data"],
     ["interop"],

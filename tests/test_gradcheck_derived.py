@@ -38,10 +38,12 @@ def missing(layer, backward, grad_output):
 
 
 def plant(layer, fault):
-    """Give a layer a wrong backward."""
+    """Give a layer a wrong backward; where no gradient of the input is wanted there is none to be wrong."""
     kind = type(layer)
 
     def backward(self, grad_output):
+        if not self.needs_input_grad:
+            return kind.backward(self, grad_output)
         return fault(self, lambda g: kind.backward(self, g), grad_output)
 
     layer.__class__ = type(kind.__name__, (kind,), {"backward": backward, "__module__": __name__})
