@@ -23,6 +23,7 @@ class LossValue(float):
     """
 
     __slots__ = ("terms",)
+    __array_priority__ = 1000.0  # 2 * loss is a LossValue for NumPy's 2, too
     terms: tuple[tuple[weakref.ref[Record], float], ...]  # the records whose output it is a sum of, and the factors
 
     def __new__(cls, value: Any, terms: tuple[tuple[weakref.ref[Record], float], ...]) -> LossValue:
@@ -54,7 +55,7 @@ class LossValue(float):
         """
         pending: dict[int, tuple[Record, list[Any]]] = {}
         for reference, factor in self.terms:
-            record = _alive(reference(), "the loss's")
+            record = _alive(reference())
             if not record.outputs or record.outputs[0][0] < 0:
                 raise RuntimeError(
                     "loss.backward(): the loss depends on nothing whose gradient is known: its forward made a plain "
@@ -137,18 +138,13 @@ class LossValue(float):
         return float(self)
 
 
-def _alive(record: Record | None, whose: str) -> Record:
+def _alive(record: Record | None) -> Record:
     """Return a record that can still be walked, or raise RuntimeError."""
-    if record is None:
+    if record is None or record.used:
         raise RuntimeError(
-            f"loss.backward(): {whose} forward pass has been replaced by a later one of the same module, or the module "
-            "is gone: call backward() before the next forward pass (join batches, or call backward() for each part "
-            "of a sum)"
-        )
-    if record.used:
-        raise RuntimeError(
-            "loss.backward(): the backward pass of this loss has been run already; call it once for each forward "
-            "pass, or with retain_graph=True the first time"
+            "loss.backward(): a forward pass that led to this loss is gone: its backward pass has been run already "
+            "(with retain_graph=True it could be run again), or a later forward pass of the same module has replaced "
+            "it; call backward() before the next one (join batches, or call backward() for each part of a sum)"
         )
     return record
 
@@ -172,7 +168,7 @@ def _reached(records: list[Record]) -> list[Record]:
                     "and its gradient would be lost; put the change into the model's forward, or write the gradient "
                     "yourself and call model.backward(...)"
                 )
-            waiting.append(_alive(origin[0](), "the model's"))
+            waiting.append(_alive(origin[0]()))
         if not leads:
             leads = record.memory is None or any(origin is not None for origin in record.origins)
     if not leads:

@@ -23,7 +23,7 @@ from .naming import name_below, name_layer
 from .parameter import Parameter
 from .promotion import check_promotion
 from .rearranging import Operation
-from .recording import plain
+from .recording import plain, weak
 from .saved import Locked, forget, remember, trains, without_input_grad
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["DERIVED", "Record", "has_backward"]
 
 _CONSTANT = -1  # the number of a value whose gradient nobody needs
-_NUMBERS = (int, float, np.integer, np.floating)
 
 
 class Record:
@@ -160,14 +159,15 @@ class Record:
         """Do an operation on Tensors, Parameters, arrays and numbers, and note it."""
         arrays = [plain(x) for x in inputs]
         numbers = [self.number_of(x) for x in inputs]
-        dtypes = [x.dtype for x in arrays if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
-        if dtypes:  # a number does not change float32 into float64
-            scalar = max(dtypes, key=lambda dtype: dtype.itemsize).type
-            arrays = [scalar(x) if isinstance(x, _NUMBERS) and not isinstance(x, bool) else x for x in arrays]
+        given = [getattr(x, "dtype", None) for x in arrays]
+        floats = [x for x in arrays if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+        if floats:  # numbers, and arrays without axes, do not change float32 into float64
+            dtype = max([x for x in floats if x.ndim] or floats, key=lambda x: x.itemsize).dtype
+            arrays = [weak(x, dtype) for x in arrays]
         out, gradients = operation(*arrays, **options)
         if max(numbers) < 0:
             return rebuild(out, self.constant)
-        kept = [(n, g, x.dtype) for n, g, x in zip(numbers, gradients, arrays, strict=True) if n >= 0]
+        kept = [(n, g, dtype) for n, g, dtype in zip(numbers, gradients, given, strict=True) if n >= 0]
         if any(gradient is None for _, gradient, _ in kept):
             raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
         back, memory = [g for _, g, _ in kept], [dtype for _, _, dtype in kept]

@@ -241,7 +241,7 @@ class Tensor(Operand):
     """An array inside a recorded forward pass: what the forward of a Module without a backward gets and computes with.
 
     It takes NumPy's functions and PyTorch's methods; each is done at once, and noted for the backward pass. It lives
-    as long as its forward pass, and is never changed in place.
+    as long as its forward pass, and is not changed in place, except inside `no_grad`.
 
     Attributes:
         data: the array.
@@ -302,11 +302,13 @@ class Tensor(Operand):
     def __repr__(self) -> str:
         return f"Tensor({self.data!r})"
 
-    def __setitem__(self, key: Any, value: Any) -> NoReturn:
-        raise TypeError(
-            "a value in a recorded forward cannot be changed in place; make a new one, with minidl.where, cat or "
-            "stack, or masked_fill"
-        )
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self.record.state["enabled"]:
+            raise TypeError(
+                "a value in a recorded forward cannot be changed in place, except inside no_grad(); make a new one, "
+                "with minidl.where, cat, stack or masked_fill"
+            )
+        self.data[rebuild(key, plain)] = plain(value)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
         if self.number >= 0:

@@ -1,0 +1,250 @@
+"""loss.backward(): from a float back through every model that led to it; and when it cannot."""
+
+import copy
+import gc
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import nn, optim
+
+
+def draw(rng, *shape):
+    return rng.standard_normal(shape)
+
+
+def net(inputs=4, outputs=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(
+        nn.Linear(inputs, 5, dtype=np.float64, rng=rng), nn.Tanh(), nn.Linear(5, outputs, dtype=np.float64, rng=rng)
+    )
+
+
+def grads(*models):
+    return [None if p.grad is None else p.grad.copy() for model in models for p in model.params()]
+
+
+def explicit(model, loss_fn, x, y):
+    model.zero_grad()
+    loss_fn(model(x), y)
+    model.backward(loss_fn.backward())
+    found = grads(model)
+    model.zero_grad()
+    return found
+
+
+def assert_same(a, b):
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("model", [net(), nn.Linear(4, 3, dtype=np.float64)], ids=["Sequential", "one layer"])
+def test_it_is_the_explicit_form(rng, model):
+    x, y, loss_fn = draw(rng, 5, 4), np.array([0, 1, 2, 1, 0]), nn.CrossEntropyLoss()
+    expected = explicit(model, loss_fn, x, y)
+    loss = loss_fn(model(x), y)
+    assert isinstance(loss, float)
+    assert type(loss.item()) is float
+    loss.backward()
+    assert_same(grads(model), expected)
+    with pytest.raises(RuntimeError, match="backward pass has been run already"):
+        loss.backward()
+    model.zero_grad()
+
+
+def test_sums_and_multiples(rng):
+    model, x = net(), draw(rng, 5, 4)
+    y, t = np.array([0, 1, 2, 1, 0]), draw(rng, 5, 3)
+    one, two = nn.CrossEntropyLoss(), nn.MSELoss()
+    a, b = explicit(model, one, x, y), explicit(model, two, x, t)
+    for combine, p, q in (
+        (lambda u, v: u + v, 1, 1),
+        (lambda u, v: 0.5 * u + v / 4 - 1, 0.5, 0.25),
+        (lambda u, v: sum([u, v, u]), 2, 1),
+        (lambda u, v: -(u - v) * 3, -3, 3),
+        (lambda u, v: 2 - u + np.float64(3) * v, -1, 3),
+    ):
+        model.zero_grad()
+        out = model(x)
+        u, v = one(out, y), two(out, t)
+        total = combine(u, v)
+        assert float(total) == pytest.approx(combine(float(u), float(v)))
+        total.backward()
+        assert_same(grads(model), [p * i + q * j for i, j in zip(a, b, strict=True)])
+    model.zero_grad()
+    out = model(x)
+    u, v = one(out, y), two(out, t)
+    (u * v).backward()
+    assert_same(grads(model), [float(v) * i + float(u) * j for i, j in zip(a, b, strict=True)])
+    model.zero_grad()
+    out = model(x)
+    u, v = one(out, y), two(out, t)
+    (u / v).backward()
+    assert_same(grads(model), [i / float(v) - j * float(u) / float(v) ** 2 for i, j in zip(a, b, strict=True)])
+
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head, self.other = (
+            net(4, 3),
+            nn.Linear(3, 3, dtype=np.float64),
+            nn.Linear(3, 2, dtype=np.float64),
+        )
+
+    def forward(self, x):
+        x = self.body(x)
+        return self.head(x), {"other": self.other(x), "unused": x * 2}
+
+
+def test_several_outputs_and_one_loss_used_twice(rng):
+    model, x, y, t = Two(), draw(rng, 5, 4), np.array([0, 1, 2, 1, 0]), draw(rng, 5, 2)
+    loss_fn, mse = nn.CrossEntropyLoss(), nn.MSELoss()
+    first, rest = model(x)
+    (loss_fn(first, y) + 2 * loss_fn(first, y[::-1].copy()) + mse(rest["other"], t)).backward()
+    found = grads(model)
+    expected = [np.zeros_like(p.data) for p in model.params()]
+    for make, factor in (
+        (lambda: loss_fn(model(x)[0], y), 1),
+        (lambda: loss_fn(model(x)[0], y[::-1].copy()), 2),
+        (lambda: mse(model(x)[1]["other"], t), 1),
+    ):
+        model.zero_grad()
+        make().backward()
+        expected = [a + factor * (0 if b is None else b) for a, b in zip(expected, grads(model), strict=True)]
+    assert_same(found, expected)
+
+
+def test_backward_crosses_into_the_model_that_made_the_input(rng):
+    """As in a GAN: D(G(z)), and what stops it."""
+    g, d, loss_fn = net(3, 4, seed=1), net(4, 1, seed=2), nn.BCEWithLogitsLoss()
+    z, ones = draw(rng, 6, 3), np.ones((6, 1))
+    loss_fn(d(g(z)), ones)
+    g.backward(d.backward(loss_fn.backward()))
+    expected = grads(g, d)
+    for model in (g, d):
+        model.zero_grad()
+    loss_fn(d(g(z)), ones).backward()
+    assert_same(grads(g, d), expected)
+    for stop in (np.copy, lambda x: x[:]):
+        for model in (g, d):
+            model.zero_grad()
+        fake = g(z)
+        loss_fn(d(stop(fake)), ones).backward()
+        assert grads(g) == [None] * 4
+        assert_same(grads(d), expected[4:])
+        assert g.backward(np.ones_like(fake)).shape == z.shape  # its own pass is still there
+
+
+def test_a_derived_loss_and_a_target_from_a_model(rng):
+    class Distance(nn.Module):
+        def forward(self, a, b, scale):
+            return ((a - b) ** 2).sum(dim=1).sqrt().mean() * scale
+
+    student, teacher, x = net(seed=1), net(seed=2), draw(rng, 5, 4)
+    Distance()(student(x), teacher(x), 2.0).backward()
+    found = grads(student, teacher)
+    assert all(grad is not None for grad in found)
+    for model in (student, teacher):
+        model.zero_grad()
+    a, b = student(x), teacher(x)
+    length = np.sqrt(((a - b) ** 2).sum(axis=1, keepdims=True))
+    student.backward(2 * (a - b) / length / 5)
+    teacher.backward(-2 * (a - b) / length / 5)
+    assert_same(found, grads(student, teacher))
+
+
+def test_refusals_say_what_to_do(rng):
+    model, loss_fn, x, y = net(), nn.CrossEntropyLoss(), draw(rng, 5, 4), np.zeros(5, int)
+    loss = loss_fn(model(x), y)
+    model(x)
+    with pytest.raises(RuntimeError, match="a later forward pass of the same module has replaced it"):
+        loss.backward()
+    out = model(x)
+    with pytest.raises(RuntimeError, match=r"not computed from a model's output .* model.backward\(loss_fn.backward"):
+        loss_fn(out * 2, y).backward()
+    with pytest.raises(RuntimeError, match="not computed from a model's output"):
+        loss_fn(draw(rng, 5, 3), y).backward()
+    with minidl.no_grad():
+        out = model(x)
+    with pytest.raises(RuntimeError, match="or that was inside no_grad"):
+        loss_fn(out, y).backward()
+    out = model(x)
+    out *= 2
+    with pytest.raises(RuntimeError, match="output was changed in place before the loss"):
+        loss_fn(out, y).backward()
+    loss = loss_fn(model(x), y)
+    optimizer = optim.SGD(model.params(), lr=0.1)
+    loss.backward()
+    optimizer.step()
+    loss = loss_fn(model(x), y)
+    loss_fn(model(x), y).backward()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="has replaced it"):
+        loss.backward()
+    loss = loss_fn(model(x), y)
+    optimizer.zero_grad()
+    for parameter in model.params():
+        parameter.grad = np.ones_like(parameter.data)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match=r"changed after the forward pass: call backward\(\) before optimizer.step"):
+        loss.backward()
+    loss = loss_fn(model(x), y)
+    x += 1
+    with pytest.raises(RuntimeError, match="input of shape .* was changed in place"):
+        loss.backward()
+
+    class Plain(nn.Module):
+        def forward(self, out, y):
+            return float(out.sum())
+
+    with pytest.raises(RuntimeError, match=r"the loss depends on nothing whose gradient is known: .* float\("):
+        Plain()(model(x), y).backward()
+
+
+def test_retain_graph(rng):
+    model, loss_fn, x, y = net(), nn.CrossEntropyLoss(), draw(rng, 5, 4), np.zeros(5, int)
+    expected = explicit(model, loss_fn, x, y)
+    loss = loss_fn(model(x), y)
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert_same(grads(model), [2 * grad for grad in expected])
+
+
+def test_it_is_a_float_wherever_a_float_is_wanted(rng):
+    model, loss_fn = net(), nn.CrossEntropyLoss()
+    loss = loss_fn(model(draw(rng, 5, 4)), np.zeros(5, int))
+    assert json.loads(json.dumps({"loss": loss}))["loss"] == float(loss)
+    assert type(copy.deepcopy(loss)) is float
+    assert type(pickle.loads(pickle.dumps(loss))) is float
+    assert f"{loss:.3f}" == f"{float(loss):.3f}"
+    assert np.mean([loss, loss]) == pytest.approx(float(loss))
+    assert loss < loss + 1
+    assert round(loss, 3) == round(float(loss), 3)
+
+
+def test_a_list_of_losses_holds_no_pass(rng):
+    """People collect losses: that must not keep every batch's arrays."""
+    import weakref
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.alive = nn.Linear(4, 3, dtype=np.float64), []
+
+        def forward(self, x):
+            y = np.tanh(self.fc(x))
+            self.alive.append(weakref.ref(y.data))
+            return y * y
+
+    model, loss_fn, losses = Watched(), nn.MSELoss(), []
+    for turn in range(12):
+        loss = loss_fn(model(draw(rng, 5, 4)), np.zeros((5, 3)))
+        losses.append(loss)
+        if turn % 2:
+            loss.backward()
+    gc.collect()
+    assert sum(reference() is not None for reference in model.alive) <= 1
