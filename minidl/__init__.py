@@ -8,6 +8,7 @@ Importing it starts no thread, reads no file and draws no random number; each pa
 that a program that needs little starts quickly.
 """
 
+import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,14 @@ if TYPE_CHECKING:
     from . import data, functional, interop, models, nn, optim, plotting, testing, training
     from .engine import get_engine, set_engine
     from .interop import export_onnx, from_onnx, load, save
-    from .nn import no_grad
+    from .nn.creation import *  # noqa: F403
+    from .nn.devices import *  # noqa: F403
+    from .nn.dtypes import *  # noqa: F403
+    from .nn.elementwise_functions import *  # noqa: F403
+    from .nn.functional import dropout, log_softmax, relu, sigmoid, softmax, tanh  # noqa: F401
+    from .nn.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled  # noqa: F401
+    from .nn.tensor import Tensor  # noqa: F401
+    from .nn.tensor_functions import *  # noqa: F403
     from .testing import gradcheck
 
 __all__ = [
@@ -36,7 +44,6 @@ __all__ = [
     "manual_seed",
     "models",
     "nn",
-    "no_grad",
     "optim",
     "plotting",
     "save",
@@ -45,6 +52,29 @@ __all__ = [
     "testing",
     "training",
 ]
+
+# PyTorch's names of functions on arrays, by the module that holds them
+_FUNCTIONS = {
+    "nn.creation": (
+        "arange as_tensor bernoulli empty empty_like eye from_numpy full full_like linspace normal ones ones_like "
+        "rand rand_like randint randn randn_like randperm tensor zeros zeros_like"
+    ),
+    "nn.devices": "backends cuda device",
+    "nn.dtypes": "bool double float float32 float64 int32 int64 long uint8",
+    "nn.elementwise_functions": (
+        "abs add allclose bmm clamp clip cos detach div dot einsum eq equal exp expm1 ge gt is_tensor isfinite "
+        "isinf isnan le log log10 log1p log2 logical_and logical_not logical_or lt masked_fill matmul maximum "
+        "minimum mm mul ne neg numel outer pow reciprocal round sign sin sqrt square sub tan where"
+    ),
+    "nn.functional": "dropout log_softmax relu sigmoid softmax tanh",
+    "nn.modes": "enable_grad inference_mode is_grad_enabled no_grad set_grad_enabled",
+    "nn.tensor": "Tensor",
+    "nn.tensor_functions": (
+        "all amax amin any argmax argmin argsort broadcast_to cat chunk concat concatenate cumsum flatten flip "
+        "gather index_select logsumexp max mean min movedim narrow norm permute prod repeat_interleave reshape roll "
+        "sort split squeeze stack std sum swapaxes tile topk transpose tril triu unbind unflatten unsqueeze var"
+    ),
+}
 
 # name -> the module that holds it, or is it
 _LAZY = {
@@ -55,8 +85,11 @@ _LAZY = {
     **dict.fromkeys(("get_engine", "set_engine"), "engine"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "gradcheck": "testing",
-    "no_grad": "nn",
+    **{name: module for module, names in _FUNCTIONS.items() for name in names.split()},
 }
+
+# those that are also Python's own are left to ``minidl.sum`` and the like
+__all__ += [name for names in _FUNCTIONS.values() for name in names.split() if not hasattr(builtins, name)]
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
     Raises ValueError if shapes do not fit, TypeError if dtypes do not. See `nn.Linear`.
     """
-    return apply_pair("linear", linear_forward, linear_backward, input, weight, bias)
+    return apply_pair("linear", linear_forward, linear_backward, input, weight, bias, skips=True)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
@@ -107,8 +107,8 @@ def conv_transpose2d(
     stride, padding, output_padding, groups and dilation, the output's shape and the exceptions are those of
     `nn.ConvTranspose2d`.
     """
-    sizes, more = (stride, padding, dilation), {"groups": groups, "output_padding": output_padding}
-    pair = conv_transpose2d_forward, conv_transpose2d_backward
+    more: dict[str, Any] = {"groups": groups, "output_padding": output_padding}
+    pair, sizes = (conv_transpose2d_forward, conv_transpose2d_backward), (stride, padding, dilation)
     return _convolve("conv_transpose2d", *pair, input, weight, bias, sizes, **more)
 
 
@@ -123,7 +123,7 @@ def _convolve(
     **more: Any,
 ) -> Any:
     options = dict(zip(("stride", "padding", "dilation"), sizes, strict=True), **more)
-    return apply_pair(owner, lambda x, w, b: forward(x, w, b, **options), backward, input, weight, bias)
+    return apply_pair(owner, lambda x, w, b: forward(x, w, b, **options), backward, input, weight, bias, skips=True)
 
 
 def embedding(

@@ -80,8 +80,8 @@ def max_pool1d(
     kernel_size, stride, padding, dilation, ceil_mode and return_indices (in another order than the layer's, as in
     PyTorch), the output's shape and the exceptions are those of `nn.MaxPool1d`.
     """
-    sizes = [_one(size) for size in (kernel_size, stride, padding, dilation)]
-    return apply_layer(MaxPool1d(*sizes, return_indices=return_indices, ceil_mode=ceil_mode), input)
+    kernel, step, around, apart = (_one(size) for size in (kernel_size, stride, padding, dilation))
+    return apply_layer(MaxPool1d(kernel, step, around, apart, return_indices, ceil_mode), input)
 
 
 def avg_pool2d(

@@ -47,8 +47,6 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
     expected = (shape[0], *shape[2:])
     if target.shape != expected:
         raise ValueError(f"expected labels of shape {expected} for predictions of shape {shape}, got {target.shape}")
-    if not 0 <= ignore_index < shape[1] and target.size and target.min() >= 0 and target.max() < shape[1]:
-        return target, np.ones(target.shape, bool)  # the usual case, quickly
     kept = target != ignore_index
     wrong = kept & ((target < 0) | (target >= shape[1]))
     if wrong.any():
@@ -160,9 +158,7 @@ def cross_entropy_forward(
         shares = kept if per_class is None else np.where(kept, per_class.reshape(-1)[labels], 0)
         divisor = float(np.count_nonzero(kept) if per_class is None else shares[kept].sum())
         kept = np.expand_dims(kept, 1)
-    coefficients = probabilities * kept
-    if smoothing:
-        coefficients = ((1 - smoothing) * probabilities + smoothing / classes) * kept
+    coefficients = ((1 - smoothing) * probabilities + smoothing / classes) * kept
     if per_class is not None:
         coefficients = times(coefficients, per_class)
     log_p, _ = log_softmax_forward(logits, axis=1)

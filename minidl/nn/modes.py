@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._core import check_flag
 
 if TYPE_CHECKING:
     from .module import Module
     from .record import Record
 
-__all__ = ["evaluating", "is_grad_enabled", "mode", "modes_kept", "no_grad", "without_input_grad"]
+__all__ = [
+    "enable_grad",
+    "evaluating",
+    "inference_mode",
+    "is_grad_enabled",
+    "mode",
+    "modes_kept",
+    "no_grad",
+    "set_grad_enabled",
+    "without_input_grad",
+]
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Mode(threading.local):
@@ -38,18 +52,68 @@ class no_grad(ContextDecorator):
     This uses less memory when predicting. backward() after a forward pass in here raises a RuntimeError.
     """
 
+    _enabled = False
+
     def __init__(self) -> None:
         self._before: list[bool] = []
 
     def __enter__(self) -> None:
         self._before.append(mode.enabled)
-        mode.enabled = False
+        mode.enabled = self._enabled
 
     def __exit__(self, *error: object) -> None:
         mode.enabled = self._before.pop()
 
     def _recreate_cm(self) -> no_grad:
-        return no_grad()  # a decorated function may run in several threads, each with its own state
+        fresh = type(self).__new__(
+            type(self)
+        )  # a decorated function may run in several threads, each with its own state
+        fresh._before, fresh._enabled = [], self._enabled
+        return fresh
+
+
+class enable_grad(no_grad):
+    """Context manager and decorator inside which layers save what backward passes need, also inside `no_grad`."""
+
+    _enabled = True
+
+
+class inference_mode(no_grad):
+    """Same as `no_grad`; with ``mode=False`` as `enable_grad`."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self._enabled = not check_flag("inference_mode", "mode", mode)
+
+
+class set_grad_enabled(ContextDecorator):
+    """Switch saving for backward passes on or off, from now on; as a context manager or a decorator, inside it only.
+
+    Args:
+        mode: True for on.
+
+    Raises:
+        TypeError: it is not True or False.
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self._enabled, self._before = check_flag("set_grad_enabled", "mode", mode), is_grad_enabled()
+        _switch(self._enabled)
+
+    def __enter__(self) -> None:
+        _switch(self._enabled)
+
+    def __exit__(self, *error: object) -> None:
+        _switch(self._before)
+
+    def __call__(self, function: _Function) -> _Function:
+        """Decorate a function: outside of it nothing is switched."""
+        _switch(self._before)
+        return inference_mode(not self._enabled)(function)
+
+
+def _switch(enabled: bool) -> None:
+    mode.enabled = enabled
 
 
 @contextmanager

@@ -148,7 +148,7 @@ class Record:
             output = run_hooks(module, arrays, output, log)
         backward = None if pair is None else pair[1]
         memory = log if len(log) < 2 else remember(log)
-        if noted and type(output) is np.ndarray and output.dtype is dtype and (tracked or dtype.kind == "f"):
+        if tracked and type(output) is np.ndarray and output.dtype is dtype:  # nearly always
             number = self.count
             self.count = number + 1
             self.steps.append((module, backward, memory, numbers, number))
@@ -174,15 +174,15 @@ class Record:
         return self._note(None, back, memory, tuple([n for n, _, _ in kept]), out, True)
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
-        """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache, ``backward(g, cache)`` gradients.
+        """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache.
 
-        Both without regard to what is needed; for `functional`. ``backward`` returns one gradient, or a tuple of them.
+        ``backward(g, cache, first)`` gives one gradient or a tuple, the ``first`` only if that is true.
         """
         numbers = tuple([self.number_of(x) for x in inputs])
         out, cache = forward(*[plain(x) for x in inputs])
         if max(numbers) < 0:
             return rebuild(out, self.constant)
-        return self._note(None, lambda g: backward(g, cache), None, numbers, out, True)
+        return self._note(None, lambda g, first: backward(g, cache, first), None, numbers, out, True)
 
     def _through(self, module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool) -> Any:
         """Call a module whose own calls are noted."""
@@ -356,9 +356,10 @@ class Record:
     def _operation(self, backward: Any, memory: Any, numbers: Any, grad: Any, grads: list[Any], needed: Any) -> None:
         """Run the backward pass of an operation: a gradient for each input; or of a pair of pure functions."""
         if memory is None:
-            more = backward(grad)
+            wants = [n >= 0 and (needed is None or bool(needed[n])) for n in numbers]
+            more = backward(grad, wants[0]) if any(wants) else ()
             more = more if isinstance(more, tuple) else (more,)
-            if any(n >= 0 and (needed is None or needed[n]) for n in numbers[len(more) :]):
+            if any(wants[len(more) :]):
                 raise RuntimeError("the gradient of a target is not known; give it target.detach()")
             _add(grads, numbers, more, needed)
             return

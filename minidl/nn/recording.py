@@ -42,7 +42,9 @@ def apply_layer(layer: Module, *inputs: Any) -> Any:
         return layer(*[outside(x) for x in inputs])
 
 
-def apply_pair(owner: str, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
+def apply_pair(
+    owner: str, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any, skips: bool = False
+) -> Any:
     """Do a pair of pure functions, as `apply` does an operation.
 
     Args:
@@ -50,11 +52,16 @@ def apply_pair(owner: str, forward: Callable[..., Any], backward: Callable[..., 
         forward: gives the output and a cache for arrays.
         backward: gives a tuple with the gradient of each array for the output's gradient and the cache.
         *inputs: Tensors, Parameters, arrays and None.
+        skips: whether ``backward`` takes ``needs_input_grad=False``, and then leaves out the first gradient.
     """
+
+    def back(grad: Any, cache: Any, first: bool) -> Any:
+        return backward(grad, cache, needs_input_grad=first) if skips else backward(grad, cache)
+
     record = mode.record
     try:
         if record is not None:
-            return record.pair(forward, backward, *inputs)
+            return record.pair(forward, back, *inputs)
         return forward(*[outside(x) for x in inputs])[0]
     except (TypeError, ValueError) as error:
         if len(error.args) == 1 and not str(error).startswith(f"{owner}:"):

@@ -21,7 +21,7 @@ from .tensor_sums import Sums
 if TYPE_CHECKING:
     from .record import Record
 
-__all__ = ["Operand", "Tensor"]
+__all__ = ["Operand", "Tensor", "operand"]
 
 
 class Operand(Sums):
@@ -245,6 +245,8 @@ class Tensor(Operand):
 
     Attributes:
         data: the array.
+        record: of the forward pass.
+        number: of the value in it; -1 of a constant.
         shape, ndim, dtype: the array's.
     """
 
@@ -334,3 +336,22 @@ class Tensor(Operand):
             "a value of a recorded forward was used after that forward had ended, or in another thread; return it "
             "from forward, or keep x.detach().numpy()"
         )
+
+
+class _Plain(Operand):
+    """An array with the methods of an `Operand`, for one call where nothing is being recorded."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: Array) -> None:
+        self.data = data
+
+    def _outside(self) -> Array:
+        return self.data
+
+
+def operand(value: Any) -> Any:
+    """Return something that has PyTorch's methods: an operand itself, or one made of an array or a number."""
+    if isinstance(value, Operand):
+        return value
+    return _Plain(np.asarray(value)) if mode.record is None else mode.record.constant(value)

@@ -1,0 +1,253 @@
+"""PyTorch's functions of the elements of tensors, and products: ``minidl.exp``, ``where``, ``clamp``, ``matmul``.
+
+Values of a recorded forward pass, and Parameters in it, are recorded; arrays give arrays.
+"""
+
+# mypy: disable-error-code="no-any-return"
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import operations as op
+from .recording import apply, constant, plain
+from .tensor import Operand, Tensor, operand
+
+__all__ = [
+    "abs",
+    "add",
+    "allclose",
+    "bmm",
+    "clamp",
+    "clip",
+    "cos",
+    "detach",
+    "div",
+    "dot",
+    "einsum",
+    "eq",
+    "equal",
+    "exp",
+    "expm1",
+    "ge",
+    "gt",
+    "is_tensor",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "lt",
+    "masked_fill",
+    "matmul",
+    "maximum",
+    "minimum",
+    "mm",
+    "mul",
+    "ne",
+    "neg",
+    "numel",
+    "outer",
+    "pow",
+    "reciprocal",
+    "round",
+    "sign",
+    "sin",
+    "sqrt",
+    "square",
+    "sub",
+    "tan",
+    "where",
+]
+
+
+# Elementwise
+
+
+def _elementwise(function: np.ufunc, name: str) -> Any:
+    operation = op.ELEMENTWISE[function]
+
+    def of_each(input: Any) -> Any:
+        return apply(operation, input)
+
+    of_each.__name__ = of_each.__qualname__ = name
+    of_each.__doc__ = f"Return NumPy's {function.__name__} of each element of ``input``."
+    return of_each
+
+
+abs = _elementwise(np.absolute, "abs")
+cos = _elementwise(np.cos, "cos")
+exp = _elementwise(np.exp, "exp")
+expm1 = _elementwise(np.expm1, "expm1")
+log = _elementwise(np.log, "log")
+log10 = _elementwise(np.log10, "log10")
+log1p = _elementwise(np.log1p, "log1p")
+log2 = _elementwise(np.log2, "log2")
+neg = _elementwise(np.negative, "neg")
+reciprocal = _elementwise(np.reciprocal, "reciprocal")
+sin = _elementwise(np.sin, "sin")
+sqrt = _elementwise(np.sqrt, "sqrt")
+square = _elementwise(np.square, "square")
+tan = _elementwise(np.tan, "tan")
+
+
+def _binary(function: np.ufunc, name: str) -> Any:
+    operation = op.ELEMENTWISE[function]
+
+    def of_both(input: Any, other: Any) -> Any:
+        return apply(operation, input, other)
+
+    of_both.__name__ = of_both.__qualname__ = name
+    of_both.__doc__ = f"Return NumPy's {function.__name__} of ``input`` and ``other``, which are broadcast."
+    return of_both
+
+
+div = _binary(np.divide, "div")
+maximum = _binary(np.maximum, "maximum")
+minimum = _binary(np.minimum, "minimum")
+mul = _binary(np.multiply, "mul")
+
+
+def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """Return input + alpha * other."""
+    return operand(input).add(other, alpha)
+
+
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Any:
+    """Return input - alpha * other."""
+    return operand(input).sub(other, alpha)
+
+
+def pow(input: Any, exponent: Any) -> Any:
+    """Return input ** exponent."""
+    return apply(op.ELEMENTWISE[np.power], input, exponent)
+
+
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """Return input limited to what lies between ``min`` and ``max``."""
+    return operand(input).clamp(min, max)
+
+
+clip = clamp
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """Return ``input`` where the condition holds, else ``other``; of a condition alone the indices where it holds."""
+    if input is None and other is None:
+        return tuple([constant(index) for index in np.nonzero(plain(condition))])
+    return apply(op.where, condition, input, other)
+
+
+def masked_fill(input: Any, mask: Any, value: float) -> Any:
+    """Return input with ``value`` where ``mask`` holds."""
+    return operand(input).masked_fill(mask, value)
+
+
+# Comparisons and the like, which have no gradient
+
+
+def _constant(function: Any, name: str, arguments: int) -> Any:
+    def of_one(input: Any) -> Any:
+        return constant(function(plain(input)))
+
+    def of_both(input: Any, other: Any) -> Any:
+        return constant(function(plain(input), plain(other)))
+
+    result = of_one if arguments == 1 else of_both
+    result.__name__ = result.__qualname__ = name
+    both = " and ``other``" if arguments == 2 else ""
+    result.__doc__ = f"Return NumPy's {function.__name__} of each element of ``input``{both}; it has no gradient."
+    return result
+
+
+eq = _constant(np.equal, "eq", 2)
+ne = _constant(np.not_equal, "ne", 2)
+gt = _constant(np.greater, "gt", 2)
+ge = _constant(np.greater_equal, "ge", 2)
+lt = _constant(np.less, "lt", 2)
+le = _constant(np.less_equal, "le", 2)
+logical_and = _constant(np.logical_and, "logical_and", 2)
+logical_or = _constant(np.logical_or, "logical_or", 2)
+logical_not = _constant(np.logical_not, "logical_not", 1)
+isnan = _constant(np.isnan, "isnan", 1)
+isinf = _constant(np.isinf, "isinf", 1)
+isfinite = _constant(np.isfinite, "isfinite", 1)
+sign = _constant(np.sign, "sign", 1)
+round = _constant(np.round, "round", 1)
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Return whether input and other have the same shape and the same elements."""
+    return bool(np.array_equal(plain(input), plain(other)))
+
+
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Return whether input and other differ by at most atol + rtol * |other|; ``equal_nan`` makes NaN equal to NaN."""
+    return bool(np.allclose(plain(input), plain(other), rtol, atol, equal_nan))
+
+
+def numel(input: Any) -> int:
+    """Return the number of elements of input."""
+    return int(np.size(plain(input)))
+
+
+def is_tensor(obj: Any) -> bool:
+    """Return whether ``obj`` is an array, a value of a recorded forward pass, or a Parameter."""
+    return isinstance(obj, (np.ndarray, Operand))
+
+
+def detach(input: Any) -> Any:
+    """Return the values of ``input`` as a constant: no backward pass goes on into what they came from.
+
+    Of a value of a recorded forward pass this is its ``detach()``; of an array, such as a model's output, a copy.
+    """
+    if isinstance(input, Tensor):
+        return input.detach()
+    return constant(np.array(plain(input)))
+
+
+# Products
+
+
+def matmul(input: Any, other: Any) -> Any:
+    """Return input @ other, over the last two axes."""
+    return apply(op.matmul, input, other)
+
+
+def mm(input: Any, mat2: Any) -> Any:
+    """Return the product of two matrices, input and mat2."""
+    return _product("mm", 2, input, mat2)
+
+
+def bmm(input: Any, mat2: Any) -> Any:
+    """Return the products of two batches of matrices, input (B, N, M) and mat2 (B, M, P)."""
+    return _product("bmm", 3, input, mat2)
+
+
+def dot(input: Any, tensor: Any) -> Any:
+    """Return the sum of the products of two vectors, input and ``tensor``."""
+    return _product("dot", 1, input, tensor)
+
+
+def _product(owner: str, ndim: int, a: Any, b: Any) -> Any:
+    for x in (plain(a), plain(b)):
+        if np.ndim(x) != ndim:
+            raise ValueError(f"{owner}: expected arrays with {ndim} axes, got shape {np.shape(x)}")
+    return apply(op.matmul, a, b)
+
+
+def outer(input: Any, vec2: Any) -> Any:
+    """Return the products of each element of the vector input with each of ``vec2``, (N, M)."""
+    return apply(op.ELEMENTWISE[np.multiply], operand(input).reshape(-1, 1), operand(vec2).reshape(1, -1))
+
+
+def einsum(equation: str, *operands: Any) -> Any:
+    """Return the sum of products that ``equation`` describes, such as "ij,jk->ik", of the operands."""
+    return apply(op.einsum, equation, *operands)
