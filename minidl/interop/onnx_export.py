@@ -66,7 +66,7 @@ class OnnxGraph:
             if getattr(module, "return_indices", False):
                 layer = layer_at(type(module).__name__, path)
                 raise ValueError(f"{layer} with return_indices has two outputs; only one can be exported")
-        output = dry_run(model, input_shape, record)
+        output = dry_run(model, (input_shape,), record)
         self.dtype = output.dtype
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []

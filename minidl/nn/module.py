@@ -19,6 +19,7 @@ from .passes import callable_forward, guarded, inherits_a_pair, run
 from .record import DERIVED, Record
 from .saved import TWICE
 from .state import IncompatibleKeys, match_state
+from .structure import by_position
 from .summary import Summary, output_shape
 from .tensor import Tensor
 from .unchanged import mark_changed
@@ -112,6 +113,8 @@ class Module(Learning):
             TypeError: the module made float64 of float32; the message names what in it is float64.
         """
         record = mode.record
+        if options:
+            inputs, options = by_position(self.forward, inputs, options)
         return run(self, inputs, options) if record is None else record.call(self, inputs, options)
 
     def save_for_backward(self, value: Any) -> None:
@@ -304,34 +307,43 @@ class Module(Learning):
 
     # Shapes
 
-    def output_shape(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> tuple[int, ...]:
+    def output_shape(self, input_shape: Any, *more: Any, dtype: Any = None) -> Any:
         """Return the output's shape for an input of ``input_shape``, the batch axis included.
 
         Found by running the module on zeros, in evaluation mode and without saving anything.
 
         Args:
             input_shape: shape of the input, such as (1, 1, 28, 28).
-            dtype: of the input; None means that of the parameters. A net that begins with an Embedding takes int.
-
-        Raises:
-            ValueError: the module does not accept this shape; the message names the layer.
-        """
-        return output_shape(self, input_shape, dtype)
-
-    def summary(self, input_shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Summary:
-        """Return a table of layers with output shapes, parameters and multiply-adds; print it to see it.
-
-        Args:
-            input_shape: shape of the input, the batch axis included: (1, 1, 28, 28).
-            dtype: of the input; None means that of the parameters. A net that begins with an Embedding takes int.
+            *more: shapes of further inputs, one for each argument of `forward`; a dict or list of shapes stands for a
+                dict or list of arrays. A list of shapes that comes alone is unpacked.
+            dtype: of the inputs, or a list with one for each; None means that of the parameters. A net that begins with
+                an Embedding takes int.
 
         Returns:
-            A `minidl.nn.Summary`, a str whose `rows`, `total_params` and other totals are also plain data.
+            A tuple; of several outputs, their structure with a tuple for each.
 
         Raises:
             ValueError: the module does not accept this shape; the message names the layer.
         """
-        return Summary.of(self, input_shape, dtype)
+        return output_shape(self, (input_shape, *more), dtype)
+
+    def summary(self, input_shape: Any, *more: Any, dtype: Any = None) -> Summary:
+        """Return a table of layers with output shapes, parameters and multiply-adds; print it to see it.
+
+            model.summary((1, 1, 28, 28))
+            model.summary((1, 3, 32, 32), (1, 10))               # forward(self, image, features)
+
+        Args:
+            input_shape, *more, dtype: as for `output_shape`.
+
+        Returns:
+            A `minidl.nn.Summary`, a str whose `rows`, `total_params` and other totals are also plain data. A layer that
+            is called several times has a row for each call; its parameters are counted once.
+
+        Raises:
+            ValueError: the module does not accept this shape; the message names the layer.
+        """
+        return Summary.of(self, (input_shape, *more), dtype)
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """Return the multiply-add operations of this module itself, without its children, for `summary`."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["leaves", "rebuild"]
+__all__ = ["by_position", "leaves", "rebuild"]
 
 
 def leaves(value: Any, none: bool = False) -> Iterator[Any]:
@@ -28,3 +29,15 @@ def rebuild(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         return {key: rebuild(item, function) for key, item in value.items()}
     return function(value)
+
+
+def by_position(
+    function: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return arguments with those given by name put in their places, as far as they have one."""
+    try:
+        bound = inspect.signature(function).bind(*inputs, **options)
+    except TypeError:  # the call itself says what is wrong with them
+        return inputs, options
+    bound.apply_defaults()
+    return bound.args, bound.kwargs

@@ -102,3 +102,94 @@ def test_a_shape_that_does_not_fit_names_the_layer():
         model.summary(28)
     with pytest.raises(ValueError, match="input_shape must be at least 1"):
         model.output_shape((0, 12))
+
+
+class TwoInputs(nn.Module):
+    """An image and features; the same layer sees both halves of the image's channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(2, 3, 3), nn.ReLU()
+        self.head = nn.Linear(7, 5)
+
+    def forward(self, image, features):
+        left, right = (self.act(self.conv(half)) for half in image.chunk(2, dim=1))
+        pooled = (left * right).mean(dim=(2, 3))
+        return self.head(np.concatenate([pooled, features], axis=1))
+
+
+def test_several_inputs_and_a_layer_that_is_called_twice():
+    net = TwoInputs()
+    summary = net.summary((2, 4, 5, 5), (2, 4))
+    assert [(row.name, row.params, row.again) for row in summary.rows] == [
+        ("conv", 57, False),
+        ("act", 0, False),
+        ("conv", 0, True),
+        ("act", 0, True),
+        ("head", 40, False),
+    ]
+    assert summary.total_params == 57 + 40 == sum(row.params for row in summary.rows)
+    assert summary.multiply_adds == 2 * (2 * 9 * 18 * 3 + 35)
+    assert "Input shapes: (2, 4, 5, 5), (2, 4)" in summary
+    assert summary.count("(again)") == 2
+    assert summary == net.summary([(2, 4, 5, 5), (2, 4)])  # torchinfo's form
+    assert net.output_shape((7, 4, 5, 5), (7, 4)) == (7, 5)
+    with pytest.raises(ValueError, match='Linear "head": expected 7 input features, got 6'):
+        net.summary((2, 4, 5, 5), (2, 3))
+
+
+def test_structures_of_inputs_and_outputs():
+    class Structured(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(9, 4)
+
+        def forward(self, parts, ids):
+            both = parts["a"] + parts["b"][0]
+            return {"sum": both, "rows": [self.embed(ids), ids], "total": both.sum()}
+
+    net = Structured()
+    shapes = {"a": (6, 4), "b": [(6, 4)]}
+    expected = {"sum": (6, 4), "rows": [(6, 3, 4), (6, 3)], "total": ()}
+    assert net.output_shape(shapes, (6, 3), dtype=[None, None, int]) == expected
+    (row,) = net.summary(shapes, (6, 3), dtype=[None, None, int]).rows
+    assert (row.input_shape, row.output_shape) == ((6, 3), (6, 3, 4))
+    with pytest.raises(ValueError, match="got 2 dtypes for 3 inputs"):
+        net.output_shape(shapes, (6, 3), dtype=[None, int])
+    with pytest.raises(TypeError, match="got <class 'int'>; give a dtype by name"):
+        net.output_shape(shapes, int)
+
+
+def test_a_first_axis_of_one_is_not_always_the_batch():
+    class Center(nn.Module):
+        def forward(self, x):
+            return x.mean(axis=0, keepdims=True)
+
+    class Rows(nn.Module):
+        def forward(self, x):
+            return x, x.reshape(-1, 1)
+
+    assert Center().output_shape((64, 3)) == (1, 3)
+    assert Rows().output_shape((64, 1)) == ((64, 1), (64, 1))
+    assert Rows().output_shape((64, 3)) == ((64, 3), (192, 1))
+
+
+def test_a_call_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.linear(x=x)
+
+    (row,) = Named().summary((4, 3)).rows
+    assert row.output_shape == (4, 2)
+
+    net = Named()
+    x = np.ones((4, 3), np.float32)
+    net(x=x)
+    dx = net.backward(np.ones((4, 2), np.float32))
+    np.testing.assert_allclose(dx, np.tile(net.linear.weight.data.sum(0), (4, 1)), rtol=1e-6)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'y'"):
+        net(x, y=2)
