@@ -56,7 +56,7 @@ def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
     In one pass: the sums of x and x**2, x taken relative to its first number, so that a large mean costs no precision.
     """
     first = x[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(x.ndim))]
-    total, squares = _summed(_sums_of_shifted, axes, x, np.broadcast_to(first, x.shape))
+    total, squares = _summed(_sums_of_shifted, axes, x, first)
     count = math.prod(x.shape[axis] for axis in axes)
     offset = total / count
     return first + offset, np.maximum(squares / count - offset * offset, 0)
@@ -71,7 +71,7 @@ def mean_square(x: Array, axes: Axes) -> Array:
 
 def product_sums(grad: Array, x: Array, mean: Array | None, axes: Axes) -> tuple[Array, Array]:
     """Return the sums of grad and of grad * (x - mean) over ``axes``; a mean of None is 0."""
-    centre = () if mean is None else (np.broadcast_to(mean, x.shape),)
+    centre = () if mean is None else (mean,)
     plain, product = _summed(_sums_with_shifted, axes, grad, x, *centre)
     return plain, product
 
@@ -133,10 +133,11 @@ def _sum(axes: Axes, *factors: Array) -> Array:
     first, rank = factors[0], factors[0].ndim
     operands = [operand for factor in factors for operand in (factor, range(rank))]
     kept = [axis for axis in range(rank) if axis not in axes]
+    shape = [1 if axis in axes else size for axis, size in enumerate(first.shape)]
     if first.size <= _MANY or _innermost(first) in axes or math.prod(first.shape[axis] for axis in axes) <= _MANY:
-        return np.expand_dims(np.einsum(*operands, kept), axes)
+        return np.einsum(*operands, kept).reshape(shape)  # type: ignore[no-any-return]
     total: Array = np.einsum(*operands, kept, dtype=np.float64)
-    return np.expand_dims(total.astype(first.dtype, copy=False), axes)
+    return total.astype(first.dtype, copy=False).reshape(shape)
 
 
 def _innermost(x: Array) -> int:
@@ -145,8 +146,13 @@ def _innermost(x: Array) -> int:
 
 
 def _summed(function: Callable[..., tuple[Array, ...]], axes: Axes, *arrays: Array) -> list[Array]:
-    """Combine what ``function(axes, *pieces)`` returns for each piece of the arrays: sums over ``axes``."""
-    cuts = pieces(*arrays, size=_PIECE)
+    """Combine what ``function(axes, *pieces)`` returns for each piece of the arrays: sums over ``axes``.
+
+    The arrays broadcast to the first.
+    """
+    if arrays[0].nbytes <= _PIECE:
+        return list(function(axes, *arrays))
+    cuts = pieces(*[np.broadcast_to(array, arrays[0].shape) for array in arrays], size=_PIECE)
     parts = run(lambda piece: function(axes, *piece), cuts)
     if len(parts) == 1:
         return list(parts[0])
@@ -159,6 +165,9 @@ def _summed(function: Callable[..., tuple[Array, ...]], axes: Axes, *arrays: Arr
 def _filled(function: Callable[..., None], x: Array, *others: Array | None) -> Array:
     """Return an array like x that ``function(out, x, *others)`` filled piece by piece; the others broadcast to x."""
     out = empty_like(x)
+    if x.nbytes <= _PIECE:
+        function(out, x, *others)
+        return out
     there = [np.broadcast_to(other, x.shape) for other in others if other is not None]
 
     def work(target: Array, first: Array, *rest: Array) -> None:
