@@ -14,6 +14,8 @@ view that overlaps with that of the next output row. Then, for all output rows i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._core import Array, memory
@@ -67,16 +69,15 @@ def weight_grad(
     x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, has_bias: bool
 ) -> tuple[Array, Array]:
     """Return the filters' gradient as (G, KH*C/G*KW, F/G) and the bias's (zeros without one), given the output's."""
-    f, c, kh, kw = shape
     lowered = _lower(x, shape, geometry, grad)
-    dw: Array = np.zeros((geometry.groups, kh * c * kw, f // geometry.groups), grad.dtype)
-    db: Array = np.zeros(f, grad.dtype)
+    dw: Any = 0
+    db: Any = 0 if has_bias else np.zeros(shape[0], grad.dtype)
     for rows in cut(len(grad), _rows_in_a_call(grad)):
         part = grad[rows]
         # dw.T rather than dw: with the larger matrix on the left BLAS is a quarter faster
-        dw += np.matmul(lowered[:, rows], _by_group(part, geometry.groups).swapaxes(2, 3)).sum(axis=1)
+        dw = dw + np.matmul(lowered[:, rows], _by_group(part, geometry.groups).swapaxes(2, 3)).sum(axis=1)
         if has_bias:
-            db += sum_of_channels(part)
+            db = db + sum_of_channels(part)
     return dw, db
 
 
@@ -103,14 +104,18 @@ def _lower(x: Array, shape: tuple[int, ...], geometry: Geometry, out: Array) -> 
     below = above + len(inside)
     source = inside.reshape(len(inside), groups, c, w, n).swapaxes(0, 1)
     rows = memory.empty((groups, lowered, c, kw, ow, n), x.dtype)
-    rows[:, :above] = 0
-    rows[:, below:] = 0
+    if above:
+        rows[:, :above] = 0
+    if below < lowered:
+        rows[:, below:] = 0
     for j in range(kw):
         columns, in_cols = span(j * dw - left, sw, w, ow)
         middle = rows[:, above:below, :, j]
-        middle[:, :, :, : columns.start] = 0
+        if columns.start:
+            middle[:, :, :, : columns.start] = 0
         middle[:, :, :, columns] = source[:, :, :, in_cols]
-        middle[:, :, :, columns.stop :] = 0
+        if columns.stop < ow:
+            middle[:, :, :, columns.stop :] = 0
     group_step, row_step = rows.strides[:2]
     overlapping = windows(
         rows,
