@@ -15,12 +15,12 @@ _LARGER = {"accuracy", "precision", "recall", "f1", "roc_auc"}
 def direction_of(column: str) -> str | None:
     """Return 'min' or 'max', which is better in a column of the history; None if its name does not decide that.
 
-    The names of minidl's own columns and metrics do, and those that end with "loss" as a word.
+    The names of minidl's own columns and metrics do, and those that end with "loss", "mae" or "accuracy" as a word.
     """
     name = column.removeprefix("train_").removeprefix("val_")
-    if name in _SMALLER or name.endswith("_loss"):
+    if name in _SMALLER or name.endswith(("_loss", "_mae")):
         return "min"
-    return "max" if name in _LARGER or re.fullmatch(r"top\d+", name) else None
+    return "max" if name in _LARGER or name.endswith("_accuracy") or re.fullmatch(r"top\d+", name) else None
 
 
 def resolve_mode(owner: str, monitor: str, mode: str) -> str:

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from ..nn import Module
-from .judging import task_of
-from .metrics import Metric
-
 __all__ = ["check_column", "expected_columns", "plateau_column"]
 
-_MEASURED = {"multiclass": ("accuracy",), "binary": ("accuracy",), "regression": ("mae",), None: ("accuracy", "mae")}
 
-
-def expected_columns(loss: Module, metrics: Iterable[Metric], validated: bool) -> list[str]:
+def expected_columns(measured: Iterable[str], validated: bool) -> list[str]:
     """Return the names of all columns that a history can have.
 
     Args:
-        loss: says by its task what is measured besides it.
-        metrics: told by the loss what they measure.
+        measured: what is measured in training and validation; see `Meter.names`.
         validated: whether there is validation data.
     """
-    measured = ["loss", *_MEASURED[task_of(loss)[0]], *(m.name for m in metrics if m.gives_number())]
     parts = ("train", "val") if validated else ("train",)
     return ["epoch", "lr", *dict.fromkeys(f"{part}_{name}" for part in parts for name in measured), "seconds"]
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array
 from ..nn import Module, no_grad
 from ..nn.naming import layer_at
+from ..nn.structure import leaves
+from .objective import call
 
 __all__ = ["NonFinite", "NonFiniteLossError", "first_non_finite", "first_non_finite_parameter"]
 
@@ -49,7 +50,7 @@ def first_non_finite_parameter(model: Module) -> str:
     return next((f'parameter "{name}" is not finite' for name in broken), "")
 
 
-def first_non_finite(model: Module, x: Array) -> str:
+def first_non_finite(model: Module, x: Any) -> str:
     """Describe where the first NaN or infinity of a forward pass appears: input, parameter, layer or loss.
 
     Runs the model once more on the batch, saving nothing. Random layers draw new numbers, and buffers may change.
@@ -58,13 +59,14 @@ def first_non_finite(model: Module, x: Array) -> str:
         model: the model, in the mode in which it failed.
         x: the batch that failed.
     """
-    if np.asarray(x).dtype.kind == "f" and not np.isfinite(x).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        return f"the input batch is not finite itself: {x[index]} at index {index}"
+    for array in leaves(x):
+        if np.asarray(array).dtype.kind == "f" and not np.isfinite(array).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            return f"the input batch is not finite itself: {array[index]} at index {index}"
     found: list[str] = []
 
     def look(name: str, module: Module, output: Any) -> None:
-        if found or np.isfinite(output).all():
+        if found or all(np.isfinite(array).all() for array in leaves(output)):
             return
         broken = first_non_finite_parameter(module)
         because = f"; its {broken}" if broken else ""
@@ -77,7 +79,7 @@ def first_non_finite(model: Module, x: Array) -> str:
     ]
     try:
         with no_grad(), np.errstate(all="ignore"):
-            model(x)
+            call(model, x)
     finally:
         for handle in handles:
             handle.remove()

@@ -2,56 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._core import Array
 from ..data import ArrayDataset, DataLoader
-from ..data.collate import DatasetLike, is_dataset
+from ..data.collate import is_dataset
 from ..nn import Module
-from ..nn.batch_loss import batch_loss
 from ..nn.modes import evaluating
-from .batches import Batches, batch_parts, check_batches, input_of
-from .meter import Meter
-from .metrics import Metric
+from ..nn.structure import leaves, rebuild
+from .batches import Batches, BatchForm, check_batches
+from .meter import Meter, Meters
+from .objective import Objective, call
 from .order import check_order
 from .progress import Progress
 
 __all__ = ["evaluate", "predict"]
 
+AnyMeter: TypeAlias = Meter | Meters
+
 
 def evaluate(
-    model: Module, loss: Module, data: Batches, metrics: Sequence[Metric], progress: Progress, sample_weights: bool
-) -> Meter:
-    """Return loss, accuracy and metrics of all batches, in a Meter; `Trainer.evaluate` describes them."""
-    meter = Meter(loss, metrics)
+    model: Module, objective: Objective, data: Batches, meter: AnyMeter, progress: Progress, form: BatchForm
+) -> AnyMeter:
+    """Add loss, accuracy and metrics of all batches to a Meter, and return it; `Trainer.evaluate` describes them."""
     with evaluating(model):
         for batch, bar in progress.track(data, "evaluating"):
-            x, target, *weights = batch_parts(batch, sample_weights)
+            x, target, *weights = form.split(batch)
             with np.errstate(over="ignore", invalid="ignore"):  # of the arithmetic; a loader's warnings are shown
-                output = model(x)
-                done = batch_loss(loss, output, target, *weights)
-                meter.add(done.mean, done.weight, output, target, done.counted)
+                meter.take(objective.measure(call(model, x), target, *weights))
             bar.set_postfix_str(str(meter), refresh=False)
     if meter.nan:
         progress.line(f"evaluate: the output is NaN for {meter.nan:,} samples, which count as wrong")
     return meter
 
 
-def predict(model: Module, data: Array | DatasetLike | Batches, batch_size: int, progress: Progress) -> Array:
+def predict(model: Module, data: Any, batch_size: int, progress: Progress, form: BatchForm) -> Any:
     """Return the outputs for all samples; `Trainer.predict` describes them."""
     source: Any = ArrayDataset(data) if hasattr(data, "__array__") else data
-    if is_dataset(source):
+    if isinstance(data, (tuple, dict)):
+        source = _batches_of(
+            next(iter(data.values())) if len(data) == 1 and isinstance(data, dict) else data, batch_size
+        )
+    elif is_dataset(source):
         source = DataLoader(source, batch_size)
     check_batches("predict", source)
     check_order(source)
-    outputs: list[Array] = []
+    outputs: list[Any] = []
     with evaluating(model):
         for batch, _ in progress.track(source, "predicting"):
             with np.errstate(over="ignore", invalid="ignore"):
-                outputs.append(model(input_of(batch)))
+                outputs.append(call(model, form.input_of(batch)))
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")
-    return np.concatenate([np.ascontiguousarray(output) for output in outputs])
+    return _joined(outputs)
+
+
+def _batches_of(inputs: Any, batch_size: int) -> list[Any]:
+    """Return the batches of several inputs in a tuple or dict."""
+    arrays = list(leaves(inputs))
+    if not all(isinstance(x, np.ndarray) and x.ndim for x in arrays) or len({len(x) for x in arrays}) > 1:
+        shapes = ", ".join(str(np.shape(x)) for x in arrays)
+        raise ValueError(f"Trainer.predict: several inputs must be arrays of the same length, got shapes {shapes}")
+    samples = len(arrays[0]) if arrays else 0
+    slices = [slice(first, first + batch_size) for first in range(0, samples, batch_size)]
+    return [(rebuild(inputs, lambda x, part=part: x[part]),) for part in slices]  # type: ignore[misc]
+
+
+def _joined(outputs: list[Any]) -> Any:
+    """Return the outputs of all batches as one structure of arrays."""
+    first = outputs[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate([np.ascontiguousarray(output) for output in outputs])
+    if isinstance(first, dict):
+        return {key: _joined([output[key] for output in outputs]) for key in first}
+    if isinstance(first, (tuple, list)):
+        return type(first)(_joined(list(column)) for column in zip(*outputs, strict=True))
+    if first is None:
+        return None
+    raise TypeError(
+        f"Trainer.predict: the model returned a {type(first).__name__}, not an array or a structure of arrays"
+    )

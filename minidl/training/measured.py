@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 
-from .meter import Meter
+from .meter import Meter, Meters
 from .progress import Progress
 from .state import FitState
 
 __all__ = ["measured_columns"]
 
 
-def measured_columns(part: str, meter: Meter, state: FitState, progress: Progress) -> dict[str, float]:
+def measured_columns(part: str, meter: Meter | Meters, state: FitState, progress: Progress) -> dict[str, float]:
     """Return an epoch's columns: all of them, if only NaN where nothing counted, which is told.
 
     Args:

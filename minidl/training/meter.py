@@ -1,4 +1,4 @@
-"""Meter: loss, accuracy and metrics, accumulated over the batches of an epoch."""
+"""Meter: loss, accuracy and metrics, accumulated over the batches of an epoch; Meters: those of several losses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, check_kind
 from ..nn import Module
+from ..nn.structure import leaves
 from .judging import as_classes, as_decisions, nan_rows, same_shape, task_of
+from .losses import Losses, Part, parts_of
 from .metrics import Accuracy, MeanAbsoluteError, Metric
+from .objective import Done
 
-__all__ = ["Meter"]
+__all__ = ["Meter", "Meters", "meter_of", "metrics_for"]
+
+_MEASURED = {"multiclass": ("accuracy",), "binary": ("accuracy",), "regression": ("mae",), None: ("accuracy", "mae")}
 
 # Names that minidl gives to columns; a metric of the kind that is named here may have one.
 _OWN: dict[str, type[Metric] | None] = {
@@ -60,8 +65,17 @@ class Meter:
         """The number of samples for which the output was NaN."""
         return int(self._sums["nan"])
 
-    def add(self, loss: float, weight: float, output: Array, target: Any, counted: Array | None = None) -> None:
-        """Add a batch.
+    def names(self) -> list[str]:
+        """Return the names of all numbers that `result` can have."""
+        return ["loss", *_MEASURED[self._task], *(m.name for m in self.metrics if m.gives_number())]
+
+    def take(self, done: Done) -> None:
+        """Add a batch."""
+        (loss,) = done.losses
+        self.add(loss.mean, loss.weight, done.output, done.target, loss.counted)
+
+    def add(self, loss: float, weight: float, output: Any, target: Any, counted: Array | None = None) -> None:
+        """Add a batch. Of several outputs of one loss only the metrics know what they mean.
 
         Args:
             loss: its mean.
@@ -69,12 +83,17 @@ class Meter:
             output, target: of the model, and what it should have been.
             counted: which labels (N, ...) or samples (N,) count, for the other measures; None: all.
         """
-        sums, target = self._sums, np.asarray(target)
-        sums["samples"] += len(output)
+        sums, several = self._sums, isinstance(output, (tuple, list, dict))
+        sums["samples"] += len(next(leaves(output)) if several else output)
         if not weight:
             return
         sums["total"] += loss * weight
         sums["weight"] += weight
+        if several or isinstance(target, (tuple, dict)):
+            for metric in self.metrics:
+                metric.update(output, target)
+            return
+        target = np.asarray(target)
         if counted is not None:
             output, target = _chosen(output, target, counted)
         for metric in self.metrics:
@@ -125,10 +144,7 @@ class Meter:
         """
         sums = self._sums
         if not sums["samples"]:
-            raise ValueError(
-                f"Trainer.{where}: there are no batches; an iterator can be used only once, and drop_last leaves "
-                "out a batch that is not full"
-            )
+            raise _without_batches(where)
         result: dict[str, Any] = {**self.losses(), **({"nan": self.nan} if self.nan else {})}
         return {**result, **{metric.name: metric.compute() for metric in self.metrics}}
 
@@ -154,6 +170,118 @@ class Meter:
 
     def __str__(self) -> str:
         return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())
+
+
+class Meters:
+    """Running means of several losses, a `Meter` for each, and of their weighted sum.
+
+    Args:
+        parts: the losses.
+        metrics: of each loss, by its key.
+    """
+
+    def __init__(self, parts: Sequence[Part], metrics: Mapping[Any, Sequence[Metric]]) -> None:
+        self.parts = parts
+        self.meters = [Meter(part.loss, metrics.get(part.key, ())) for part in parts]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics of all losses."""
+        return [metric for meter in self.meters for metric in meter.metrics]
+
+    @property
+    def counted(self) -> bool:
+        """Whether anything counted so far."""
+        return any(meter.counted for meter in self.meters)
+
+    @property
+    def nan(self) -> int:
+        """The number of samples for which an output was NaN, the largest of all outputs."""
+        return max(meter.nan for meter in self.meters)
+
+    def names(self) -> list[str]:
+        """Return the names of all numbers that `result` can have."""
+        return ["loss", *self._prefixed([dict.fromkeys(meter.names()) for meter in self.meters])]
+
+    def take(self, done: Done) -> None:
+        """Add a batch."""
+        for part, meter, loss in zip(self.parts, self.meters, done.losses, strict=True):
+            meter.add(loss.mean, loss.weight, part.of(done.output), part.of(done.target), loss.counted)
+
+    def result(self, where: str) -> dict[str, Any]:
+        """Return the loss, and what each part has measured, under names that begin with its key."""
+        return {"loss": self._total(), **self._prefixed([meter.result(where) for meter in self.meters])}
+
+    def losses(self) -> dict[str, float]:
+        """Return the losses, and accuracies or mean absolute errors, so far."""
+        return {"loss": self._total(), **self._prefixed([meter.losses() for meter in self.meters])}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all sums."""
+        return {"meters": [meter.state_dict() for meter in self.meters]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for meter, own in zip(self.meters, state["meters"], strict=True):
+            meter.load_state_dict(own)
+
+    def _total(self) -> float:
+        """Return the weighted sum of the losses in which something counted; NaN if there are none."""
+        counted = [(part, meter) for part, meter in zip(self.parts, self.meters, strict=True) if meter.counted]
+        return sum(part.weight * meter.losses()["loss"] for part, meter in counted) if counted else math.nan
+
+    def _prefixed(self, each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        pairs = zip(self.parts, each, strict=True)
+        return {f"{part.prefix}{name}": value for part, own in pairs for name, value in own.items()}
+
+    def __str__(self) -> str:
+        return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())
+
+
+def meter_of(loss: Module, metrics: Any) -> Meter | Meters:
+    """Return what measures a Trainer's loss, with its metrics: a list, or of several losses a dict of lists."""
+    if isinstance(loss, Losses):
+        meters = Meters(parts_of(loss), metrics)
+        names = meters.names()
+        if len(set(names)) < len(names):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            raise ValueError(f"Trainer: losses and metrics give several columns one name: {', '.join(twice)}")
+        return meters
+    return Meter(loss, metrics)
+
+
+def metrics_for(loss: Module, metrics: Any) -> Any:
+    """Return the metrics that a Trainer was given, checked: a list, or for several losses a dict of lists.
+
+    Raises:
+        TypeError: one is not a Metric, or they are not given by the losses' names or numbers.
+        ValueError: there is no such loss.
+    """
+    if not isinstance(loss, Losses):
+        if isinstance(metrics, Mapping):
+            raise TypeError("Trainer: metrics by name are for several losses; give a list")
+        found = list(metrics)
+        for metric in found:
+            check_kind("Trainer", "each metric", metric, Metric)
+        return found
+    keys = [part.key for part in parts_of(loss)]
+    if not isinstance(metrics, Mapping):
+        if list(metrics):
+            raise TypeError(f"Trainer: with several losses give metrics by loss: {{{keys[0]!r}: [...]}}")
+        return {}
+    if unknown := [key for key in metrics if key not in keys]:
+        raise ValueError(f"Trainer: metrics are given for {unknown[0]!r}, but the losses are {keys}")
+    return {
+        key: metrics_for(parts_of(loss)[0].loss, [own] if isinstance(own, Metric) else own)
+        for key, own in metrics.items()
+    }
+
+
+def _without_batches(where: str) -> ValueError:
+    return ValueError(
+        f"Trainer.{where}: there are no batches; an iterator can be used only once, and drop_last leaves out a batch "
+        "that is not full"
+    )
 
 
 def _chosen(output: Array, target: Array, counted: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from ..nn import Module
 from ..optim import Optimizer
 from ..optim.direction import resolve_mode
 from ..optim.lr_scheduler import ReduceLROnPlateau
-from .batches import Batches, check_batches, check_classes, check_parts, count_batches
+from .batches import Batches, BatchForm, check_batches, check_classes, check_parts, count_batches
 from .callback import Callback
 from .callbacks import EarlyStopping
 from .columns import check_column, expected_columns, plateau_column
@@ -24,12 +24,12 @@ __all__ = ["check_data", "check_monitors", "check_parameters", "check_schedule",
 _LENGTHS = {"OneCycleLR": "total_steps", "CosineAnnealingLR": "T_max", "LinearLR": "total_iters"}
 
 
-def check_data(loss: Module, train: Batches, val: Batches | None, sample_weights: bool) -> None:
+def check_data(loss: Module, train: Batches, val: Batches | None, form: BatchForm) -> None:
     """Raise if the data of a fit give no batches, or not the parts or classes that it needs, as far as one can tell."""
     for data in (train, val):
         if data is not None:
             check_batches("fit", data)
-            check_parts(data, sample_weights)
+            check_parts(data, form, loss)
     check_classes(loss, train)
 
 
@@ -40,7 +40,7 @@ def check_monitors(state: FitState) -> None:
     that, can be checked.
     """
     validated, schedule = state.val is not None, state.scheduler
-    columns = expected_columns(state.loss, state.meter.metrics, validated)
+    columns = expected_columns(state.meter.names(), validated)
     if isinstance(schedule, ReduceLROnPlateau):
         column = plateau_column(schedule.monitor, validated)
         check_column("ReduceLROnPlateau", column, columns)

@@ -20,8 +20,7 @@ from .callback import Callback
 from .columns import check_column, plateau_column
 from .history import History
 from .made_of import differences
-from .meter import Meter
-from .metrics import Metric
+from .meter import Meter, Meters, meter_of
 
 __all__ = ["FitState"]
 
@@ -38,7 +37,7 @@ class FitState:
 
     Attributes:
         model, loss, optimizer, scheduler: what is trained, and by what; `Trainer` describes them.
-        metrics: measured during the epoch, besides the loss.
+        metrics: measured during the epoch, besides the loss: a list, or a dict of lists if there are several losses.
         callbacks: whose states belong to the fit.
         accumulate: batches per step.
         options: description of everything that the fit began with; see `describe_fit`.
@@ -61,7 +60,7 @@ class FitState:
     loss: Module
     optimizer: Optimizer | None = None
     scheduler: LRScheduler | ReduceLROnPlateau | None = None
-    metrics: list[Metric] = field(default_factory=list)
+    metrics: Any = field(default_factory=list)
     callbacks: list[Callback] = field(default_factory=list)
     accumulate: int = 1
     loader: Any = None
@@ -78,12 +77,12 @@ class FitState:
     skipped: int = 0
     first_lr: float = math.nan
     position: dict[str, Any] = field(default_factory=dict)
-    sample_weights: bool = False
+    sample_weights: bool | str = False
     options: dict[str, Any] = field(default_factory=dict)
-    meter: Meter = field(init=False)
+    meter: Meter | Meters = field(init=False)
 
     def __post_init__(self) -> None:
-        self.meter = Meter(self.loss, self.metrics)
+        self.meter = meter_of(self.loss, self.metrics)
 
     # The epoch, step by step
 
@@ -91,7 +90,7 @@ class FitState:
         """Begin the next epoch."""
         self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
         self.finished = self.passed = False
-        self.meter = Meter(self.loss, self.metrics)
+        self.meter = meter_of(self.loss, self.metrics)
         self.first_lr = math.nan if self.optimizer is None else float(self.optimizer.param_groups[0]["lr"])
 
     def remaining(self) -> Iterable[Any]:
@@ -172,7 +171,7 @@ class FitState:
             rng.bit_generator.state = saved
         for callback, saved in zip(self.callbacks, self._of_callbacks(state), strict=True):
             callback.load_state_dict(saved)
-        meter = Meter(self.loss, self.metrics)
+        meter = meter_of(self.loss, self.metrics)
         meter.load_state_dict(state["meter"])
         rows = [dict(row) for row in state["history"]]
         if rows and not state["_finished"] and rows[-1]["epoch"] == state["epoch"]:
@@ -231,7 +230,7 @@ class FitState:
         return {
             "optimizer": type(self.optimizer).__name__,
             "scheduler": type(self.scheduler).__name__,
-            "metrics": [metric.name for metric in self.metrics],
+            "metrics": _names(self.metrics),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
             "accumulate": self.accumulate,
             "sample_weights": self.sample_weights,
@@ -249,6 +248,13 @@ class FitState:
         direct, inside = generators(self.model, self.loss)
         own = getattr(self.val, "rng", None)
         return [default_rng(), *direct, *([own] if isinstance(own, np.random.Generator) else []), *inside]
+
+
+def _names(metrics: Any) -> list[str]:
+    """Return the names of the metrics: a list, or a dict of lists for several losses."""
+    if isinstance(metrics, dict):
+        return [f"{key}_{metric.name}" for key, own in metrics.items() for metric in own]
+    return [metric.name for metric in metrics]
 
 
 def _position(loader: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from .._core import Array
 from ..nn import Module, Parameter
-from ..nn.batch_loss import BatchLoss, batch_loss
+from ..nn.batch_loss import BatchLoss
 from ..nn.buffers import BufferSnapshot
 from ..nn.modes import without_input_grad
+from ..nn.record import has_backward
 from ..optim import Optimizer, clip_grad_norm_
 from .batches import Batch
 from .diagnosis import NonFinite, first_non_finite
+from .objective import Done, Objective, call
 
 __all__ = ["Step", "grad_norms"]
 
@@ -26,21 +27,24 @@ class Step:
     Except with batch normalisation, which takes its statistics from each batch by itself.
 
     Args:
-        model, loss, optimizer: what is trained, and by what.
+        model, objective, optimizer: what is trained, and by what.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
 
     Attributes:
         grad_norm: norm of all gradients together in the last step, before clipping.
     """
 
-    def __init__(self, model: Module, loss: Module, optimizer: Optimizer, clip_grad_norm: float | None) -> None:
-        self.model, self.loss, self.optimizer, self.clip_grad_norm = model, loss, optimizer, clip_grad_norm
+    def __init__(self, model: Module, objective: Objective, optimizer: Optimizer, clip_grad_norm: float | None) -> None:
+        self.model, self.objective, self.optimizer, self.clip_grad_norm = model, objective, optimizer, clip_grad_norm
+        self.loss = objective.loss
+        self._explicit = len(objective.parts) == 1 and has_backward(self.loss)
+        self._sums: list[dict[int, Array]] = []
         self.grad_norm = math.nan
         # found once: searching the model takes as long as a small layer
         self._buffers, self._parameters = BufferSnapshot(model), list(model.params())
 
-    def __call__(self, batches: Sequence[Batch]) -> list[tuple[BatchLoss, Array, Any]]:
-        """Make one step from all the batches; return (loss, output, target) of each.
+    def __call__(self, batches: Sequence[Batch]) -> list[Done]:
+        """Make one step from all the batches; return the losses, output and target of each.
 
         The gradient of the training data is not computed, and an overflow is reported with the loss, not as a warning;
         both for the duration of the step only, so that callbacks and loaders see nothing of it.
@@ -59,17 +63,15 @@ class Step:
         with without_input_grad(self.model), np.errstate(over="ignore", invalid="ignore"):
             return self._run(batches)
 
-    def _run(self, batches: Sequence[Batch]) -> list[tuple[BatchLoss, Array, Any]]:
+    def _run(self, batches: Sequence[Batch]) -> list[Done]:
         try:
+            self._sums = [{} for _ in self.objective.parts]
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
-            whole = sum(loss.weight for loss, _, _ in done)
-            if not whole:
+            if not any(one.counts for one in done):
                 self._buffers.restore()
                 return done
-            if len(batches) > 1 and done[0][0].is_mean:
-                for parameter in self._trained():
-                    if parameter.grad is not None:
-                        parameter.grad *= 1 / whole
+            if len(batches) > 1:
+                self._share_out(done)
             self.grad_norm = self._check_gradients()
         except BaseException:  # also Ctrl-C: running statistics and parameters belong together
             self._buffers.restore()
@@ -79,14 +81,33 @@ class Step:
         self.optimizer.step()
         return done
 
-    def _backward(self, batch: Batch, share_out: bool) -> tuple[BatchLoss, Array, Any]:
+    def _backward(self, batch: Batch, share_out: bool) -> Done:
         x, target, *weights = batch
-        output = self.model(x)
-        loss = batch_loss(self.loss, output, target, *weights)
+        output = call(self.model, x)
+        explicit = self._explicit and type(output) is np.ndarray
+        done = self.objective.measure(output, target, *weights, walked=not explicit)
+        for part, loss in zip(self.objective.parts, done.losses, strict=True):
+            if loss.weight and not math.isfinite(loss.mean):
+                of = "" if part.key is None else f" of {part.key!r}"
+                raise NonFinite(f"the loss{of} is {loss.mean}", first_non_finite(self.model, x))
+        if explicit:
+            self._walk_back(done.losses[0], output, share_out)
+        elif done.counts and (len(done.losses) == 1 or not share_out):
+            factors = [loss.weight if share_out and loss.is_mean else 1.0 for loss in done.losses]
+            terms = [
+                part.weight * factor * loss.value
+                for part, factor, loss in zip(self.objective.parts, factors, done.losses, strict=True)
+                if loss.weight
+            ]
+            sum(terms[1:], terms[0]).backward()
+        else:
+            self._walk_back_each(done)
+        return done
+
+    def _walk_back(self, loss: BatchLoss, output: Array, share_out: bool) -> None:
+        """Go back from one loss, with a backward pass of its own, of one output."""
         if not loss.weight:
-            return loss, output, target
-        if not math.isfinite(loss.mean):
-            raise NonFinite(f"the loss is {loss.mean}", first_non_finite(self.model, x))
+            return
         gradient = loss.gradient
         if share_out and loss.is_mean:
             # of the sum, to be divided once all batches are done
@@ -96,7 +117,37 @@ class Step:
             name = type(self.loss).__name__
             raise TypeError(f"Trainer: {name}.backward() gives {grad_output.dtype} for {output.dtype} predictions")
         self.model.backward(grad_output)
-        return loss, output, target
+
+    def _walk_back_each(self, done: Done) -> None:
+        """Go back from each loss by itself, of one batch of several: each is to be divided by another number."""
+        counting = [n for n, loss in enumerate(done.losses) if loss.weight]
+        for number in counting:
+            loss = done.losses[number]
+            ((loss.weight if loss.is_mean else 1.0) * loss.value).backward(retain_graph=number != counting[-1])
+            sums = self._sums[number]
+            for parameter in self._all():
+                if parameter.grad is not None:
+                    before = sums.get(id(parameter))
+                    sums[id(parameter)] = parameter.grad if before is None else before + parameter.grad
+                    parameter.grad = None
+
+    def _share_out(self, done: list[Done]) -> None:
+        """Divide the gradients of the sums of losses, of all batches, by what their means are divided by."""
+        for number, part in enumerate(self.objective.parts):
+            losses = [one.losses[number] for one in done if one.losses[number].weight]
+            scale = 1 / sum(loss.weight for loss in losses) if losses and losses[0].is_mean else 1.0
+            if len(self.objective.parts) == 1:
+                for parameter in self._trained() if scale != 1.0 else ():
+                    if parameter.grad is not None:
+                        parameter.grad *= scale
+                return
+            for parameter in self._all():
+                if (grad := self._sums[number].get(id(parameter))) is not None:
+                    parameter.add_grad(grad * grad.dtype.type(part.weight * scale))
+
+    def _all(self) -> list[Parameter]:
+        """Return the parameters of the model, and what else the optimiser has, such as the loss's."""
+        return list({id(p): p for p in (*self._parameters, *self._trained())}.values())
 
     def _trained(self) -> list[Parameter]:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

@@ -6,30 +6,31 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from .._core import Array, check_choice, check_flag, check_int, check_kind, check_number, release_memory
-from ..data.collate import DatasetLike
-from ..nn import Loss, Module
+from .._core import check_choice, check_int, check_kind, check_number, release_memory
+from ..nn import Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.ema import applied
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from .batches import Batch, Batches, batch_parts, check_batches, count_batches
+from .batches import Batch, Batches, BatchForm, check_batches, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import latest_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .history import History
 from .hooks import Hooks
+from .losses import FunctionLoss, as_loss, parts_of
 from .made_of import PARTS, describe_fit
 from .measured import measured_columns
-from .meter import Meter
+from .meter import Meter, Meters, meter_of, metrics_for
 from .metrics import Metric
+from .objective import Objective
 from .place import Place
 from .preflight import check_data, check_monitors, check_parameters, check_schedule, tell_differences
 from .progress import Progress
@@ -38,23 +39,31 @@ from .step import Step
 
 __all__ = ["Trainer"]
 
+AnyLoss: TypeAlias = Module | Callable[[Any, Any], Any]
+
 
 class Trainer(Place):
     """Trains a model: the loop of forward, loss, backward and step, with progress, history and callbacks.
 
     Args:
-        model: any Module from a batch of inputs to predictions.
-        loss: a loss from (prediction, target) to a number, such as CrossEntropyLoss().
+        model: any Module from a batch of inputs to predictions. Several inputs in a tuple are its arguments by
+            position, those in a dict by name; it may return a tuple or dict of outputs.
+        loss: a loss from (prediction, target) to a number, such as CrossEntropyLoss(), or a function; or several, in a
+            tuple or dict, each for the output and the target in the same place: the whole loss is their weighted sum. A
+            single loss gets all outputs and targets.
         optimizer: over the model's parameters; None if you only `evaluate` and `predict`.
+        loss_weights: of several losses, in the same structure; None: all 1.
+        targets: for batches that are dicts of arrays, the names of the targets; all other entries are inputs.
         metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`. Copies
-            of them are used, which learn from the loss what it judges.
+            of them are used, which learn from the loss what it judges. With several losses a dict of them, by the name
+            or number of the loss.
         scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
             ReduceLROnPlateau gets its ``monitor``, or the validation loss, without validation the training loss.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
         accumulate: batches per step of the optimiser; the step is that of one large batch, except with batch
             normalisation, which takes its statistics from each batch by itself, and losses of a ``whole_batch``.
         sample_weights: whether batches have a third element, a weight (N,) for each sample, so that the loss is
-            sum(w * loss) / sum(w); in `fit` and `evaluate`.
+            sum(w * loss) / sum(w); in `fit` and `evaluate`. For batches that are dicts, the name of the weights.
         callbacks: called at the stages of a fit, in this order; see `Callback`.
         on_nonfinite: what to do when a loss or a gradient is not finite: 'raise', or 'skip' the step.
         progress: 'auto', 'bar', 'lines' or 'none'; see `minidl.training.progress.Progress`.
@@ -73,36 +82,38 @@ class Trainer(Place):
     def __init__(
         self,
         model: Module,
-        loss: Loss,
+        loss: AnyLoss | Sequence[AnyLoss] | Mapping[str, AnyLoss],
         optimizer: Optimizer | None = None,
         *,
-        metrics: Iterable[Metric] = (),
+        loss_weights: Sequence[float] | Mapping[str, float] | None = None,
+        targets: str | Sequence[str] | None = None,
+        metrics: Iterable[Metric] | Mapping[Any, Any] = (),
         scheduler: LRScheduler | ReduceLROnPlateau | None = None,
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
-        sample_weights: bool = False,
+        sample_weights: bool | str = False,
         callbacks: Iterable[Callback] = (),
         on_nonfinite: str = "raise",
         progress: str = "auto",
     ) -> None:
         check_kind("Trainer", "model", model, Module)
-        check_kind("Trainer", "loss", loss, Module)
+        self.loss = as_loss(loss, loss_weights)
         if optimizer is not None:
             check_kind("Trainer", "optimizer", optimizer, Optimizer)
         if scheduler is not None and not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
             several = "; several at once are a ChainedScheduler" if isinstance(scheduler, (list, tuple)) else ""
             raise TypeError(f"Trainer: scheduler must be a learning rate schedule, got {scheduler!r}{several}")
-        self.metrics, self.callbacks = list(metrics), list(callbacks)
-        for metric in self.metrics:
-            check_kind("Trainer", "each metric", metric, Metric)
+        self.metrics, self.callbacks = metrics_for(self.loss, metrics), list(callbacks)
         for callback in self.callbacks:
             check_kind("Trainer", "each callback", callback, Callback)
         if clip_grad_norm is not None:
             clip_grad_norm = check_number("Trainer", "clip_grad_norm", clip_grad_norm)
-        self.model, self.loss, self.optimizer, self.scheduler = model, loss, optimizer, scheduler
+        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = check_int("Trainer", "accumulate", accumulate)
-        self.sample_weights = check_flag("Trainer", "sample_weights", sample_weights)
+        self.form, self.sample_weights = BatchForm(self.loss, targets, sample_weights), sample_weights
+        if sample_weights and any(isinstance(part.loss, FunctionLoss) for part in parts_of(self.loss)):
+            raise ValueError("Trainer: sample_weights need a loss with a reduction; a function of a batch has none")
         self.on_nonfinite = check_choice("Trainer", "on_nonfinite", on_nonfinite, ("raise", "skip"))
         self.progress = Progress(progress)
         self.state, self.resumed = self._new_state(), False
@@ -167,7 +178,7 @@ class Trainer(Place):
             check_schedule(state, epochs)
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
-        self._step = Step(self.model, self.loss, optimizer, self.clip_grad_norm)
+        self._step = Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm)
         try:
             with self._fitting():
                 self._hooks.call(self, "on_fit_start")
@@ -217,7 +228,7 @@ class Trainer(Place):
         total = count_batches(state.loader)
         for batch, bar in self.progress.track(state.remaining(), label, first=state.batch, total=total):
             state.count_batch()
-            waiting.append(batch_parts(batch, self.sample_weights))
+            waiting.append(self.form.split(batch))
             if len(waiting) == self.accumulate:
                 yield waiting
                 waiting.clear()
@@ -240,12 +251,12 @@ class Trainer(Place):
             state.skipped += len(batches)
             return False
         with np.errstate(over="ignore", invalid="ignore"):
-            for loss, output, target in done:
-                state.meter.add(loss.mean, loss.weight, output, target, loss.counted)
-        whole = sum(loss.weight for loss, _, _ in done)
-        if not whole:
+            for one in done:
+                state.meter.take(one)
+        mean, counted = self._step.objective.mean(done)
+        if not counted:
             return False
-        state.batch_loss = sum(loss.mean * loss.weight for loss, _, _ in done if loss.weight) / whole
+        state.batch_loss = mean
         state.steps += 1
         return True
 
@@ -292,28 +303,30 @@ class Trainer(Place):
         check_batches("evaluate", data)
         return self._evaluate(data).result("evaluate")
 
-    def _evaluate(self, data: Batches) -> Meter:
-        return evaluate(self.model, self.loss, data, self.metrics, self.progress, self.sample_weights)
+    def _evaluate(self, data: Batches) -> Meter | Meters:
+        meter = meter_of(self.loss, self.metrics)
+        return evaluate(self.model, Objective(self.loss), data, meter, self.progress, self.form)
 
-    def predict(self, data: Array | DatasetLike | Batches, batch_size: int = 256) -> Array:
+    def predict(self, data: Any, batch_size: int = 256) -> Any:
         """Return the model's outputs, computed in batches.
 
         Runs in evaluation mode and keeps nothing; the mode of every module is restored.
 
         Args:
-            data: an array of inputs (N, ...); a dataset or a DataLoader, whose targets are ignored; or an iterable of
-                batches.
+            data: an array of inputs (N, ...), or several in a tuple or dict; a dataset or a DataLoader, whose targets
+                are ignored; or an iterable of batches.
             batch_size: samples per batch, if the data does not consist of batches already.
 
         Returns:
-            The outputs, (N, ...), in the order of the samples: logits for a classifier.
+            The outputs, (N, ...), in the order of the samples: logits for a classifier; of several outputs the model's
+            tuple or dict of them.
 
         Raises:
             ValueError: there are no samples, or a DataLoader shuffles, has a sampler, or drops the last samples.
         """
         batch_size = check_int("Trainer.predict", "batch_size", batch_size)
         try:
-            return predict(self.model, data, batch_size, self.progress)
+            return predict(self.model, data, batch_size, self.progress, self.form)
         finally:
             release_memory()
 
@@ -363,7 +376,7 @@ class Trainer(Place):
                 "Trainer.fit: this Trainer is in the middle of a fit; create another one for a fit within"
             )
         epochs = check_int("Trainer.fit", "epochs", epochs)
-        check_data(self.loss, train, val, self.sample_weights)
+        check_data(self.loss, train, val, self.form)
         if self.optimizer is None:
             raise ValueError("Trainer.fit: there is no optimizer; give one: Trainer(model, loss, optimizer)")
         return epochs, self.optimizer

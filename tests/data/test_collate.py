@@ -231,7 +231,8 @@ def test_the_trainer_names_what_is_not_batches(kind):
         with pytest.raises(TypeError, match=f"Trainer.{method}: expected batches, got a {name}; use DataLoader"):
             getattr(trainer(), method)(data)
     for method in ("fit", "evaluate", "predict"):
-        for bare in ((IMAGES, np.arange(6)), {"x": IMAGES}, "images", 3, Given):
+        several = () if method == "predict" else ((IMAGES, np.arange(6)), {"x": IMAGES})  # there these are inputs
+        for bare in (*several, "images", 3, Given):
             with pytest.raises(TypeError, match=f"Trainer.{method}: expected batches, got {type(bare).__name__}; use"):
                 getattr(trainer(), method)(bare)
 

@@ -307,7 +307,8 @@ def test_wrong_arguments_are_refused():
     optimizer = optim.SGD(model.params(), lr=0.1)
     loader = DataLoader(problem(), 10)
     with pytest.raises(
-        TypeError, match=r"Trainer: loss must be a Module, got .*CrossEntropyLoss'>; did you mean Cross"
+        TypeError,
+        match=r"Trainer: loss must be a Module or a function of .*, got .*CrossEntropyLoss'>; did you mean Cross",
     ):
         Trainer(model, nn.CrossEntropyLoss, optimizer)
     with pytest.raises(TypeError, match="Trainer: model must be a Module"):

@@ -1,0 +1,74 @@
+"""Objective: what a batch adds to the loss, of one output or of several, and the gradients of the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..nn import Module
+from ..nn.batch_loss import BatchLoss, batch_loss
+from .losses import Losses, parts_of
+
+__all__ = ["Done", "Objective", "call"]
+
+
+class Done(NamedTuple):
+    """What a batch has given: the loss of each part, the model's output, and the target."""
+
+    losses: Sequence[BatchLoss]
+    output: Any
+    target: Any
+
+    @property
+    def counts(self) -> bool:
+        """Whether anything in the batch counts."""
+        return any(loss.weight for loss in self.losses)
+
+
+class Objective:
+    """The losses of a Trainer, measured batch by batch.
+
+    Args:
+        loss: as `losses.as_loss` gives it.
+    """
+
+    def __init__(self, loss: Module) -> None:
+        self.loss, self.parts = loss, parts_of(loss)
+
+    def measure(self, output: Any, target: Any, weights: Any = None, *, walked: bool = False) -> Done:
+        """Call the losses on a batch.
+
+        Args:
+            output, target: of the model, and what it should be; with several losses, a structure of them.
+            weights: of the samples (N,), or None.
+            walked: whether the way back from each loss is kept, as its ``value``.
+        """
+        if isinstance(self.loss, Losses):
+            self.loss.check("model's output", output)
+            self.loss.check("target", target)
+        return Done(
+            [batch_loss(p.loss, p.of(output), p.of(target), weights, walked=walked) for p in self.parts], output, target
+        )
+
+    def mean(self, done: Sequence[Done]) -> tuple[float, bool]:
+        """Return the loss of several batches together, and whether anything counted in them."""
+        total, counted = 0.0, False
+        for number, part in enumerate(self.parts):
+            losses = [one.losses[number] for one in done if one.losses[number].weight]
+            whole = sum(loss.weight for loss in losses)
+            if whole:
+                total += part.weight * (sum(loss.mean * loss.weight for loss in losses) / whole)
+                counted = True
+        return (total if counted else math.nan), counted
+
+
+def call(model: Module, x: Any) -> Any:
+    """Call a model on a batch's input: a tuple or list of inputs by position, a dict by name."""
+    if isinstance(x, np.ndarray):
+        return model(x)
+    if isinstance(x, Mapping):
+        return model(**x)
+    return model(*x) if isinstance(x, (tuple, list)) else model(x)
