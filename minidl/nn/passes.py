@@ -49,8 +49,9 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
     outermost = log is None and enabled and not state["walking"]
     record: Any = Record(module, next(numbers)) if outermost or derived else None
     if outermost:
-        if module._pass is not None:  # what it holds can be used again
-            module._pass.release()
+        if module._pass is not None:  # what it holds can be used again, unless a loss was computed from its output
+            module._saved.clear()
+            module.__dict__["_pass"] = None
         _look_at(record, (inputs, options) if options else inputs)
         state["outer"] = record
     try:
