@@ -196,3 +196,22 @@ def test_a_loss_that_defines_forward_only():
     assert check_module(MeanAbsolute(), X, X[::-1] * 2 + 1)
     with pytest.raises(AssertionError, match="do not give the loss and the gradient of both together"):
         check_module(Rooted(), X, X[::-1] * 2 + 1)
+
+
+class Doubled(nn.Conv2d):
+    """Its forward is another than the one that Conv2d's backward, which stands in a base of that, was written for."""
+
+    def forward(self, x):
+        return super().forward(x) * 2 + x
+
+
+class Offset(nn.Linear):
+    def forward(self, x):
+        return super().forward(x + 1) ** 2
+
+
+@pytest.mark.parametrize("layer", [Doubled(3, 3, 3, padding=1), Offset(5, 4)], ids=lambda layer: type(layer).__name__)
+def test_a_layer_with_another_forward_than_its_base(layer):
+    x = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype(np.float32)
+    assert gradcheck(layer, x)
+    assert gradcheck(nn.Sequential(layer, nn.Tanh()), x)

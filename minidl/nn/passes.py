@@ -236,8 +236,11 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
 
 def inherits_a_pair(cls: type[Module], base: type[Module]) -> bool:
     """Return whether a class inherits a backward that was written for another forward."""
-    owner = next(kind for kind in cls.__mro__ if "backward" in kind.__dict__)
-    return owner is not base and getattr(owner, "forward", base.forward) is not base.forward
+    inherited = cls.backward
+    return inherited is not base.backward and any(
+        issubclass(kind, base) and kind.backward is inherited and kind.forward is not base.forward
+        for kind in cls.__mro__[1:]
+    )
 
 
 def callable_forward(cls: type[Module]) -> Callable[..., Any]:

@@ -1,17 +1,18 @@
-"""What an output depends on in an image: gradients, which come directly out of an explicit backward pass."""
+"""What an output depends on in an image: gradients of a logit, at the input or at a layer inside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from .._core import Array, check_images, check_int
-from ..nn import Module, Sequential, no_grad
-from ..nn.modes import modes_kept
+from ..nn import Module
+from ..nn.modes import evaluating, modes_kept
 
-__all__ = ["grad_cam_map", "input_gradient", "split_at"]
+__all__ = ["grad_cam_map", "input_gradient", "layer_output"]
 
 
 @contextmanager
@@ -19,16 +20,18 @@ def _as_it_was(model: Module) -> Iterator[None]:
     """Put a model into evaluation mode; restore its modes, its gradients and what it has saved for backward."""
     grads = [(parameter, parameter.grad) for parameter in model.params()]
     kept = [(module, list(module._saved), module._pass) for module in model.modules()]
-    first = model.needs_input_grad
+    wanted = [(module, module.needs_input_grad) for module in model.modules()]
     with modes_kept(model):
         model.eval()
         for parameter, _ in grads:
             parameter.grad = None
-        model.needs_input_grad = True
+        for module, _ in wanted:
+            module.needs_input_grad = True
         try:
             yield
         finally:
-            model.needs_input_grad = first
+            for module, flag in wanted:
+                module.needs_input_grad = flag
             for parameter, grad in grads:
                 parameter.grad = grad
             for module, saved, record in kept:  # of a forward pass whose backward pass is still to come
@@ -74,62 +77,136 @@ def input_gradient(model: Module, images: Array, target: int | None = None) -> A
     return gradient
 
 
-def grad_cam_map(model: Sequential, images: Array, layer: int | str | None = None, target: int | None = None) -> Array:
-    """Return which regions of the images support a class: Grad-CAM, at the output of a layer of a Sequential.
+def grad_cam_map(
+    model: Module, images: Array, layer: int | str | Module | None = None, target: int | None = None
+) -> Array:
+    """Return which regions of the images support a class: Grad-CAM, at the output of a layer inside a model.
 
         map = relu(sum over channels c of w[c] * A[c]) / its largest value
 
     A is the layer's output, w[c] the mean of the logit's gradient with respect to A[c].
 
     Args:
-        model: a Sequential from images (N, C, H, W) to logits (N, K).
+        model: from images (N, C, H, W) to logits (N, K).
         images: (N, C, H, W).
-        layer: number or name of the layer; None for the last one whose output is an image.
+        layer: the layer: its path, such as "layer4.1", itself, or the number of a direct child; None for the last one
+            whose output is an image of more than one pixel. If it is called several times the last call counts.
         target: the class of the logit; None for each image's largest logit.
 
     Returns:
         (N, h, w), the size of the layer's output; for each image from 0 to 1.
 
     Raises:
-        TypeError: the model is not a Sequential.
-        ValueError: there are no images, no such layer or no such class, or the layer's output is not an image.
+        ValueError: there are no images, no such layer or no such class, the layer's output is not an image, or the
+            logits do not depend on it.
 
     Source: Selvaraju et al. 2017, arXiv:1610.02391.
     """
     owner = "grad_cam_map"
     if not len(check_images(images)):
         raise ValueError(f"{owner}: there are no images")
-    body, head = split_at(owner, model, layer, images.shape)
-    with _as_it_was(model):
-        with no_grad():
-            maps = body(images)
-        if maps.ndim != 4:
-            raise ValueError(f"{owner}: the output of layer {layer!r} is not an image: its shape is {maps.shape}")
-        head.needs_input_grad = True
-        gradient = head.backward(_one_hot(owner, head(maps), target))
+    chosen = _last_image(owner, model, images[:1]) if layer is None else _find(owner, model, layer)
+    with _as_it_was(model), _tapped(chosen) as tap:
+        output = model(images)
+        maps = _image(owner, layer, tap.outputs)
+        model.backward(_one_hot(owner, output, target))
+    gradient = tap.gradients.get(len(tap.outputs) - 1)
+    if gradient is None:
+        raise ValueError(f"{owner}: the logits do not depend on the output of layer {layer!r}")
     weighted = np.maximum((gradient.mean(axis=(2, 3), keepdims=True) * maps).sum(axis=1), 0)
     largest = weighted.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(weighted, largest, out=np.zeros_like(weighted), where=largest > 0))
 
 
-def split_at(
-    owner: str, model: Sequential, layer: int | str | None, shape: tuple[int, ...]
-) -> tuple[Sequential, Sequential]:
-    """Return the layers up to and including one, and those after it; they are the model's own, not copies."""
-    if not isinstance(model, Sequential):
-        raise TypeError(f"{owner}: expected a Sequential, which can be split, got {type(model).__name__}")
-    names = [name for name, _ in model.named_children()]
-    if layer is None:
-        images = [n for n in range(1, len(names)) if len(model[:n].output_shape((1, *shape[1:]))) == 4]
-        if not images:
-            raise ValueError(f"{owner}: no layer of the model gives an image")
-        number = images[-1] - 1
-    elif isinstance(layer, str):
-        if layer not in names:
-            raise ValueError(f"{owner}: there is no layer {layer!r}; known: {', '.join(names)}")
-        number = names.index(layer)
-    else:
-        if not -len(names) <= layer < len(names):
-            raise ValueError(f"{owner}: there is no layer {layer}; the model has {len(names)}")
-        number = layer % len(names)
-    return model[: number + 1], model[number + 1 :]
+def layer_output(owner: str, model: Module, images: Array, layer: int | str | Module | None = None) -> Array:
+    """Return the output of a layer inside a model for images, in evaluation mode; see `grad_cam_map` for ``layer``."""
+    chosen = _last_image(owner, model, images[:1]) if layer is None else _find(owner, model, layer)
+    outputs: list[Any] = []
+    handle = chosen.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        with evaluating(model):
+            model(images)
+    finally:
+        handle.remove()
+    return _image(owner, layer, outputs)
+
+
+class _Tap(Module):
+    """Passes values through, and keeps them and their gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: list[Any] = []
+        self.gradients: dict[int, Array] = {}
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(len(self.outputs))
+        self.outputs.append(x)
+        return x
+
+    def backward(self, grad_output: Array) -> Array:
+        self.gradients[self.take_saved()] = grad_output
+        return grad_output
+
+
+@contextmanager
+def _tapped(layer: Module) -> Iterator[_Tap]:
+    """Let a layer's output go through a tap: meanwhile it is of a class whose forward is derived."""
+    kind, tap = type(layer), _Tap()
+
+    def forward(self: Module, *inputs: Any, **options: Any) -> Any:
+        return tap(kind.forward(self, *inputs, **options))
+
+    layer.__class__ = type(kind.__name__, (kind,), {"forward": forward, "__module__": kind.__module__})
+    try:
+        yield tap
+    finally:
+        layer.__class__ = kind
+
+
+def _image(owner: str, layer: Any, outputs: list[Any]) -> Array:
+    """Return the last output of a layer, which must be an image."""
+    if not outputs:
+        raise ValueError(f"{owner}: the model does not call layer {layer!r}")
+    if np.ndim(outputs[-1]) != 4:
+        shape = np.shape(outputs[-1])
+        raise ValueError(f"{owner}: the output of layer {layer!r} is not an image: its shape is {shape}")
+    maps: Array = outputs[-1]
+    return maps
+
+
+def _last_image(owner: str, model: Module, images: Array) -> Module:
+    """Return the layer whose output is the last image of more than one pixel."""
+    found: list[Module] = []
+
+    def look(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if module is not model and isinstance(output, np.ndarray) and output.ndim == 4 and output[0, 0].size > 1:
+            found.append(module)
+
+    handles = [module.register_forward_hook(look) for module in model.modules()]
+    try:
+        with evaluating(model):
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not found:
+        raise ValueError(f"{owner}: no layer of the model gives an image")
+    return found[-1]
+
+
+def _find(owner: str, model: Module, layer: int | str | Module) -> Module:
+    """Return a layer inside a model, given by its path, by itself, or as the number of a direct child."""
+    paths = {path: module for path, module in model.named_modules() if path}
+    if isinstance(layer, Module):
+        if all(module is not layer for module in paths.values()):
+            raise ValueError(f"{owner}: this {type(layer).__name__} is not in the model")
+        return layer
+    if isinstance(layer, str):
+        if layer not in paths:
+            raise ValueError(f"{owner}: there is no layer {layer!r}; known: {', '.join(paths)}")
+        return paths[layer]
+    children = list(model.children())
+    if not -len(children) <= layer < len(children):
+        raise ValueError(f"{owner}: there is no layer {layer}; the model has {len(children)}")
+    return children[layer]

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_images
-from ..nn import Conv2d, Module, Sequential
-from ..nn.modes import evaluating
+from ..nn import Conv2d, Module
 from ..training import History
 from ..training.step import grad_norms
-from .attribution import grad_cam_map, input_gradient, split_at
+from .attribution import grad_cam_map, input_gradient, layer_output
 
 __all__ = [
     "confusion_matrix",
@@ -148,31 +147,27 @@ def filter_images(conv: Conv2d) -> Array:
     return scaled if weight.shape[1] == 3 else scaled[:, :1]
 
 
-def feature_maps(model: Sequential, image: Array, layer: int | str | None = None, columns: int = 8) -> Any:
+def feature_maps(model: Module, image: Array, layer: int | str | Module | None = None, columns: int = 8) -> Any:
     """Draw the output of a layer for an image, channel by channel.
 
     Args:
-        model: a Sequential.
+        model: a model of images.
         image: (C, H, W), or a batch of one.
-        layer: number or name of the layer; None for the last one whose output is an image.
+        layer: the layer: its path, itself, or the number of a direct child; None for the last one whose output is an
+            image of more than one pixel.
         columns: images per row.
 
     Returns:
         A matplotlib Figure; each channel is scaled separately.
 
     Raises:
-        TypeError, ValueError: the model cannot be split there, or the output is not an image.
+        ValueError: there is no such layer, or its output is not an image.
         ImportError: the extra ``plot`` is not installed.
     """
     batch = check_images(image[None] if np.ndim(image) == 3 else image)
     if len(batch) != 1:
         raise ValueError(f"feature_maps: expected one image, got a batch of shape {batch.shape}")
-    body, _ = split_at("feature_maps", model, layer, batch.shape)
-    with evaluating(model):
-        maps = body(batch)
-    if maps.ndim != 4:
-        raise ValueError(f"feature_maps: the output of layer {layer!r} is not an image: its shape is {maps.shape}")
-    channels = np.ascontiguousarray(maps[0])
+    channels = np.ascontiguousarray(layer_output("feature_maps", model, batch, layer)[0])
     low, high = channels.min(axis=(1, 2), keepdims=True), channels.max(axis=(1, 2), keepdims=True)
     scaled = (channels - low) / np.where(high > low, high - low, 1)
     return _grid(scaled[:, None], columns, [""] * len(scaled), size=1.0, cmap="viridis")
@@ -276,20 +271,20 @@ def saliency(model: Module, images: Array, target: int | None = None) -> Any:
     return _overlay(images, np.abs(input_gradient(model, images, target)).max(axis=1), blend=0.0)
 
 
-def grad_cam(model: Sequential, images: Array, layer: int | str | None = None, target: int | None = None) -> Any:
+def grad_cam(model: Module, images: Array, layer: int | str | Module | None = None, target: int | None = None) -> Any:
     """Draw which regions of the images support a class: Grad-CAM, see `grad_cam_map`.
 
     Args:
-        model: a Sequential from images (N, C, H, W) to logits (N, K).
+        model: from images (N, C, H, W) to logits (N, K).
         images: (N, C, H, W), values in [0, 1].
-        layer: number or name of the layer; None for the last one whose output is an image.
+        layer: see `grad_cam_map`.
         target: the class of the logit; None for each image's largest logit.
 
     Returns:
         A matplotlib Figure: the images, and below them the same images overlaid with their maps.
 
     Raises:
-        TypeError, ValueError: see `grad_cam_map`.
+        ValueError: see `grad_cam_map`.
         ImportError: the extra ``plot`` is not installed.
     """
     _check_drawable("grad_cam", images)

@@ -120,8 +120,8 @@ def test_grad_cam_finds_where_the_class_is(tmp_path):
     assert not plotting.grad_cam_map(model, images, target=1).any()
     drawn(plotting.grad_cam(model, images), tmp_path)
     drawn(plotting.saliency(model, images), tmp_path)
-    with pytest.raises(TypeError, match="grad_cam_map: expected a Sequential, which can be split, got Linear"):
-        plotting.grad_cam_map(nn.Linear(2, 2), images)
+    with pytest.raises(ValueError, match="grad_cam_map: no layer of the model gives an image"):
+        plotting.grad_cam_map(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), images)
     with pytest.raises(ValueError, match="input_gradient: target must be from 0 to 1, got 2"):
         plotting.input_gradient(model, images, 2)
 
