@@ -133,11 +133,11 @@ def _sum(axes: Axes, *factors: Array) -> Array:
     first, rank = factors[0], factors[0].ndim
     operands = [operand for factor in factors for operand in (factor, range(rank))]
     kept = [axis for axis in range(rank) if axis not in axes]
-    shape = [1 if axis in axes else size for axis, size in enumerate(first.shape)]
+    back = tuple([None if axis in axes else slice(None) for axis in range(rank)])  # as np.expand_dims, but quicker
     if first.size <= _MANY or _innermost(first) in axes or math.prod(first.shape[axis] for axis in axes) <= _MANY:
-        return np.einsum(*operands, kept).reshape(shape)  # type: ignore[no-any-return]
+        return np.einsum(*operands, kept)[back]  # type: ignore[no-any-return]
     total: Array = np.einsum(*operands, kept, dtype=np.float64)
-    return total.astype(first.dtype, copy=False).reshape(shape)
+    return total.astype(first.dtype, copy=False)[back]
 
 
 def _innermost(x: Array) -> int:
