@@ -167,6 +167,7 @@ class MSELoss(ElementwiseLoss):
     """
 
     task = "regression"
+    of_difference = True
 
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
@@ -198,6 +199,7 @@ class L1Loss(ElementwiseLoss):
     """
 
     task = "regression"
+    of_difference = True
 
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
@@ -230,6 +232,7 @@ class SmoothL1Loss(ElementwiseLoss):
     """
 
     task = "regression"
+    of_difference = True
 
     def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction)
@@ -268,6 +271,7 @@ class HuberLoss(ElementwiseLoss):
     """
 
     task = "regression"
+    of_difference = True
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction)

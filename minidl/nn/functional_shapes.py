@@ -294,23 +294,33 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
 
 # Distances
 
+_ADD, _DIVIDE = op.ELEMENTWISE[np.add], op.ELEMENTWISE[np.divide]
+
 
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """Return input / max(p-norm, eps), the norm being that along the axis (or axes) ``dim``."""
     axis = _axes("normalize", plain(input), dim)
     length = apply(op.norm, input, ord=float(p), axis=axis, keepdims=True)
-    return apply(op.ELEMENTWISE[np.divide], input, apply(op.clip, length, a_min=eps))
+    return apply(_DIVIDE, input, apply(op.clip, length, a_min=eps))
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """Return x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along the axis ``dim``; the arrays are broadcast."""
-    product = apply(op.ELEMENTWISE[np.multiply], normalize(x1, 2.0, dim, eps), normalize(x2, 2.0, dim, eps))
+    """Return x1 . x2 / (max(|x1|, eps) * max(|x2|, eps)) along the axis ``dim``; the arrays are broadcast.
+
+    The gradient is that of the norms even where they are less than ``eps``, as in PyTorch.
+    """
+    both = []
+    for x in (x1, x2):
+        length = apply(op.norm, x, ord=2.0, axis=_axes("cosine_similarity", plain(x), dim), keepdims=True)
+        missing = np.maximum(eps - plain(length), 0).astype(plain(x).dtype)
+        both.append(apply(_DIVIDE, x, apply(_ADD, length, missing)))
+    product = apply(op.ELEMENTWISE[np.multiply], *both)
     return apply(op.total, product, axis=axis_of(dim, product.ndim))
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """Return the p-norm of x1 - x2 + eps along the last axis, which ``keepdim`` keeps; the arrays are broadcast."""
-    between = apply(op.ELEMENTWISE[np.add], apply(op.ELEMENTWISE[np.subtract], x1, x2), eps)
+    between = apply(_ADD, apply(op.ELEMENTWISE[np.subtract], x1, x2), eps)
     return apply(op.norm, between, ord=float(p), axis=-1, keepdims=keepdim)
 
 

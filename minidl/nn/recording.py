@@ -38,8 +38,9 @@ def apply_layer(layer: Module, *inputs: Any) -> Any:
     """Call a layer that was made for this call, as `apply` does an operation."""
     if mode.record is not None:
         return mode.record.call(layer, inputs, {})
+    arrays = [outside(x) for x in inputs]
     with no_grad():
-        return layer(*[outside(x) for x in inputs])
+        return layer(*arrays)
 
 
 def apply_pair(
