@@ -150,9 +150,10 @@ def _summed(function: Callable[..., tuple[Array, ...]], axes: Axes, *arrays: Arr
 
     The arrays broadcast to the first.
     """
-    if arrays[0].nbytes <= _PIECE:
+    first, *others = arrays
+    if first.nbytes <= _PIECE:
         return list(function(axes, *arrays))
-    cuts = pieces(*[np.broadcast_to(array, arrays[0].shape) for array in arrays], size=_PIECE)
+    cuts = pieces(first, *[np.broadcast_to(other, first.shape) for other in others], size=_PIECE)
     parts = run(lambda piece: function(axes, *piece), cuts)
     if len(parts) == 1:
         return list(parts[0])
