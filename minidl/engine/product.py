@@ -28,6 +28,14 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
         if bias is not None:
             out += bias[:, None]
         return out
+    length = max(rows, columns)
+    count = min(out.size * inner // _WORK, length // _NARROW)
+    if count < 2:
+        with one_blas_thread:
+            np.matmul(a, b, out=out)
+        if bias is not None:
+            out += bias[:, None]
+        return out
     by_rows = rows >= columns
 
     def work(part: slice) -> None:
@@ -36,8 +44,6 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
         if bias is not None:
             target += (bias[part] if by_rows else bias)[:, None]
 
-    length = max(rows, columns)
-    count = max(1, min(out.size * inner // _WORK, length // _NARROW))
     with one_blas_thread:
         run(work, cut(length, -(-length // count)))
     return out

@@ -148,7 +148,7 @@ class Record:
             output = run_hooks(module, arrays, output, log)
         backward = None if pair is None else pair[1]
         memory = log if len(log) < 2 else remember(log)
-        if tracked and type(output) is np.ndarray and output.dtype is dtype:  # nearly always
+        if noted and type(output) is np.ndarray and output.dtype is dtype and (tracked or dtype.kind == "f"):
             number = self.count
             self.count = number + 1
             self.steps.append((module, backward, memory, numbers, number))
