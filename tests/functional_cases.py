@@ -228,7 +228,7 @@ def pairwise_distance(r):
 def pad(r):
     kind = pick(r, "constant", "constant", "reflect", "replicate", "circular")
     if kind == "constant":
-        x = normal(r, *(int(k) for k in r.integers(3, 6, int(r.integers(1, 5)))))
+        x = pick(r, images(r), normal(r, *(int(k) for k in r.integers(3, 6, int(r.integers(1, 5))))))
         widths = tuple(int(k) for k in r.integers(-1, 3, 2 * int(r.integers(1, x.ndim + 1))))
         return (x, widths), some(r, value=number(r, -1, 1))
     x = pick(r, images(r), sequences(r))
@@ -338,6 +338,14 @@ def one_hot(r):
     return (y,), some(r, num_classes=4)
 
 
+def indexed(draw):
+    def both(r):
+        args, options = draw(r)
+        return args, {**options, **some(r, return_indices=flag(r))}
+
+    return both
+
+
 CASES = {
     "relu": unary(inplace=inplace),
     "relu6": unary(inplace=inplace),
@@ -369,13 +377,13 @@ CASES = {
     "dropout1d": dropout1d,
     "dropout2d": dropout2d,
     "alpha_dropout": dropout,
-    "max_pool2d": lambda r: pick(r, max_pool, dilated_pool)(r),
-    "max_pool1d": max_pool1d,
+    "max_pool2d": indexed(lambda r: pick(r, max_pool, dilated_pool)(r)),
+    "max_pool1d": indexed(max_pool1d),
     "avg_pool2d": avg_pool,
     "avg_pool1d": avg_pool1d,
     "lp_pool2d": lp_pool,
     "adaptive_avg_pool2d": adaptive,
-    "adaptive_max_pool2d": adaptive,
+    "adaptive_max_pool2d": indexed(adaptive),
     "linear": linear,
     "bilinear": bilinear,
     "conv2d": conv2d,

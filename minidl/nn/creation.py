@@ -143,7 +143,10 @@ def arange(
     """
     _check("arange", device, requires_grad)
     start, end = (0, start) if end is None else (start, end)
-    return constant(_array(np.arange(plain(start), plain(end), plain(step)).tolist(), dtype))
+    numbers = np.arange(plain(start), plain(end), plain(step))
+    if dtype is None:
+        dtype = np.int64 if numbers.dtype.kind in "iu" else np.float32
+    return constant(numbers.astype(dtype, copy=False))
 
 
 def linspace(

@@ -31,6 +31,46 @@ def test_no_grad_nests_decorates_and_survives_exceptions():
     assert nn.is_grad_enabled()
 
 
+def test_grad_is_switched_as_in_pytorch():
+    with minidl.no_grad(), minidl.enable_grad():
+        assert nn.is_grad_enabled()
+    with minidl.inference_mode():
+        assert not minidl.is_grad_enabled()
+        with minidl.inference_mode(False):
+            assert minidl.is_grad_enabled()
+    with minidl.set_grad_enabled(False):
+        assert not minidl.is_grad_enabled()
+        with minidl.set_grad_enabled(True):
+            assert minidl.is_grad_enabled()
+        assert not minidl.is_grad_enabled()
+    assert minidl.is_grad_enabled()
+    minidl.set_grad_enabled(False)
+    try:
+        assert not minidl.is_grad_enabled()
+    finally:
+        minidl.set_grad_enabled(True)
+    assert minidl.is_grad_enabled()
+
+
+@pytest.mark.parametrize("guard", [minidl.inference_mode, minidl.no_grad, lambda: minidl.set_grad_enabled(False)])
+def test_guards_decorate(guard):
+    @guard()
+    def run(depth):
+        assert not minidl.is_grad_enabled()
+        return run(depth - 1) if depth else nn.is_grad_enabled()
+
+    assert minidl.is_grad_enabled()
+    assert run(2) is False
+    assert minidl.is_grad_enabled()
+
+    @minidl.enable_grad()
+    def enabled():
+        return minidl.is_grad_enabled()
+
+    with minidl.no_grad():
+        assert enabled()
+
+
 def test_no_grad_is_a_state_of_its_thread():
     inside, done, seen = threading.Event(), threading.Event(), []
 
