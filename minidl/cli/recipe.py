@@ -35,6 +35,7 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
     "adam": optim.Adam,
     "adamw": optim.AdamW,
     "rmsprop": optim.RMSprop,
+    "adadelta": optim.Adadelta,
     "adagrad": optim.Adagrad,
 }
 

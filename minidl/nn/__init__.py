@@ -2,6 +2,7 @@
 
 from . import functional as functional
 from . import init as init
+from . import utils as utils
 from .activation import *
 from .adaptive_pool import *
 from .average_pool import *
@@ -35,5 +36,5 @@ from .squeeze_excite import *
 from .summary import Summary as Summary
 from .unfold import *
 
-__all__ = ["init", "is_grad_enabled", "no_grad"]
+__all__ = ["init", "is_grad_enabled", "no_grad", "utils"]
 __all__ += [name for name in globals() if name[0].isupper()]

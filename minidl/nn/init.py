@@ -1,15 +1,17 @@
-"""Initialisers: fill a Parameter in place, from an explicit generator. The defaults are PyTorch's.
+"""Initialisers: fill a Parameter, or an array such as its ``data``, in place. The defaults are PyTorch's.
 
+Random numbers come from an explicit generator. What was given is returned.
 All raise RuntimeError for a parameter that has no size yet, because its layer was made without an input size.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 
-from .._core import check_choice, check_number, default_rng
+from .._core import Array, check_choice, check_number, default_rng
 from .parameter import Parameter
 from .unsized import check_sized
 
@@ -34,21 +36,33 @@ __all__ = [
 ]
 
 
-def fan_in(parameter: Parameter) -> int:
+# what is filled: what comes in is what comes out
+P = TypeVar("P", Parameter, Array)
+
+
+def _values(owner: str, parameter: Parameter | Array) -> Array:
+    """Return the array to fill, or raise TypeError."""
+    data = parameter.data if isinstance(parameter, Parameter) else parameter
+    if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
+        what = f"an array of {data.dtype}" if isinstance(data, np.ndarray) else repr(data)
+        raise TypeError(f"{owner}: expected a Parameter or an array of floats, got {what}")
+    check_sized(owner, data)
+    return data
+
+
+def fan_in(parameter: P) -> int:
     """Return how many inputs each output sees: K for an (M, K) weight, C/groups*KH*KW for a filter bank.
 
     Raises:
         ValueError: the parameter has fewer than two axes.
     """
-    check_sized("init.fan_in", parameter)
-    if parameter.data.ndim < 2:
-        raise ValueError(f"fan_in needs a parameter of at least two axes, got shape {parameter.shape}")
-    return math.prod(parameter.shape[1:])
+    data = _values("init.fan_in", parameter)
+    if data.ndim < 2:
+        raise ValueError(f"fan_in needs a parameter of at least two axes, got shape {data.shape}")
+    return math.prod(data.shape[1:])
 
 
-def uniform_(
-    parameter: Parameter, a: float = 0.0, b: float = 1.0, *, rng: np.random.Generator | None = None
-) -> Parameter:
+def uniform_(parameter: P, a: float = 0.0, b: float = 1.0, *, rng: np.random.Generator | None = None) -> P:
     """Fill with values from the uniform distribution on [a, b); return the parameter.
 
     Args:
@@ -56,20 +70,21 @@ def uniform_(
         a, b: the interval.
         rng: generator; None means minidl's own.
     """
-    check_sized("init.uniform_", parameter)
-    draw = default_rng(rng).random(parameter.shape, dtype=parameter.data.dtype.type)
-    parameter.data[...] = draw * (b - a) + a
+    data = _values("init.uniform_", parameter)
+    draw = default_rng(rng).random(data.shape, dtype=data.dtype.type)
+    data[...] = draw * (b - a) + a
     return parameter
 
 
-def fan_out(parameter: Parameter) -> int:
+def fan_out(parameter: P) -> int:
     """Return how many outputs each input reaches: M for an (M, K) weight, F*KH*KW for a filter bank.
 
     Raises:
         ValueError: the parameter has fewer than two axes.
     """
     fan_in(parameter)
-    return parameter.shape[0] * math.prod(parameter.shape[2:])
+    shape = _values("init.fan_out", parameter).shape
+    return int(shape[0] * math.prod(shape[2:]))
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -89,9 +104,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return gains[check_choice("calculate_gain", "nonlinearity", nonlinearity, tuple(gains))]
 
 
-def normal_(
-    parameter: Parameter, mean: float = 0.0, std: float = 1.0, *, rng: np.random.Generator | None = None
-) -> Parameter:
+def normal_(parameter: P, mean: float = 0.0, std: float = 1.0, *, rng: np.random.Generator | None = None) -> P:
     """Fill with values from the normal distribution; return the parameter.
 
     Args:
@@ -99,20 +112,20 @@ def normal_(
         mean, std: of the distribution.
         rng: generator; None means minidl's own.
     """
-    check_sized("init.normal_", parameter)
-    parameter.data[...] = default_rng(rng).standard_normal(parameter.shape, parameter.data.dtype.type) * std + mean
+    data = _values("init.normal_", parameter)
+    data[...] = default_rng(rng).standard_normal(data.shape, data.dtype.type) * std + mean
     return parameter
 
 
 def trunc_normal_(
-    parameter: Parameter,
+    parameter: P,
     mean: float = 0.0,
     std: float = 1.0,
     a: float = -2.0,
     b: float = 2.0,
     *,
     rng: np.random.Generator | None = None,
-) -> Parameter:
+) -> P:
     """Fill with values from the normal distribution, redrawn until they lie in [a, b]; return the parameter.
 
     Args:
@@ -124,48 +137,48 @@ def trunc_normal_(
     Raises:
         ValueError: almost no values would be drawn within the limits.
     """
-    check_sized("init.trunc_normal_", parameter)
+    data = _values("init.trunc_normal_", parameter)
     if not a < b or a > mean + 4 * std or b < mean - 4 * std:
         raise ValueError(f"trunc_normal_: the limits [{a}, {b}] are too far from mean {mean} with std {std}")
     generator = default_rng(rng)
-    values = generator.standard_normal(parameter.shape) * std + mean
+    values = generator.standard_normal(data.shape) * std + mean
     while (outside := (values < a) | (values > b)).any():
         values[outside] = generator.standard_normal(int(outside.sum())) * std + mean
-    parameter.data[...] = values
+    data[...] = values
     return parameter
 
 
-def constant_(parameter: Parameter, val: float) -> Parameter:
+def constant_(parameter: P, val: float) -> P:
     """Fill with one value; return the parameter."""
-    check_sized("init.constant_", parameter)
-    parameter.data.fill(val)
+    data = _values("init.constant_", parameter)
+    data.fill(val)
     return parameter
 
 
-def ones_(parameter: Parameter) -> Parameter:
+def ones_(parameter: P) -> P:
     """Fill with ones; return the parameter."""
     return constant_(parameter, 1)
 
 
-def zeros_(parameter: Parameter) -> Parameter:
+def zeros_(parameter: P) -> P:
     """Fill with zeros; return the parameter."""
     return constant_(parameter, 0)
 
 
-def eye_(parameter: Parameter) -> Parameter:
+def eye_(parameter: P) -> P:
     """Make an (M, K) weight the identity; return the parameter.
 
     Raises:
         ValueError: the parameter does not have two axes.
     """
-    check_sized("init.eye_", parameter)
-    if parameter.data.ndim != 2:
-        raise ValueError(f"eye_ needs a parameter of two axes, got shape {parameter.shape}")
-    parameter.data[...] = np.eye(parameter.shape[0], parameter.shape[1])
+    data = _values("init.eye_", parameter)
+    if data.ndim != 2:
+        raise ValueError(f"eye_ needs a parameter of two axes, got shape {data.shape}")
+    data[...] = np.eye(data.shape[0], data.shape[1])
     return parameter
 
 
-def dirac_(parameter: Parameter, groups: int = 1) -> Parameter:
+def dirac_(parameter: P, groups: int = 1) -> P:
     """Make filters (F, C/groups, ...) pass their group's first channels on unchanged; return the parameter.
 
     Args:
@@ -175,19 +188,19 @@ def dirac_(parameter: Parameter, groups: int = 1) -> Parameter:
     Raises:
         ValueError: the axes or groups do not fit.
     """
-    check_sized("init.dirac_", parameter)
-    shape = parameter.shape
+    data = _values("init.dirac_", parameter)
+    shape: tuple[int, ...] = data.shape
     if len(shape) not in (3, 4, 5) or shape[0] % groups:
         raise ValueError(f"dirac_ needs filters of 3 to 5 axes whose number {groups} groups divide, got shape {shape}")
-    parameter.data.fill(0)
+    data.fill(0)
     for group in range(groups):
         for channel in range(min(shape[0] // groups, shape[1])):
             filters = group * (shape[0] // groups) + channel
-            parameter.data[(filters, channel, *(size // 2 for size in shape[2:]))] = 1
+            data[(filters, channel, *(size // 2 for size in shape[2:]))] = 1
     return parameter
 
 
-def orthogonal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
+def orthogonal_(parameter: P, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> P:
     """Make the rows (or columns, if there are fewer) of a weight orthogonal and of length ``gain``; return it.
 
     Args:
@@ -197,17 +210,16 @@ def orthogonal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Gener
 
     Source: Saxe et al. 2013, arXiv:1312.6120.
     """
-    rows, columns = parameter.shape[0], fan_in(parameter)
+    data = _values("init.orthogonal_", parameter)
+    rows, columns = data.shape[0], fan_in(parameter)
     draw = default_rng(rng).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(draw)
     q *= np.sign(np.diag(r))  # so that all orthogonal matrices are equally likely
-    parameter.data[...] = gain * (q if rows >= columns else q.T).reshape(parameter.shape)
+    data[...] = gain * (q if rows >= columns else q.T).reshape(data.shape)
     return parameter
 
 
-def sparse_(
-    parameter: Parameter, sparsity: float, std: float = 0.01, *, rng: np.random.Generator | None = None
-) -> Parameter:
+def sparse_(parameter: P, sparsity: float, std: float = 0.01, *, rng: np.random.Generator | None = None) -> P:
     """Fill an (M, K) weight with normal values, except for a share of zeros in each column; return the parameter.
 
     Args:
@@ -219,19 +231,19 @@ def sparse_(
     Raises:
         ValueError: the parameter does not have two axes.
     """
-    check_sized("init.sparse_", parameter)
-    if parameter.data.ndim != 2:
-        raise ValueError(f"sparse_ needs a parameter of two axes, got shape {parameter.shape}")
-    rows, columns = parameter.shape
+    data = _values("init.sparse_", parameter)
+    if data.ndim != 2:
+        raise ValueError(f"sparse_ needs a parameter of two axes, got shape {data.shape}")
+    rows, columns = data.shape
     generator = default_rng(rng)
     normal_(parameter, 0.0, std, rng=generator)
     zeros = math.ceil(check_number("sparse_", "sparsity", sparsity, maximum=1.0) * rows)
     order = generator.permuted(np.tile(np.arange(rows)[:, None], columns), axis=0)[:zeros]
-    np.put_along_axis(parameter.data, order, 0, axis=0)
+    np.put_along_axis(data, order, 0, axis=0)
     return parameter
 
 
-def xavier_uniform_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
+def xavier_uniform_(parameter: P, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> P:
     """Fill with values from U(-bound, bound), bound = gain * sqrt(6 / (fan_in + fan_out)); return the parameter.
 
     Args:
@@ -245,7 +257,7 @@ def xavier_uniform_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.G
     return uniform_(parameter, -bound, bound, rng=rng)
 
 
-def xavier_normal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> Parameter:
+def xavier_normal_(parameter: P, gain: float = 1.0, *, rng: np.random.Generator | None = None) -> P:
     """Fill with values from a normal distribution with std gain * sqrt(2 / (fan_in + fan_out)); return the parameter.
 
     Args:
@@ -258,7 +270,7 @@ def xavier_normal_(parameter: Parameter, gain: float = 1.0, *, rng: np.random.Ge
     return normal_(parameter, 0.0, gain * math.sqrt(2 / (fan_in(parameter) + fan_out(parameter))), rng=rng)
 
 
-def _kaiming_std(parameter: Parameter, a: float, mode: str, nonlinearity: str) -> float:
+def _kaiming_std(parameter: P, a: float, mode: str, nonlinearity: str) -> float:
     fan = {"fan_in": fan_in, "fan_out": fan_out}[check_choice("kaiming", "mode", mode, ("fan_in", "fan_out"))](
         parameter
     )
@@ -266,13 +278,13 @@ def _kaiming_std(parameter: Parameter, a: float, mode: str, nonlinearity: str) -
 
 
 def kaiming_normal_(
-    parameter: Parameter,
+    parameter: P,
     a: float = 0.0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     *,
     rng: np.random.Generator | None = None,
-) -> Parameter:
+) -> P:
     """Fill with values from a normal distribution with std gain / sqrt(fan); return the parameter.
 
     Args:
@@ -288,13 +300,13 @@ def kaiming_normal_(
 
 
 def kaiming_uniform_(
-    parameter: Parameter,
+    parameter: P,
     a: float = 0.0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
     *,
     rng: np.random.Generator | None = None,
-) -> Parameter:
+) -> P:
     """Fill with values from U(-bound, bound), bound = gain * sqrt(3 / fan); return the parameter.
 
     Args:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array
+from .converting import Converting
 from .hooks import ForwardHook, RemovableHandle
-from .learning import Learning
 from .modes import mode
 from .naming import named_init
 from .parameter import Parameter
@@ -23,7 +23,6 @@ from .structure import by_position
 from .summary import Summary, output_shape
 from .tensor import Tensor
 from .unchanged import mark_changed
-from .unsized import sealed
 
 __all__ = ["Module"]
 
@@ -33,7 +32,7 @@ _HOLDERS = (list, tuple, dict, set, frozenset)  # what members may be inside
 _OWN = frozenset({"_saved", "_pass", "_buffers", "_forward_hooks"})
 
 
-class Module(Learning):
+class Module(Converting):
     """Base class: subclass it, assign Parameters and Modules as attributes, define `forward` and `backward`.
 
     Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, even inside
@@ -250,32 +249,10 @@ class Module(Learning):
 
     # Modes and state
 
-    def zero_grad(self) -> None:
-        """Reset every parameter's gradient: `grad` becomes None."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset every parameter's gradient: `grad` becomes None, or zeros with ``set_to_none=False``."""
         for parameter in self.params():
-            parameter.grad = None
-
-    def astype(self: Self, dtype: DTypeLike) -> Self:
-        """Convert parameters, gradients and float buffers to float32 or float64, in place; return self.
-
-        Raises:
-            TypeError: the dtype is neither.
-        """
-        wanted = np.dtype(dtype)
-        if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise TypeError(f"{type(self).__name__}: dtype must be float32 or float64, got {wanted}")
-        for parameter in self.params():
-            parameter.data = sealed(parameter.data.astype(wanted, copy=False))
-            if parameter.grad is not None:
-                parameter.grad = parameter.grad.astype(wanted, copy=False)
-        for module in self.modules():
-            module._saved.clear()
-            module.__dict__["_pass"] = None
-            for name in module._buffers:
-                value = getattr(module, name)
-                if value is not None and value.dtype.kind == "f":
-                    setattr(module, name, value.astype(wanted, copy=False))
-        return self
+            parameter.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Array]:
         """Return copies of all parameters and persistent buffers, by path, in PyTorch's order."""

@@ -71,6 +71,13 @@ class Parameter(Operand):
         else:
             self.grad += grad
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset the gradient: `grad` becomes None, or zeros with ``set_to_none=False`` if there is one."""
+        if set_to_none:
+            self.grad = None
+        elif self.grad is not None:
+            self.grad.fill(0)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         sealed(self.data)  # copies and pickles are writeable

@@ -19,7 +19,7 @@ def sealed(data: Array) -> Array:
     return data
 
 
-def check_sized(owner: str, *parameters: Parameter) -> None:
+def check_sized(owner: str, *parameters: Parameter | Array) -> None:
     """Raise RuntimeError, naming the ``owner`` that needs to know them, if parameters have no size yet."""
     if any(parameter.shape == (0,) for parameter in parameters):
         raise RuntimeError(

@@ -180,11 +180,11 @@ class Optimizer:
 
         in_pieces(work, data, grad, *(state[name] for name in slots), size=_PIECE)
 
-    def zero_grad(self) -> None:
-        """Reset the gradients of all parameters: `grad` becomes None."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Reset the gradients of all parameters: `grad` becomes None, or zeros with ``set_to_none=False``."""
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad = None
+                parameter.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of state and options, in PyTorch's form: parameters are numbered in order."""

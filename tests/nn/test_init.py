@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minidl
 from minidl import nn
 
 
@@ -125,3 +126,29 @@ def test_the_standard_truncated_normal_lies_within_two_deviations():
     assert 1.9 < values.max() <= 2
     assert abs(values.mean()) < 0.02
     assert abs(values.std() - 0.8796) < 0.02  # scipy.stats.truncnorm(-2, 2).std()
+
+
+def test_arrays_are_filled_in_place_and_returned():
+    draws = {
+        "normal_": (0.5, 0.1),
+        "uniform_": (-2, 3),
+        "kaiming_normal_": (),
+        "xavier_uniform_": (),
+        "orthogonal_": (),
+    }
+    for name, options in {**draws, "constant_": (3,), "ones_": (), "eye_": (), "sparse_": (0.5,)}.items():
+        layer = nn.Linear(6, 4)
+        weight = layer.weight.data
+        minidl.manual_seed(1)
+        expected = getattr(nn.init, name)(nn.Parameter(np.zeros((4, 6), np.float32)), *options).data
+        minidl.manual_seed(1)
+        assert getattr(nn.init, name)(weight, *options) is weight is layer.weight.data
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_what_has_no_floats_is_refused():
+    for wrong in ([1.0], np.zeros((2, 2), int), None):
+        with pytest.raises(TypeError, match=r"init.normal_: expected a Parameter or an array of floats"):
+            nn.init.normal_(wrong)
+    with pytest.raises(RuntimeError, match="no size yet"):
+        nn.init.normal_(nn.Linear(None, 3).weight.data)

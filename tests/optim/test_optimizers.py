@@ -19,6 +19,8 @@ RULES = [
     ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "amsgrad": True}),
     ("RMSprop", {}),
     ("RMSprop", {"alpha": 0.9, "momentum": 0.8, "centered": True, "weight_decay": 0.05}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.95, "eps": 1e-4, "weight_decay": 0.1}),
     ("Adagrad", {}),
     ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
     ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3}),
@@ -239,7 +241,7 @@ def pair(torch, rule, **options):
 @pytest.mark.parametrize("rule", sorted({rule for rule, _ in AS_PYTORCH}))
 @pytest.mark.parametrize("how", [{"foreach": True}, {"foreach": False}, {"differentiable": True}, {"fused": True}])
 def test_a_state_of_pytorch_loads_however_it_was_computed(rule, how, torch):
-    if rule == "RMSprop" and "fused" in how:
+    if rule in ("Adadelta", "RMSprop") and "fused" in how:
         how = {"capturable": True}
     ours, theirs = pair(torch, rule, lr=0.1, **how)
     if not {"differentiable", "capturable"} & set(how):

@@ -93,7 +93,9 @@ def train(option_a, option_b, images, labels):
     for model in (option_a, option_b):
         total_params = sum(p.numel() for p in model.parameters() if p.requires_grad)
         print("Total number of params", total_params)
-        print("Total layers", len(list(filter(lambda p: p.requires_grad and len(p.data.size()) > 1, model.parameters()))))
+        print(
+            "Total layers", len(list(filter(lambda p: p.requires_grad and len(p.data.size()) > 1, model.parameters())))
+        )
         criterion = nn.CrossEntropyLoss()
         optimizer = optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4)
         scheduler = optim.lr_scheduler.MultiStepLR(optimizer, milestones=[3, 5], last_epoch=-1)

@@ -1,4 +1,4 @@
-"""Gradient clipping, between the backward pass and the optimiser's step."""
+"""Gradient clipping, between the backward pass and the optimiser's step: PyTorch's ``nn.utils``; also in `optim`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from .._core import Array, check_flag, check_number
-from ..nn.parameter import Parameter
+from .parameter import Parameter
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_"]
 
