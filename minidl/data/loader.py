@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from queue import Full, Queue
 from threading import Event, Thread
@@ -29,12 +30,16 @@ class DataLoader:
         dataset: a `Dataset`, or any object with ``__len__`` and ``__getitem__``, such as one of PyTorch's.
         batch_size: number of samples in a batch; the last batch may be smaller.
         shuffle: draw a new order for each pass.
+        sampler: decides which samples a pass visits, instead of shuffle; see `minidl.data.sampling`.
         drop_last: leave out the last batch if it is smaller.
         rng: generator for the seeds; None means minidl's own, see `minidl.manual_seed`.
         transform: a `minidl.data.transforms.Transform`, or a function of the first array of each batch (the images)
             that returns its replacement.
-        sampler: decides which samples a pass visits, instead of shuffle; see `minidl.data.sampling`.
         prefetch: number of batches that a thread prepares in advance; 0 for no thread.
+        num_workers, pin_memory: PyTorch's; without effect here, where `prefetch` prepares batches in advance.
+
+    Warns:
+        UserWarning: num_workers or pin_memory is given and asks for something.
 
     Yields:
         Tuples of arrays, as the dataset's `batch` gives them: usually (images (N, C, H, W), labels (N,)); dicts of
@@ -50,12 +55,14 @@ class DataLoader:
         dataset: DatasetLike,
         batch_size: int = 1,
         shuffle: bool = False,
-        drop_last: bool = False,
+        sampler: Sampler | None = None,
         *,
+        drop_last: bool = False,
         rng: np.random.Generator | None = None,
         transform: Transform | Callable[[Array], Array] | None = None,
-        sampler: Sampler | None = None,
         prefetch: int = 0,
+        num_workers: int = 0,
+        pin_memory: bool = False,
     ) -> None:
         if len(check_dataset("DataLoader", dataset)) == 0:
             raise ValueError("DataLoader: the dataset is empty")
@@ -63,6 +70,15 @@ class DataLoader:
             raise TypeError(f"DataLoader: transform must be a function of a batch of images, got {transform!r}")
         if sampler is not None and not isinstance(sampler, Sampler):
             raise TypeError(f"DataLoader: sampler must be a Sampler, got {sampler!r}")
+        if check_int("DataLoader", "num_workers", num_workers, minimum=0) or check_flag(
+            "DataLoader", "pin_memory", pin_memory
+        ):
+            warnings.warn(
+                "DataLoader: num_workers and pin_memory have no effect: minidl starts no processes and copies to no other "
+                "device; prefetch=2 prepares two batches in advance, in a thread",
+                UserWarning,
+                stacklevel=2,
+            )
         self.dataset = dataset
         self.batch_size = check_int("DataLoader", "batch_size", batch_size)
         self.shuffle = check_flag("DataLoader", "shuffle", shuffle)

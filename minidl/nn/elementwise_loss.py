@@ -71,6 +71,9 @@ class ElementwiseLoss(Loss):
 
     weight: Array | None = None
 
+    def __init__(self, *, reduction: str = "mean") -> None:  # in PyTorch, other arguments come first
+        super().__init__(reduction)
+
     def value(self, x: Array, t: Array) -> Array:
         """Return the loss of predictions x."""
         raise NotImplementedError(f"{type(self).__name__} does not define value()")
@@ -128,7 +131,7 @@ def mse_loss_forward(
         ValueError: the shapes differ (nothing is broadcast).
         TypeError: the dtypes do not fit.
     """
-    return _pure(MSELoss(reduction), prediction, target, weight)
+    return _pure(MSELoss(reduction=reduction), prediction, target, weight)
 
 
 def mse_loss_backward(grad_output: Any, cache: tuple[ElementwiseLoss, ElementwiseCache]) -> Array:
@@ -185,7 +188,7 @@ def l1_loss_forward(
 
     Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
     """
-    return _pure(L1Loss(reduction), prediction, target, weight)
+    return _pure(L1Loss(reduction=reduction), prediction, target, weight)
 
 
 class L1Loss(ElementwiseLoss):
@@ -217,7 +220,7 @@ def smooth_l1_loss_forward(
 
     Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
     """
-    return _pure(SmoothL1Loss(reduction, beta), prediction, target, weight)
+    return _pure(SmoothL1Loss(reduction=reduction, beta=beta), prediction, target, weight)
 
 
 class SmoothL1Loss(ElementwiseLoss):
@@ -234,8 +237,8 @@ class SmoothL1Loss(ElementwiseLoss):
     task = "regression"
     of_difference = True
 
-    def __init__(self, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
         self.beta = check_number("SmoothL1Loss", "beta", beta)
 
     def value(self, x: Array, t: Array) -> Array:
@@ -274,7 +277,7 @@ class HuberLoss(ElementwiseLoss):
     of_difference = True
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.delta = float(check_number("HuberLoss", "delta", delta))
         if delta == 0:
             raise ValueError("HuberLoss: delta must not be 0")
@@ -296,7 +299,7 @@ def bce_loss_forward(
 
     Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
     """
-    return _pure(BCELoss(None, reduction), prediction, target, weight)
+    return _pure(BCELoss(reduction=reduction), prediction, target, weight)
 
 
 class BCELoss(ElementwiseLoss):
@@ -316,8 +319,8 @@ class BCELoss(ElementwiseLoss):
     task = "binary"
     threshold = 0.5
 
-    def __init__(self, weight: ArrayLike | None = None, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(self, weight: ArrayLike | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
         self.register_buffer("weight", factors("BCELoss", "weight", weight))
 
     def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:
@@ -350,7 +353,7 @@ def bce_with_logits_loss_forward(
 
     Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
     """
-    return _pure(BCEWithLogitsLoss(None, reduction, pos_weight), prediction, target, weight)
+    return _pure(BCEWithLogitsLoss(reduction=reduction, pos_weight=pos_weight), prediction, target, weight)
 
 
 class BCEWithLogitsLoss(ElementwiseLoss):
@@ -369,9 +372,9 @@ class BCEWithLogitsLoss(ElementwiseLoss):
     pos_weight: Array | None
 
     def __init__(
-        self, weight: ArrayLike | None = None, reduction: str = "mean", pos_weight: ArrayLike | None = None
+        self, weight: ArrayLike | None = None, *, reduction: str = "mean", pos_weight: ArrayLike | None = None
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.register_buffer("weight", factors("BCEWithLogitsLoss", "weight", weight))
         self.register_buffer("pos_weight", factors("BCEWithLogitsLoss", "pos_weight", pos_weight))
 
@@ -399,7 +402,7 @@ def kl_div_loss_forward(
 
     Takes prediction, target, reduction and weight, returns and raises as `mse_loss_forward` does.
     """
-    return _pure(KLDivLoss(reduction, log_target), prediction, target, weight)
+    return _pure(KLDivLoss(reduction=reduction, log_target=log_target), prediction, target, weight)
 
 
 class KLDivLoss(ElementwiseLoss):
@@ -413,9 +416,9 @@ class KLDivLoss(ElementwiseLoss):
         prediction and target: any, the same.
     """
 
-    def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         check_choice("KLDivLoss", "reduction", reduction, (*REDUCTIONS, "batchmean"))
-        super().__init__("sum" if reduction == "batchmean" else reduction)
+        super().__init__(reduction="sum" if reduction == "batchmean" else reduction)
         self._by_sample = reduction == "batchmean"
         self.log_target = check_flag("KLDivLoss", "log_target", log_target)
 

@@ -74,17 +74,17 @@ def multi_margin_loss(
 
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """Return the mean of (input - target)**2; ``reduction`` and exceptions are those of `nn.MSELoss`."""
-    return MSELoss(reduction)(input, target)
+    return MSELoss(reduction=reduction)(input, target)
 
 
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """Return the mean of |input - target|; ``reduction`` and exceptions are those of `nn.L1Loss`."""
-    return L1Loss(reduction)(input, target)
+    return L1Loss(reduction=reduction)(input, target)
 
 
 def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
     """Return the smooth absolute error of input and target; ``reduction`` and ``beta`` are `nn.SmoothL1Loss`'s."""
-    return SmoothL1Loss(reduction, beta)(input, target)
+    return SmoothL1Loss(reduction=reduction, beta=beta)(input, target)
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
@@ -97,7 +97,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
 
     weight and reduction, shapes and exceptions are those of `nn.BCELoss`.
     """
-    return BCELoss(_weights("binary_cross_entropy", weight), reduction)(input, target)
+    return BCELoss(_weights("binary_cross_entropy", weight), reduction=reduction)(input, target)
 
 
 def binary_cross_entropy_with_logits(
@@ -108,7 +108,8 @@ def binary_cross_entropy_with_logits(
     weight, reduction and pos_weight, shapes and exceptions are those of `nn.BCEWithLogitsLoss`.
     """
     owner = "binary_cross_entropy_with_logits"
-    return BCEWithLogitsLoss(_weights(owner, weight), reduction, _weights(owner, pos_weight))(input, target)
+    weights = {"weight": _weights(owner, weight), "pos_weight": _weights(owner, pos_weight)}
+    return BCEWithLogitsLoss(reduction=reduction, **weights)(input, target)
 
 
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
@@ -116,4 +117,4 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 
     reduction and log_target, shapes and exceptions are those of `nn.KLDivLoss`.
     """
-    return KLDivLoss(reduction, log_target)(input, target)
+    return KLDivLoss(reduction=reduction, log_target=log_target)(input, target)

@@ -348,7 +348,7 @@ class MultiMarginLoss(LabelLoss):
     _options = "p", "margin", "weight", "reduction"
 
     def __init__(
-        self, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None, reduction: str = "mean"
+        self, p: int = 1, margin: float = 1.0, weight: ArrayLike | None = None, *, reduction: str = "mean"
     ) -> None:
         super().__init__(weight, reduction)
         if p not in (1, 2):

@@ -15,7 +15,7 @@ def order(loader):
 
 @given(samples=st.integers(1, 40), batch_size=st.integers(1, 45), drop_last=st.booleans(), shuffle=st.booleans())
 def test_every_sample_once_a_pass(samples, batch_size, drop_last, shuffle):
-    loader = DataLoader(ArrayDataset(np.arange(samples)), batch_size, shuffle, drop_last)
+    loader = DataLoader(ArrayDataset(np.arange(samples)), batch_size, shuffle, drop_last=drop_last)
     for _ in range(2):
         sizes = [len(batch) for (batch,) in loader]
         assert len(sizes) == len(loader)
@@ -90,3 +90,14 @@ def test_a_transform_that_loses_images_is_found():
 def test_bad_arguments_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make(ArrayDataset(np.arange(4)))
+
+
+def test_workers_and_pinned_memory_are_told_what_does_this_here():
+    data = ArrayDataset(np.arange(6))
+    for options in ({"num_workers": 2}, {"pin_memory": True}):
+        with pytest.warns(UserWarning, match=r"no effect.*prefetch=2 prepares two batches in advance"):
+            loader = DataLoader(data, 4, **options)
+        assert [batch.tolist() for (batch,) in loader] == [[0, 1, 2, 3], [4, 5]]
+    assert len(DataLoader(data, 4, num_workers=0, pin_memory=False)) == 2  # no warning: nothing is asked for
+    with pytest.raises(ValueError, match="DataLoader: num_workers must be at least 0"):
+        DataLoader(data, 4, num_workers=-1)

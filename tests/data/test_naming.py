@@ -173,7 +173,7 @@ def test_numpys_scalars_are_converted(name):
 
 
 def test_other_options_are_converted():
-    loader = DataLoader(DIGITS, np.int64(4), np.bool_(False), np.bool_(True), prefetch=np.int8(1))
+    loader = DataLoader(DIGITS, np.int64(4), np.bool_(False), drop_last=np.bool_(True), prefetch=np.int8(1))
     values = (loader.batch_size, loader.shuffle, loader.drop_last, loader.prefetch)
     assert [type(value) for value in values] == [int, bool, bool, int]
     assert type(WeightedSampler([1, 2], np.int64(5)).num_samples) is int

@@ -136,12 +136,12 @@ def test_a_label_that_does_not_count_adds_nothing_whatever_its_logits_are(make, 
         nn.NLLLoss(),
         nn.MultiMarginLoss(2),
         nn.MSELoss(),
-        nn.MSELoss("sum"),
+        nn.MSELoss(reduction="sum"),
         nn.L1Loss(),
         nn.SmoothL1Loss(),
         nn.HuberLoss(),
         nn.BCEWithLogitsLoss(),
-        nn.KLDivLoss("batchmean"),
+        nn.KLDivLoss(reduction="batchmean"),
         nn.KLDivLoss(log_target=True),
     ],
     ids=repr,
@@ -179,10 +179,10 @@ def test_an_element_of_weight_0_adds_nothing(bad):
 
 def test_zero_times_a_logarithm_of_zero():
     """By hand: t * log(p) is 0 where t is 0, whatever p is."""
-    kl = nn.KLDivLoss("none")
+    kl = nn.KLDivLoss(reduction="none")
     np.testing.assert_allclose(kl(np.array([-INF, np.log(0.5)]), np.array([0.0, 1])), [0, np.log(2)])
     np.testing.assert_allclose(kl.backward(np.ones(2)), [0, -1])
-    logs = nn.KLDivLoss("none", log_target=True)
+    logs = nn.KLDivLoss(reduction="none", log_target=True)
     np.testing.assert_allclose(logs(np.array([-INF, -1.0]), np.array([-INF, 0.0])), [0, 1])
     np.testing.assert_allclose(logs.backward(np.ones(2)), [0, -1])
     bce = nn.BCELoss(reduction="none")
@@ -194,7 +194,7 @@ def test_zero_times_a_logarithm_of_zero():
     np.testing.assert_array_equal(logits.backward(np.ones(4)), [0, 0, 1, -1])
     scores = np.array([[0.0, -INF]])
     assert nn.CrossEntropyLoss()(scores, np.array([[1.0, 0]])) == 0
-    assert nn.KLDivLoss("sum")(np.array(-INF), np.array(0.0)) == 0
+    assert nn.KLDivLoss(reduction="sum")(np.array(-INF), np.array(0.0)) == 0
 
 
 def test_bce_of_confident_logits_is_not_lost_in_rounding():

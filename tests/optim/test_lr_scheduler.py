@@ -220,3 +220,63 @@ def test_a_cycle_ends():
     schedule.step()  # a step after the last optimiser step does no harm, as in PyTorch
     with pytest.raises(ValueError, match="OneCycleLR: the cycle of 2 steps is over"):
         schedule.step()
+
+
+def test_a_schedule_with_get_lr_as_one_of_pytorchs(torch):
+    def schedule(base):
+        class WarmupThenDecay(base):
+            def __init__(self, optimizer, steps, last_epoch=-1):
+                self.steps = steps
+                super().__init__(optimizer, last_epoch)
+
+            def get_lr(self):
+                if self.last_epoch < self.steps:
+                    return [lr * (self.last_epoch + 1) / self.steps for lr in self.base_lrs]
+                return [group["lr"] * 0.9 for group in self.optimizer.param_groups]
+
+        return WarmupThenDecay
+
+    def groups(parameter):
+        return [{"params": [parameter(np.zeros(1))], "lr": 0.5}, {"params": [parameter(np.zeros(1))]}]
+
+    optimizer = optim.SGD(groups(nn.Parameter), lr=0.1)
+    theirs = torch.optim.SGD(groups(lambda x: torch.nn.Parameter(torch.tensor(x))), lr=0.1)
+    ours = schedule(optim.lr_scheduler.LRScheduler)(optimizer, 3)
+    other = schedule(torch.optim.lr_scheduler.LRScheduler)(theirs, 3)
+    for epoch in range(8):
+        assert ours.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-15)
+        assert ours.last_epoch == other.last_epoch == epoch
+        if epoch == 5:  # a new one resumes, here and there
+            state = ours.state_dict()
+            ours = schedule(optim.lr_scheduler.LRScheduler)(optimizer, 3)
+            ours.load_state_dict(state)
+        theirs.step()
+        ours.step()
+        other.step()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("StepLR", (2,)),
+        ("MultiStepLR", ([2, 4],)),
+        ("ExponentialLR", (0.9,)),
+        ("LambdaLR", (lambda epoch: 1 / (epoch + 1),)),
+        ("LinearLR", ()),
+        ("CosineAnnealingLR", (6,)),
+    ],
+)
+def test_last_epoch_goes_on_as_in_pytorch(name, options, torch):
+    ours = optim.SGD([{"params": [nn.Parameter(np.zeros(1))], "lr": 0.07}], lr=0.1)
+    theirs = torch.optim.SGD([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 0.07, "initial_lr": 0.1}], lr=0.1)
+    with pytest.raises(ValueError, match=f'{name}: to go on from last_epoch=3.*"initial_lr"'):
+        getattr(optim.lr_scheduler, name)(ours, *options, last_epoch=3)
+    ours.param_groups[0]["initial_lr"] = 0.1
+    mine = getattr(optim.lr_scheduler, name)(ours, *options, last_epoch=3)
+    other = getattr(torch.optim.lr_scheduler, name)(theirs, *options, last_epoch=3)
+    for _ in range(4):
+        assert mine.last_epoch == other.last_epoch
+        assert mine.get_last_lr() == pytest.approx(other.get_last_lr(), rel=1e-12)
+        theirs.step()
+        mine.step()
+        other.step()

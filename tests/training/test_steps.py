@@ -160,12 +160,12 @@ def test_batchmean_is_a_mean():
     x = problem(40, np.float64).arrays[0]
     log_p = np.log(np.abs(x) / np.abs(x).sum(axis=1, keepdims=True))
     target = np.full((40, 4), 0.25)
-    loss = nn.KLDivLoss("batchmean")
+    loss = nn.KLDivLoss(reduction="batchmean")
     trainer = Trainer(nn.Identity(), loss, progress="none")
     assert trainer.evaluate([(log_p, target)])["loss"] == pytest.approx(loss(log_p, target))
     halves = [(log_p[:30], target[:30]), (log_p[30:], target[30:])]
     assert trainer.evaluate(halves)["loss"] == pytest.approx(loss(log_p, target))
-    one, other = (plain(nn.KLDivLoss("batchmean"), accumulate=n) for n in (4, 1))
+    one, other = (plain(nn.KLDivLoss(reduction="batchmean"), accumulate=n) for n in (4, 1))
     data = ArrayDataset(x, np.full((40, 3), 1 / 3))
     one.fit(DataLoader(data, 10), epochs=2)
     other.fit(DataLoader(data, 40), epochs=2)

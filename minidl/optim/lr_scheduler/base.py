@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from ..._core import check_number
+from ..._core import check_int, check_number
 from ..optimizer import Optimizer
 
 __all__ = ["ChainableLR", "LRScheduler", "Schedule", "check_optimizer", "check_positive", "for_each_group"]
@@ -66,11 +66,22 @@ class Schedule:
 class LRScheduler(Schedule):
     """Base class: a subclass implements `factor`, or `rate` if its rates are not multiples of the first learning rate.
 
+    Or `get_lr`, PyTorch's way, which returns the rates of all groups from `last_epoch`, `base_lrs` and the groups:
+
+        class Warmup(LRScheduler):
+            def get_lr(self):
+                return [base_lr * min(1.0, (self.last_epoch + 1) / 5) for base_lr in self.base_lrs]
+
     Each step sets the rates of the formula; what was changed by hand or by another schedule is undone, as by PyTorch's
     LambdaLR. A group that is added to the optimizer later is scheduled from the next step on.
 
     Args:
         optimizer: the optimizer whose groups' "lr" is set, at once and in every `step`.
+        last_epoch: the number of the last step that was done before, to go on from there; -1 to begin. `load_state_dict`
+            does this, and more.
+
+    Raises:
+        ValueError: ``last_epoch`` is not -1, and a group does not have the "initial_lr" that it began with.
 
     Attributes:
         last_epoch: the number of steps so far.
@@ -78,11 +89,21 @@ class LRScheduler(Schedule):
         interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimizer.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    # whether one that goes on from last_epoch leaves the groups' rates as they are until its first step: PyTorch's choice
+    _waits: ClassVar[bool] = False
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         super().__init__(optimizer)
         self.base_lrs: list[float] = []
+        self.last_epoch = check_int(type(self).__name__, "last_epoch", last_epoch, minimum=-1) + 1
+        if self.last_epoch and any("initial_lr" not in group for group in optimizer.param_groups):
+            raise ValueError(
+                f"{type(self).__name__}: to go on from last_epoch={last_epoch}, each group of the optimizer needs the "
+                '"initial_lr" that it began with; load the state of an optimizer that had a schedule, or leave it out'
+            )
         self._meet_groups()
-        self._set()
+        if not self.last_epoch or not self._waits:
+            self._set()
 
     def factor(self, epoch: int, group: int) -> float:
         """Return the factor on a group's first learning rate after ``epoch`` steps."""
@@ -92,8 +113,14 @@ class LRScheduler(Schedule):
         """Return the learning rate of a group after ``epoch`` steps."""
         return self.base_lrs[group] * self.factor(epoch, group)
 
+    def get_lr(self) -> list[float]:
+        """Return the groups' learning rates after `last_epoch` steps; a subclass may define this instead of `rate`."""
+        return [float(self.rate(self.last_epoch, group)) for group in range(len(self.base_lrs))]
+
     def _formula(self, epoch: int, group: int) -> dict[str, Any]:
-        """Return the options of a group, by name, that the formula gives after ``epoch`` steps."""
+        """Return the options of a group, by name, that the formula gives after ``epoch`` steps; none with `get_lr`."""
+        if type(self).get_lr is not LRScheduler.get_lr:
+            return {}
         return {"lr": float(self.rate(epoch, group))}
 
     def _following(self, epoch: int, group: int, lr: float) -> dict[str, Any]:
@@ -115,6 +142,10 @@ class LRScheduler(Schedule):
             self.base_lrs.append(float(group.setdefault("initial_lr", float(group["lr"]))))
 
     def _set(self) -> None:
+        if type(self).get_lr is not LRScheduler.get_lr:
+            for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+                group["lr"] = float(lr)
+            return
         for number, group in enumerate(self.optimizer.param_groups):
             group.update(self._following(self.last_epoch, number, float(group["lr"])))
 
@@ -124,7 +155,7 @@ class LRScheduler(Schedule):
         "lrs" are the groups' current rates where they are not those of the formula; None where they are.
         """
         self._meet_groups()
-        rates = [(lr, self._formula(self.last_epoch, number)["lr"]) for number, lr in enumerate(self.get_last_lr())]
+        rates = [(lr, self._formula(self.last_epoch, number).get("lr")) for number, lr in enumerate(self.get_last_lr())]
         return {
             "last_epoch": self.last_epoch,
             "base_lrs": list(self.base_lrs),

@@ -28,11 +28,14 @@ class LambdaLR(LRScheduler):
     """
 
     def __init__(
-        self, optimizer: Optimizer, lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]]
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
     ) -> None:
         self.lr_lambdas = for_each_group("LambdaLR", optimizer, lr_lambda, "functions")
         self._shared = None if isinstance(lr_lambda, (list, tuple)) else lr_lambda
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _meet_groups(self) -> None:
         """Give new groups the function of all groups, if there is one."""
@@ -57,10 +60,10 @@ class StepLR(ChainableLR):
         gamma: the factor of each change.
     """
 
-    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
+    def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
         self.step_size = check_int("StepLR", "step_size", step_size)
         self.gamma = check_number("StepLR", "gamma", gamma)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def factor(self, epoch: int, group: int) -> float:
         """gamma ** (epoch // step_size)."""
@@ -80,10 +83,12 @@ class MultiStepLR(ChainableLR):
         gamma: the factor of each change.
     """
 
-    def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         self.milestones = sorted(check_int("MultiStepLR", "milestones", m, minimum=0) for m in milestones)
         self.gamma = check_number("MultiStepLR", "gamma", gamma)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def factor(self, epoch: int, group: int) -> float:
         """gamma ** (number of milestones reached)."""
@@ -102,9 +107,11 @@ class ExponentialLR(ChainableLR):
         gamma: the factor of each epoch.
     """
 
-    def __init__(self, optimizer: Optimizer, gamma: float) -> None:
+    _waits = True
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = check_number("ExponentialLR", "gamma", gamma)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def factor(self, epoch: int, group: int) -> float:
         """gamma ** epoch."""
@@ -124,13 +131,20 @@ class LinearLR(ChainableLR):
         total_iters: the number of steps between them.
     """
 
+    _waits = True
+
     def __init__(
-        self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
     ) -> None:
         self.start_factor = check_positive("LinearLR", "start_factor", start_factor, maximum=1.0)
         self.end_factor = check_number("LinearLR", "end_factor", end_factor, maximum=1.0)
         self.total_iters = check_int("LinearLR", "total_iters", total_iters)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def factor(self, epoch: int, group: int) -> float:
         """start_factor + (end_factor - start_factor) * min(1, epoch / total_iters)."""
@@ -157,10 +171,12 @@ class CosineAnnealingLR(ChainableLR):
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983.
     """
 
-    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
+    _waits = True
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max = check_int("CosineAnnealingLR", "T_max", T_max)
         self.eta_min = check_number("CosineAnnealingLR", "eta_min", eta_min)
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def rate(self, epoch: int, group: int) -> float:
         """The formula of the class."""

@@ -27,6 +27,7 @@ class OneCycleLR(LRScheduler):
         base_momentum, max_momentum: its limits.
         div_factor, final_div_factor: see above; greater than 0.
         three_phase: down in two phases: first to where it began, then to the end.
+        last_epoch: as for `LRScheduler`.
 
     Raises:
         ValueError: an option is out of range; from `step`: the cycle is over, or a parameter group has been added.
@@ -51,6 +52,7 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
         three_phase: bool = False,
+        last_epoch: int = -1,
     ) -> None:
         owner = "OneCycleLR"
         if total_steps is None:
@@ -76,9 +78,9 @@ class OneCycleLR(LRScheduler):
             self.points.insert(2, (2 * rise - 2, first, high))
         if self.cycle_momentum and not all("momentum" in g or "betas" in g for g in optimizer.param_groups):
             raise ValueError(f"{owner}: the optimizer has no momentum to cycle; use cycle_momentum=False")
-        for group, peak in zip(optimizer.param_groups, self.max_lr, strict=True):
+        for group, peak in zip(optimizer.param_groups, self.max_lr if last_epoch == -1 else (), strict=False):
             group["initial_lr"] = peak / self.div_factor
-        super().__init__(optimizer)
+        super().__init__(optimizer, last_epoch)
 
     def _length(self) -> int:
         return self.total_steps
