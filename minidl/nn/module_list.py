@@ -76,9 +76,7 @@ class ModuleDict(Module):
             self[name] = module
 
     def __setitem__(self, name: str, module: Module) -> None:
-        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name):
-            raise ValueError(f"ModuleDict: {name!r} cannot be the name of a module")
-        setattr(self, name, check_kind("ModuleDict", name, module, Module))
+        self.add_module(name, check_kind("ModuleDict", str(name), module, Module))
 
     def __getitem__(self, name: str) -> Module:
         return dict(self.named_children())[name]

@@ -85,6 +85,8 @@ def _elementwise(function: np.ufunc, formulas: tuple[Callable[..., Any], ...]) -
         return lambda g: unbroadcast(formula(g, *kept), shape)
 
     def operation(*inputs: Any) -> tuple[Any, Gradients]:
+        if len(inputs) > 1:
+            inputs = _alike(inputs)
         y = np.asarray(function(*inputs))
         values = (y, *inputs)
         return y, tuple(
@@ -95,6 +97,15 @@ def _elementwise(function: np.ufunc, formulas: tuple[Callable[..., Any], ...]) -
         )
 
     return operation
+
+
+def _alike(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return operands of which integers have the floats' dtype: by NumPy's rule, int64 makes float64 of float32."""
+    kinds = [x.dtype.kind if isinstance(x, np.ndarray) else "" for x in inputs]
+    if "f" not in kinds or not {"i", "u"} & set(kinds):
+        return inputs
+    dtype = max([x.dtype for x, kind in zip(inputs, kinds, strict=True) if kind == "f"], key=lambda d: d.itemsize)
+    return tuple([x.astype(dtype) if kind in ("i", "u") else x for x, kind in zip(inputs, kinds, strict=True)])
 
 
 ELEMENTWISE: dict[Any, Operation] = {function: _elementwise(function, rules) for function, rules in _FORMULAS.items()}

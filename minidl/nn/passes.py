@@ -84,7 +84,16 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
     if outermost:
         state["outer"] = None
         return _finish(record, inputs, output, derived)
+    if log is None and not enabled and _is_number(output, derived):
+        return LossValue(output, ())  # of no pass, but with item()
     return output
+
+
+def _is_number(output: Any, derived: bool) -> bool:
+    """Return whether an output is one number, and so a loss."""
+    if isinstance(output, (float, np.floating)):
+        return True
+    return derived and type(output) is np.ndarray and output.ndim == 0 and output.dtype.kind == "f"
 
 
 def _fail(module: Module, error: BaseException) -> None:
@@ -113,9 +122,7 @@ def _look_at(record: Record, inputs: Any) -> None:
 
 def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool) -> Any:
     """Remember which arrays came out; return the output, a number as a `LossValue`."""
-    if isinstance(output, (float, np.floating)) or (
-        derived and type(output) is np.ndarray and output.ndim == 0 and output.dtype.kind == "f"
-    ):
+    if _is_number(output, derived):
         for origin in record.origins:
             before = origin[0]() if origin is not None else None
             if before is not None:

@@ -80,7 +80,7 @@ def train_teacher(model, images, labels, epochs, learning_rate):
 
 def train_knowledge_distillation(teacher, student, images, labels, epochs, learning_rate):
     criterion = DistillationLoss()
-    hidden_loss = nn.CosineEmbeddingLoss()
+    hidden_loss = nn.MSELoss()
     optimizer = optim.Adam(student.parameters(), lr=learning_rate)
     teacher.eval()  # Teacher set to evaluation mode
     student.train()  # Student to train mode
@@ -94,8 +94,7 @@ def train_knowledge_distillation(teacher, student, images, labels, epochs, learn
         # Forward pass with the student model
         student_logits, student_hidden = student(images)
         loss = criterion(student_logits, teacher_logits, labels)
-        target = torch.ones(len(images))
-        loss = loss + 0.25 * hidden_loss(student_hidden, teacher_hidden, target)
+        loss = loss + 0.25 * hidden_loss(student_hidden, teacher_hidden)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())

@@ -86,7 +86,7 @@ class Net(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList([nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 8, 3)])
         self.bns = nn.ModuleList(nn.BatchNorm2d(n) for n in (4, 4, 8))
-        self.fc = nn.LazyLinear(5)
+        self.fc = nn.Linear(128, 5)
 
     def forward(self, x):
         for i, (layer, bn) in enumerate(zip(self.layers, self.bns)):
@@ -95,9 +95,7 @@ class Net(nn.Module):
 
 
 def make_models():
-    model = Net()
-    model(torch.zeros(2, 1, 10, 10))
-    return [model]
+    return [Net()]
 
 
 def train(model, images, labels):

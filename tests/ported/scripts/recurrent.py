@@ -20,7 +20,7 @@ class GRUCell(nn.Module):
     def reset_parameters(self):
         std = 1.0 / math.sqrt(self.hidden_size)
         for w in self.parameters():
-            w.data.uniform_(-std, std)
+            nn.init.uniform_(w, -std, std)
 
     def forward(self, x, hidden):
         x = x.view(-1, x.size(1))

@@ -75,7 +75,7 @@ def train(model, images):
         test_loss = loss_function(recon_batch, images, mu, logvar).item()
         print("====> Test set loss: {:.4f}".format(test_loss / len(images)))
         losses.append(test_loss)
-        sample = torch.randn(4, 4)
+        sample = torch.randn(4, 4, dtype=images.dtype)
         sample = model.decode(sample)
         print(sample.shape)
     return losses

@@ -25,9 +25,8 @@ class MaskedConv2d(nn.Conv2d):
     def __init__(self, mask_type, *args, **kwargs):
         super(MaskedConv2d, self).__init__(*args, **kwargs)
         assert mask_type in {"A", "B"}
-        self.register_buffer("mask", self.weight.data.clone())
+        self.register_buffer("mask", torch.ones_like(self.weight))
         _, _, kH, kW = self.weight.size()
-        self.mask.fill_(1)
         self.mask[:, :, kH // 2, kW // 2 + (mask_type == "B") :] = 0
         self.mask[:, :, kH // 2 + 1 :] = 0
 
@@ -94,7 +93,7 @@ class FocalLoss(nn.Module):
 
 def train(model, images, labels):
     criterion = FocalLoss()
-    optimizer = torch.optim.NAdam(model.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
     for step in range(10):
         optimizer.zero_grad()
