@@ -74,7 +74,7 @@ class DataLoader:
             "DataLoader", "pin_memory", pin_memory
         ):
             warnings.warn(
-                "DataLoader: num_workers and pin_memory have no effect: minidl starts no processes and copies to no other "
+                "DataLoader: num_workers and pin_memory have no effect: minidl starts no processes, and knows one "
                 "device; prefetch=2 prepares two batches in advance, in a thread",
                 UserWarning,
                 stacklevel=2,

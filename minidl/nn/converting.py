@@ -41,7 +41,9 @@ class Converting(Learning):
         return self
 
     def to(self: Self, *args: Any, **options: Any) -> Self:
-        """Convert as `astype` if a dtype, or an array that has one, is given; the device "cpu" is accepted; return self.
+        """Convert as `astype` if a dtype, or an array that has one, is given; the device "cpu" is accepted.
+
+        Returns self.
 
         Raises:
             ValueError: another device.

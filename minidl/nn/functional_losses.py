@@ -69,7 +69,7 @@ def multi_margin_loss(
 
     p, margin, weight and reduction, shapes and exceptions are those of `nn.MultiMarginLoss`.
     """
-    return MultiMarginLoss(p, margin, _weights("multi_margin_loss", weight), reduction)(input, target)
+    return MultiMarginLoss(p, margin, _weights("multi_margin_loss", weight), reduction=reduction)(input, target)
 
 
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:

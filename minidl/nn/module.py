@@ -7,16 +7,15 @@ from types import FunctionType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from .._core import Array, check_kind
-from .converting import Converting
+from .._core import Array
 from .hooks import ForwardHook, RemovableHandle
 from .modes import mode
 from .naming import named_init
 from .parameter import Parameter
 from .passes import callable_forward, guarded, inherits_a_pair, run
 from .record import DERIVED, Record
+from .registering import Registering
 from .saved import TWICE
 from .state import IncompatibleKeys, match_state
 from .structure import by_position
@@ -32,7 +31,7 @@ _HOLDERS = (list, tuple, dict, set, frozenset)  # what members may be inside
 _OWN = frozenset({"_saved", "_pass", "_buffers", "_forward_hooks"})
 
 
-class Module(Converting):
+class Module(Registering):
     """Base class: subclass it, assign Parameters and Modules as attributes, define `forward` and `backward`.
 
     Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, even inside
@@ -215,26 +214,6 @@ class Module(Converting):
     def parameters(self) -> Iterator[Parameter]:
         """Same as `params`, under PyTorch's name."""
         return self.params()
-
-    def add_module(self, name: str, module: Module | None) -> None:
-        """Set ``self.name`` to a module, or None, under a name that is made at run time.
-
-        Raises:
-            ValueError: the name cannot be used.
-            TypeError: it is not a module.
-        """
-        self._add_member(name, module, Module, "module")
-
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Set ``self.name`` to a Parameter, or None, under a name that is made at run time; raises as `add_module`."""
-        self._add_member(name, param, Parameter, "parameter")
-
-    def _add_member(self, name: str, member: Any, kind: type, what: str) -> None:
-        owner, own = type(self).__name__, self.__dict__.get(name)
-        taken = own is not None and not isinstance(own, kind)
-        if not isinstance(name, str) or not name or "." in name or hasattr(type(self), name) or taken:
-            raise ValueError(f"{owner}: {name!r} cannot be the name of a {what}")
-        setattr(self, name, None if member is None else check_kind(owner, name, member, kind))
 
     def register_buffer(self, name: str, value: Array | None, persistent: bool = True) -> None:
         """Make ``self.name`` an array that is part of the state but not trained, such as a running mean.

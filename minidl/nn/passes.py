@@ -84,9 +84,12 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
     if outermost:
         state["outer"] = None
         return _finish(record, inputs, output, derived)
-    if log is None and not enabled and _is_number(output, derived):
-        return LossValue(output, ())  # of no pass, but with item()
-    return output
+    return output if enabled or log is not None else _outside_passes(output, derived)
+
+
+def _outside_passes(output: Any, derived: bool) -> Any:
+    """Return what came out inside `no_grad`, a number as a `LossValue` of no pass: it has item()."""
+    return LossValue(output, ()) if _is_number(output, derived) else output
 
 
 def _is_number(output: Any, derived: bool) -> bool:

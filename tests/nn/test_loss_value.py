@@ -248,3 +248,19 @@ def test_a_list_of_losses_holds_no_pass(rng):
             loss.backward()
     gc.collect()
     assert sum(reference() is not None for reference in model.alive) <= 1
+
+
+def test_a_loss_inside_no_grad_is_a_number_with_item(rng):
+    class Derived(nn.Module):
+        def forward(self, x, t):
+            return ((x - t) ** 2).mean()
+
+    x, t = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
+    with nn.no_grad():
+        for loss_fn in (nn.MSELoss(), Derived()):
+            loss = loss_fn(x, t)
+            assert isinstance(loss, float)
+            assert type(loss.item()) is float
+            assert loss.item() == pytest.approx(np.mean((x - t) ** 2))
+            with pytest.raises(RuntimeError, match=r"inside\s+no_grad\(\)"):
+                loss.backward()

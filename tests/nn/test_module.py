@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from minidl import nn
+from minidl import nn, optim
 
 
 class Scale(nn.Module):
@@ -385,3 +385,64 @@ def test_astype_forgets_what_a_forward_pass_kept():
         layer.backward(np.ones((1, 2)))
     with pytest.raises(RuntimeError, match="no forward pass"):
         layer[0].backward(np.ones((1, 2)))
+
+
+def test_members_with_names_made_at_run_time(torch):
+    def net(nn, parameter):
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                for i in range(2):
+                    self.add_module(f"fc{i}", nn.Linear(2, 3))
+                self.register_parameter("scale", parameter())
+                self.register_parameter("bias", None)
+                self.add_module("norm", None)
+
+        return Net()
+
+    ours = net(nn, lambda: nn.Parameter(np.ones(3)))
+    theirs = net(torch.nn, lambda: torch.nn.Parameter(torch.ones(3)))
+    assert [name for name, _ in ours.named_children()] == ["fc0", "fc1"]
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+    assert ours.bias is None is ours.norm
+    sequence = nn.Sequential(nn.ReLU())
+    sequence.add_module("last", nn.Tanh())
+    assert [name for name, _ in sequence.named_children()] == ["0", "last"]
+    assert type(sequence(np.zeros((1, 2)))) is np.ndarray
+    for name in ("", "a.b", "forward", "training", 3):
+        with pytest.raises(ValueError, match="Net: .* cannot be the name of a module"):
+            ours.add_module(name, nn.ReLU())
+    with pytest.raises(TypeError, match="Net: x must be a Parameter"):
+        ours.register_parameter("x", np.ones(3))
+
+
+def test_to_and_the_like(rng):
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    assert model.to("cpu") is model is model.cpu() is model.to(device="cpu:0")
+    assert model.double()[0].weight.dtype == model[1].running_mean.dtype == np.float64
+    assert model.to(np.float32)[0].weight.dtype == np.float32
+    assert model.to("cpu", dtype=np.dtype(np.float64))[0].weight.dtype == np.float64
+    assert model.float()[0].weight.dtype == np.float32
+    assert model.to(np.zeros(2))[0].weight.dtype == np.float64
+    for wrong in ("cuda", "mps:0", 0):
+        with pytest.raises(ValueError, match="Sequential.to: minidl computes on the CPU, there is no device"):
+            model.to(wrong)
+    with pytest.raises(ValueError, match="no device 'cuda'"):
+        model.cuda()
+    with pytest.raises(TypeError, match="dtype must be float32 or float64"):
+        model.to(np.int64)
+
+
+def test_gradients_may_become_zeros(rng):
+    model = nn.Linear(2, 3)
+    optimizer = optim.SGD(model.params(), 0.1)
+    for zero in (model.zero_grad, optimizer.zero_grad):
+        model.backward(np.ones_like(model(rng.standard_normal((4, 2)).astype(np.float32))))
+        grad = model.weight.grad
+        zero(set_to_none=False)
+        assert model.weight.grad is grad
+        assert not grad.any()
+        zero()
+        assert model.weight.grad is None
+        zero(set_to_none=False)  # there is none
+        assert model.weight.grad is None

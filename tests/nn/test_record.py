@@ -459,3 +459,21 @@ def test_losses_inside_a_forward(rng):
     net(x)
     assert net.backward().shape == x.shape
     assert net.fc.weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_integers_do_not_change_the_dtype(dtype):
+    label = np.array([0, 1, 1])
+
+    class Mixed(nn.Module):
+        def forward(self, x):
+            return (1 - label) * x + x / (label + 1) - np.maximum(x, label) + label.astype(np.uint8) * x
+
+    model, x = Mixed(), np.array([[0.5, 2.0, -3.0]], dtype)
+    expected = (1 - label) * x + x / (label + 1) - np.maximum(x, label) + label * x
+    y = model(x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, expected, rtol=1e-6)
+    dx = model.backward(np.ones_like(y))
+    assert dx.dtype == dtype
+    np.testing.assert_allclose(dx, [[1 + 1 - 1, 0.5 - 1 + 1, 0.5 - 0 + 1]])

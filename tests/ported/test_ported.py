@@ -161,7 +161,9 @@ def test_same_losses(name, same_numbers):
 
 def classes(text):
     """The text of each class."""
-    return {node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body if type(node) is ast.ClassDef}
+    return {
+        node.name: ast.get_source_segment(text, node) for node in ast.parse(text).body if type(node) is ast.ClassDef
+    }
 
 
 def counted(name):

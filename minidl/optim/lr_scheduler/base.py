@@ -77,8 +77,8 @@ class LRScheduler(Schedule):
 
     Args:
         optimizer: the optimizer whose groups' "lr" is set, at once and in every `step`.
-        last_epoch: the number of the last step that was done before, to go on from there; -1 to begin. `load_state_dict`
-            does this, and more.
+        last_epoch: the number of the last step that was done before, to go on from there; -1 to begin. What
+            `load_state_dict` does is nearly always better.
 
     Raises:
         ValueError: ``last_epoch`` is not -1, and a group does not have the "initial_lr" that it began with.
@@ -89,7 +89,7 @@ class LRScheduler(Schedule):
         interval: when the Trainer calls `step`: after each "epoch", or after each "step" of the optimizer.
     """
 
-    # whether one that goes on from last_epoch leaves the groups' rates as they are until its first step: PyTorch's choice
+    # whether one that goes on from last_epoch leaves the rates as they are until its first step: PyTorch's choice
     _waits: ClassVar[bool] = False
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
