@@ -32,7 +32,7 @@ _OWN = frozenset({"_saved", "_pass", "_buffers", "_forward_hooks"})
 
 
 class Module(Registering):
-    """Base class: subclass it, assign Parameters and Modules as attributes, define `forward` and `backward`.
+    """Base class: subclass it, assign Parameters and Modules as attributes, define `forward`, or it and `backward`.
 
     Parameters and Modules assigned to attributes are found by `params`, `state_dict` and the rest, even inside
     lists, tuples and dicts. Call ``super().__init__()`` before assigning any of them.
@@ -51,11 +51,14 @@ class Module(Registering):
                 self.weight.add_grad((grad_output * x).sum(axis=0))
                 return grad_output * self.weight.data
 
+    Without a `backward` the class is a model, whose backward is derived: its `forward` gets Tensors, which take NumPy's
+    functions and PyTorch's methods, and may use Parameters as they are (``x * self.weight``).
+
     Attributes:
         training: True in training mode, False in evaluation mode or frozen; see `train`, `eval` and `freeze`.
         needs_input_grad: False lets a layer skip the gradient of its input and return None from `backward`;
-            parameter gradients are the same. Useful for a network's first layer. On Sequential, Residual, Parallel and
-            the blocks of `minidl.models` it also spares the layers in front that have nothing to train.
+            parameter gradients are the same. Useful for a network's first layer. On a module whose backward is derived
+            it also spares the layers in front that have nothing to train.
     """
 
     needs_input_grad: bool = True
