@@ -8,15 +8,15 @@ from difflib import get_close_matches
 __all__ = ["check_column", "expected_columns", "plateau_column"]
 
 
-def expected_columns(measured: Iterable[str], validated: bool) -> list[str]:
+def expected_columns(measured: Iterable[str], validated: Iterable[str] | None) -> list[str]:
     """Return the names of all columns that a history can have.
 
     Args:
-        measured: what is measured in training and validation; see `Meter.names`.
-        validated: whether there is validation data.
+        measured: what is measured in training; see `Meter.names`.
+        validated: what is measured in validation; None if there is none.
     """
-    parts = ("train", "val") if validated else ("train",)
-    return ["epoch", "lr", *dict.fromkeys(f"{part}_{name}" for part in parts for name in measured), "seconds"]
+    names = [*(f"train_{name}" for name in measured), *(f"val_{name}" for name in validated or ())]
+    return ["epoch", "lr", *dict.fromkeys(names), "seconds"]
 
 
 def check_column(owner: str, column: str, columns: Sequence[str]) -> None:

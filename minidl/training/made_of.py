@@ -23,6 +23,7 @@ from ..engine import get_engine
 from ..nn import Module, Parameter
 from ..optim import Optimizer
 from .callback import Callback
+from .optimizers import Optimizers
 
 if TYPE_CHECKING:
     from .state import FitState
@@ -182,6 +183,7 @@ _KINDS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
     (Parameter, lambda value: "Parameter"),  # its shape is compared when the state is loaded
     (Module, _of_module),
     (Optimizer, _of_optimizer),
+    (Optimizers, lambda value: describe(value.members)),
     (DataLoader, _of_loader),
     (os.PathLike, lambda value: "path"),
     (FunctionType, lambda value: value.__qualname__),

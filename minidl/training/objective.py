@@ -10,9 +10,9 @@ import numpy as np
 
 from ..nn import Module
 from ..nn.batch_loss import BatchLoss, batch_loss
-from .losses import Losses, parts_of
+from .losses import Losses, Part, parts_of
 
-__all__ = ["Done", "Objective", "call"]
+__all__ = ["Done", "Objective", "call", "total"]
 
 
 class Done(NamedTuple):
@@ -63,6 +63,17 @@ class Objective:
                 total += part.weight * (sum(loss.mean * loss.weight for loss in losses) / whole)
                 counted = True
         return (total if counted else math.nan), counted
+
+
+def total(parts: Sequence[Part], done: Done, *, shared_out: bool = False) -> Any:
+    """Return the weighted sum of a batch's losses, with the way back; with ``shared_out``, of sums and not of means."""
+    factors = [loss.weight if shared_out and loss.is_mean else 1.0 for loss in done.losses]
+    terms = [
+        part.weight * factor * loss.value
+        for part, factor, loss in zip(parts, factors, done.losses, strict=True)
+        if loss.weight
+    ]
+    return sum(terms[1:], terms[0])
 
 
 def call(model: Module, x: Any) -> Any:

@@ -14,7 +14,9 @@ from .batches import Batches, BatchForm, check_batches, check_classes, check_par
 from .callback import Callback
 from .callbacks import EarlyStopping
 from .columns import check_column, expected_columns, plateau_column
+from .meter import meter_of
 from .model_checkpoint import ModelCheckpoint
+from .optimizers import Optimizers, members
 from .progress import Progress
 from .state import FitState
 
@@ -24,12 +26,13 @@ __all__ = ["check_data", "check_monitors", "check_parameters", "check_schedule",
 _LENGTHS = {"OneCycleLR": "total_steps", "CosineAnnealingLR": "T_max", "LinearLR": "total_iters"}
 
 
-def check_data(loss: Module, train: Batches, val: Batches | None, form: BatchForm) -> None:
+def check_data(loss: Module, train: Batches, val: Batches | None, form: BatchForm, own_step: bool) -> None:
     """Raise if the data of a fit give no batches, or not the parts or classes that it needs, as far as one can tell."""
     for data in (train, val):
         if data is not None:
             check_batches("fit", data)
-            check_parts(data, form, loss)
+            if not (own_step and data is train):  # what a step of one's own takes is not known
+                check_parts(data, form, loss)
     check_classes(loss, train)
 
 
@@ -39,11 +42,14 @@ def check_monitors(state: FitState) -> None:
     Callbacks that are not minidl's may add columns when an epoch ends; then only the schedule, which is stepped before
     that, can be checked.
     """
-    validated, schedule = state.val is not None, state.scheduler
-    columns = expected_columns(state.meter.names(), validated)
-    if isinstance(schedule, ReduceLROnPlateau):
+    validated = state.val is not None
+    measured = meter_of(state.loss, state.metrics).names()
+    columns = expected_columns(state.meter.names(), measured if validated else None)
+    for schedule in members(state.scheduler):
+        if not isinstance(schedule, ReduceLROnPlateau):
+            continue
         column = plateau_column(schedule.monitor, validated)
-        check_column("ReduceLROnPlateau", column, columns)
+        _check(state, "ReduceLROnPlateau", column, columns)
         try:
             resolve_mode("ReduceLROnPlateau", column, schedule.mode)
         except ValueError as error:
@@ -52,7 +58,13 @@ def check_monitors(state: FitState) -> None:
         return
     for callback in state.callbacks:
         if isinstance(callback, (EarlyStopping, ModelCheckpoint)) and callback.monitor is not None:
-            check_column(type(callback).__name__, callback.monitor, columns)
+            _check(state, type(callback).__name__, callback.monitor, columns)
+
+
+def _check(state: FitState, owner: str, column: str, columns: list[str]) -> None:
+    """Check a column, unless a training step of one's own may give it."""
+    if not (state.own_step and column.startswith("train_")):
+        check_column(owner, column, columns)
 
 
 def _may_add_columns(callback: Callback) -> bool:
@@ -68,11 +80,13 @@ def check_schedule(state: FitState, epochs: int) -> None:
     Raises:
         ValueError: the schedule ends before the fit does, its interval is unknown, or it is another optimizer's.
     """
-    schedule, accumulate = state.scheduler, state.accumulate
-    if schedule is None:
-        return
-    name = type(schedule).__name__
-    if schedule.optimizer is not state.optimizer:
+    for schedule in members(state.scheduler):
+        _check_schedule(schedule, state, epochs)
+
+
+def _check_schedule(schedule: Any, state: FitState, epochs: int) -> None:
+    name, accumulate = type(schedule).__name__, state.accumulate
+    if not any(schedule.optimizer is optimizer for optimizer in members(state.optimizer)):
         raise ValueError(
             f"{name}: it was made for another optimizer than the Trainer's, whose rates it will not change"
         )
@@ -104,11 +118,11 @@ def check_schedule(state: FitState, epochs: int) -> None:
             f"{name}: it has {reach} steps{used}, but the fit ends after {end}, before the learning rate has come to "
             f"its end: {fit}; {advice}, unless another fit continues it",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def check_parameters(model: Module, loss: Module, optimizer: Optimizer) -> str:
+def check_parameters(model: Module, loss: Module, optimizer: Optimizer | Optimizers) -> str:
     """Name the trainable parameters that the optimizer does not have, and those that only it has; "" if none.
 
     Raises:
@@ -140,11 +154,17 @@ def tell_differences(state: FitState, saved: Mapping[str, Any], progress: Progre
         progress.line(f"resumed with {name} {ours}; it was {theirs}")
     if state.optimizer is None or not any(name.startswith("scheduler.") for name, _, _ in found):
         return
-    before, now = (one["param_groups"][0]["lr"] for one in (saved["optimizer"], state.optimizer.state_dict()))
+    before, now = (_first_rate(one) for one in (saved["optimizer"], state.optimizer.state_dict()))
     if now != before:
         progress.note(
             f"the schedule is another one than before: the learning rate goes on at {now:g}, it was {before:g}"
         )
+
+
+def _first_rate(state: Mapping[str, Any]) -> float:
+    """Return the learning rate in the state of an optimiser, or of the first of several."""
+    first = state["optimizers"][0] if "optimizers" in state else state
+    return float(first["param_groups"][0]["lr"])
 
 
 def _some(items: list[str]) -> str:

@@ -14,13 +14,15 @@ from .._core import default_rng
 from ..nn import Module
 from ..nn.generators import generators
 from ..optim import Optimizer
-from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from ..optim.lr_scheduler import ReduceLROnPlateau
 from .batches import Batches
 from .callback import Callback
 from .columns import check_column, plateau_column
 from .history import History
 from .made_of import differences
 from .meter import Meter, Meters, meter_of
+from .numbers import Numbers
+from .optimizers import Optimizers, members
 
 __all__ = ["FitState"]
 
@@ -37,6 +39,7 @@ class FitState:
 
     Attributes:
         model, loss, optimizer, scheduler: what is trained, and by what; `Trainer` describes them.
+        own_step: whether the Trainer has a `training_step` of its own, which says what is measured in training.
         metrics: measured during the epoch, besides the loss: a list, or a dict of lists if there are several losses.
         callbacks: whose states belong to the fit.
         accumulate: batches per step.
@@ -58,8 +61,8 @@ class FitState:
 
     model: Module
     loss: Module
-    optimizer: Optimizer | None = None
-    scheduler: LRScheduler | ReduceLROnPlateau | None = None
+    optimizer: Optimizer | Optimizers | None = None
+    scheduler: Any = None
     metrics: Any = field(default_factory=list)
     callbacks: list[Callback] = field(default_factory=list)
     accumulate: int = 1
@@ -79,10 +82,14 @@ class FitState:
     position: dict[str, Any] = field(default_factory=dict)
     sample_weights: bool | str = False
     options: dict[str, Any] = field(default_factory=dict)
-    meter: Meter | Meters = field(init=False)
+    own_step: bool = False
+    meter: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.meter = meter_of(self.loss, self.metrics)
+        self.meter = self._new_meter()
+
+    def _new_meter(self) -> Meter | Meters | Numbers:
+        return Numbers() if self.own_step else meter_of(self.loss, self.metrics)
 
     # The epoch, step by step
 
@@ -90,7 +97,7 @@ class FitState:
         """Begin the next epoch."""
         self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
         self.finished = self.passed = False
-        self.meter = meter_of(self.loss, self.metrics)
+        self.meter = self._new_meter()
         self.first_lr = math.nan if self.optimizer is None else float(self.optimizer.param_groups[0]["lr"])
 
     def remaining(self) -> Iterable[Any]:
@@ -113,15 +120,16 @@ class FitState:
 
     def schedule(self, interval: str) -> None:
         """Step the learning rate schedule if it is one that is stepped after each ``interval``: "step" or "epoch"."""
-        if self.scheduler is None or self.scheduler.interval != interval:
-            return
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            row = self.history.rows[-1]
-            column = plateau_column(self.scheduler.monitor, "val_loss" in row)
-            check_column("ReduceLROnPlateau", column, list(row))
-            self.scheduler.step(row[column])
-        else:
-            self.scheduler.step()
+        for scheduler in members(self.scheduler):
+            if scheduler.interval != interval:
+                continue
+            if isinstance(scheduler, ReduceLROnPlateau):
+                row = self.history.rows[-1]
+                column = plateau_column(scheduler.monitor, "val_loss" in row)
+                check_column("ReduceLROnPlateau", column, list(row))
+                scheduler.step(row[column])
+            else:
+                scheduler.step()
 
     # The checkpoint
 
@@ -132,7 +140,7 @@ class FitState:
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scheduler": _state_of(self.scheduler),
             "rngs": [rng.bit_generator.state for rng in self._rngs()],
             "loader": {**self.loader.state_dict(), **self.position} if hasattr(self.loader, "state_dict") else None,
             "callbacks": [callback.state_dict() for callback in self.callbacks],
@@ -162,8 +170,9 @@ class FitState:
         self.loss.load_state_dict(state["loss"])
         if self.optimizer is not None:
             self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
+        saved = state["scheduler"]
+        for scheduler, own in zip(members(self.scheduler), saved if isinstance(saved, list) else [saved], strict=False):
+            scheduler.load_state_dict(own)
         if hasattr(self.loader, "state_dict") and state["loader"] is not None:
             self.loader.load_state_dict(state["loader"])
             self.position = _position(state["loader"])
@@ -171,7 +180,7 @@ class FitState:
             rng.bit_generator.state = saved
         for callback, saved in zip(self.callbacks, self._of_callbacks(state), strict=True):
             callback.load_state_dict(saved)
-        meter = meter_of(self.loss, self.metrics)
+        meter = self._new_meter()
         meter.load_state_dict(state["meter"])
         rows = [dict(row) for row in state["history"]]
         if rows and not state["_finished"] and rows[-1]["epoch"] == state["epoch"]:
@@ -228,8 +237,8 @@ class FitState:
         """Return what must be the same in the fit that continues."""
         names = ("batch_size", "shuffle", "drop_last")
         return {
-            "optimizer": type(self.optimizer).__name__,
-            "scheduler": type(self.scheduler).__name__,
+            "optimizer": _kinds(self.optimizer),
+            "scheduler": _kinds(self.scheduler),
             "metrics": _names(self.metrics),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
             "accumulate": self.accumulate,
@@ -248,6 +257,20 @@ class FitState:
         direct, inside = generators(self.model, self.loss)
         own = getattr(self.val, "rng", None)
         return [default_rng(), *direct, *([own] if isinstance(own, np.random.Generator) else []), *inside]
+
+
+def _state_of(scheduler: Any) -> Any:
+    """Return the state of a schedule, or of several; None if there is none."""
+    states = [one.state_dict() for one in members(scheduler)]
+    return states if isinstance(scheduler, (list, dict)) else states[0] if states else None
+
+
+def _kinds(value: Any) -> Any:
+    """Return the name of the class of an optimiser or schedule; of several, all names, by name or in order."""
+    value = value.members if isinstance(value, Optimizers) else value
+    if isinstance(value, dict):
+        return {str(name): type(one).__name__ for name, one in value.items()}
+    return [type(one).__name__ for one in value] if isinstance(value, list) else type(value).__name__
 
 
 def _names(metrics: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from ..nn.record import has_backward
 from ..optim import Optimizer, clip_grad_norm_
 from .batches import Batch
 from .diagnosis import NonFinite, first_non_finite
-from .objective import Done, Objective, call
+from .objective import Done, Objective, call, total
+from .optimizers import Optimizers
 
 __all__ = ["Step", "grad_norms"]
 
@@ -34,7 +36,9 @@ class Step:
         grad_norm: norm of all gradients together in the last step, before clipping.
     """
 
-    def __init__(self, model: Module, objective: Objective, optimizer: Optimizer, clip_grad_norm: float | None) -> None:
+    def __init__(
+        self, model: Module, objective: Objective, optimizer: Optimizer | Optimizers, clip_grad_norm: float | None
+    ) -> None:
         self.model, self.objective, self.optimizer, self.clip_grad_norm = model, objective, optimizer, clip_grad_norm
         self.loss = objective.loss
         self._explicit = len(objective.parts) == 1 and has_backward(self.loss)
@@ -57,11 +61,18 @@ class Step:
             NonFinite: a loss or a gradient is not finite.
         """
         self._buffers.take()
+        self._clear()
+        with without_input_grad(self.model), np.errstate(over="ignore", invalid="ignore"):
+            return self._run(batches)
+
+    def mean(self, done: Sequence[Any]) -> tuple[float, bool]:
+        """Return the loss of several batches together, and whether anything counted in them."""
+        return self.objective.mean(done)
+
+    def _clear(self) -> None:
         self.optimizer.zero_grad()
         for parameter in self._parameters:  # including those that the optimiser does not have
             parameter.grad = None
-        with without_input_grad(self.model), np.errstate(over="ignore", invalid="ignore"):
-            return self._run(batches)
 
     def _run(self, batches: Sequence[Batch]) -> list[Done]:
         try:
@@ -76,10 +87,13 @@ class Step:
         except BaseException:  # also Ctrl-C: running statistics and parameters belong together
             self._buffers.restore()
             raise
+        self._clip_and_step()
+        return done
+
+    def _clip_and_step(self) -> None:
         if self.clip_grad_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_grad_norm)
         self.optimizer.step()
-        return done
 
     def _backward(self, batch: Batch, share_out: bool) -> Done:
         x, target, *weights = batch
@@ -93,13 +107,7 @@ class Step:
         if explicit:
             self._walk_back(done.losses[0], output, share_out)
         elif done.counts and (len(done.losses) == 1 or not share_out):
-            factors = [loss.weight if share_out and loss.is_mean else 1.0 for loss in done.losses]
-            terms = [
-                part.weight * factor * loss.value
-                for part, factor, loss in zip(self.objective.parts, factors, done.losses, strict=True)
-                if loss.weight
-            ]
-            sum(terms[1:], terms[0]).backward()
+            total(self.objective.parts, done, shared_out=share_out).backward()
         else:
             self._walk_back_each(done)
         return done

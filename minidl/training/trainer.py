@@ -17,7 +17,6 @@ from ..nn import Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.ema import applied
-from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from .batches import Batch, Batches, BatchForm, check_batches, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import latest_checkpoint, set_damaged_aside
@@ -31,19 +30,22 @@ from .measured import measured_columns
 from .meter import Meter, Meters, meter_of, metrics_for
 from .metrics import Metric
 from .objective import Objective
-from .place import Place
+from .optimizers import Optimizers, Schedule, schedules_of
 from .preflight import check_data, check_monitors, check_parameters, check_schedule, tell_differences
 from .progress import Progress
 from .state import FitState
 from .step import Step
+from .training_step import OwnStep, TrainingStep
 
 __all__ = ["Trainer"]
 
 AnyLoss: TypeAlias = Module | Callable[[Any, Any], Any]
 
 
-class Trainer(Place):
+class Trainer(TrainingStep):
     """Trains a model: the loop of forward, loss, backward and step, with progress, history and callbacks.
+
+    For what no option covers, override `training_step` in a subclass.
 
     Args:
         model: any Module from a batch of inputs to predictions. Several inputs in a tuple are its arguments by
@@ -51,14 +53,16 @@ class Trainer(Place):
         loss: a loss from (prediction, target) to a number, such as CrossEntropyLoss(), or a function; or several, in a
             tuple or dict, each for the output and the target in the same place: the whole loss is their weighted sum. A
             single loss gets all outputs and targets.
-        optimizer: over the model's parameters; None if you only `evaluate` and `predict`.
+        optimizer: over the model's parameters; None if you only `evaluate` and `predict`. Several, in a list or dict,
+            take each step together; in a `training_step` they are ``self.optimizer[0]`` or ``self.optimizer["name"]``.
         loss_weights: of several losses, in the same structure; None: all 1.
         targets: for batches that are dicts of arrays, the names of the targets; all other entries are inputs.
         metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`. Copies
             of them are used, which learn from the loss what it judges. With several losses a dict of them, by the name
             or number of the loss.
         scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
-            ReduceLROnPlateau gets its ``monitor``, or the validation loss, without validation the training loss.
+            ReduceLROnPlateau gets its ``monitor``, or the validation loss, without validation the training loss. For
+            several optimisers a list or dict of schedules.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
         accumulate: batches per step of the optimiser; the step is that of one large batch, except with batch
             normalisation, which takes its statistics from each batch by itself, and losses of a ``whole_batch``.
@@ -83,12 +87,12 @@ class Trainer(Place):
         self,
         model: Module,
         loss: AnyLoss | Sequence[AnyLoss] | Mapping[str, AnyLoss],
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | Sequence[Optimizer] | Mapping[str, Optimizer] | None = None,
         *,
         loss_weights: Sequence[float] | Mapping[str, float] | None = None,
         targets: str | Sequence[str] | None = None,
         metrics: Iterable[Metric] | Mapping[Any, Any] = (),
-        scheduler: LRScheduler | ReduceLROnPlateau | None = None,
+        scheduler: Schedule | Sequence[Schedule] | Mapping[str, Schedule] | None = None,
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
         sample_weights: bool | str = False,
@@ -98,17 +102,18 @@ class Trainer(Place):
     ) -> None:
         check_kind("Trainer", "model", model, Module)
         self.loss = as_loss(loss, loss_weights)
-        if optimizer is not None:
-            check_kind("Trainer", "optimizer", optimizer, Optimizer)
-        if scheduler is not None and not isinstance(scheduler, (LRScheduler, ReduceLROnPlateau)):
-            several = "; several at once are a ChainedScheduler" if isinstance(scheduler, (list, tuple)) else ""
-            raise TypeError(f"Trainer: scheduler must be a learning rate schedule, got {scheduler!r}{several}")
+        if isinstance(optimizer, (list, tuple, Mapping)):
+            self.optimizer: Any = Optimizers(optimizer)
+        else:
+            self.optimizer = (
+                optimizer if optimizer is None else check_kind("Trainer", "optimizer", optimizer, Optimizer)
+            )
         self.metrics, self.callbacks = metrics_for(self.loss, metrics), list(callbacks)
         for callback in self.callbacks:
             check_kind("Trainer", "each callback", callback, Callback)
         if clip_grad_norm is not None:
             clip_grad_norm = check_number("Trainer", "clip_grad_norm", clip_grad_norm)
-        self.model, self.optimizer, self.scheduler = model, optimizer, scheduler
+        self.model, self.scheduler = model, schedules_of(scheduler, self.optimizer)
         self.clip_grad_norm = clip_grad_norm
         self.accumulate = check_int("Trainer", "accumulate", accumulate)
         self.form, self.sample_weights = BatchForm(self.loss, targets, sample_weights), sample_weights
@@ -169,7 +174,9 @@ class Trainer(Place):
         for note in notes:
             self.progress.note(note)
         state = self._new_state(train, val)
-        state.options = describe_fit(state, epochs, clip_grad_norm=self.clip_grad_norm, on_nonfinite=self.on_nonfinite)
+        step = {"training_step": type(self).training_step.__qualname__} if state.own_step else {}
+        options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite, **step}
+        state.options = describe_fit(state, epochs, **options)
         # what was made stays what it was made as, whatever earlier fits have changed
         self._made.update({name: value for name, value in state.options.items() if name not in self._made})
         state.options.update({name: self._made[name] for name in PARTS})
@@ -178,7 +185,7 @@ class Trainer(Place):
             check_schedule(state, epochs)
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
-        self._step = Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm)
+        self._step = self._new_step(optimizer)
         try:
             with self._fitting():
                 self._hooks.call(self, "on_fit_start")
@@ -228,7 +235,7 @@ class Trainer(Place):
         total = count_batches(state.loader)
         for batch, bar in self.progress.track(state.remaining(), label, first=state.batch, total=total):
             state.count_batch()
-            waiting.append(self.form.split(batch))
+            waiting.append(batch if state.own_step else self.form.split(batch))
             if len(waiting) == self.accumulate:
                 yield waiting
                 waiting.clear()
@@ -253,7 +260,7 @@ class Trainer(Place):
         with np.errstate(over="ignore", invalid="ignore"):
             for one in done:
                 state.meter.take(one)
-        mean, counted = self._step.objective.mean(done)
+        mean, counted = self._step.mean(done)
         if not counted:
             return False
         state.batch_loss = mean
@@ -367,16 +374,28 @@ class Trainer(Place):
     def _new_state(self, train: Batches | None = None, val: Batches | None = None) -> FitState:
         parts = (self.model, self.loss, self.optimizer, self.scheduler)
         return FitState(
-            *parts, self.metrics, self.callbacks, self.accumulate, train, val, sample_weights=self.sample_weights
+            *parts,
+            self.metrics,
+            self.callbacks,
+            self.accumulate,
+            train,
+            val,
+            sample_weights=self.sample_weights,
+            own_step=type(self).training_step is not TrainingStep.training_step,
         )
 
-    def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Optimizer]:
+    def _new_step(self, optimizer: Any) -> Step:
+        if self.state.own_step:
+            return OwnStep(self, optimizer, self.clip_grad_norm)
+        return Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm)
+
+    def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Any]:
         if self._running:
             raise RuntimeError(
                 "Trainer.fit: this Trainer is in the middle of a fit; create another one for a fit within"
             )
         epochs = check_int("Trainer.fit", "epochs", epochs)
-        check_data(self.loss, train, val, self.form)
+        check_data(self.loss, train, val, self.form, self.state.own_step)
         if self.optimizer is None:
             raise ValueError("Trainer.fit: there is no optimizer; give one: Trainer(model, loss, optimizer)")
         return epochs, self.optimizer

@@ -1,0 +1,78 @@
+"""Numbers: what a training step of one's own has measured, and the means of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .metrics import Metric
+
+__all__ = ["Logged", "Numbers", "as_numbers"]
+
+
+class Logged(NamedTuple):
+    """What a training step has measured on a batch, and how many samples that are."""
+
+    numbers: dict[str, float]
+    samples: int = 1
+
+
+class Numbers:
+    """Running means over samples of the numbers that a training step gives."""
+
+    metrics: Sequence[Metric] = ()
+    nan = 0
+
+    def __init__(self) -> None:
+        self._sums: dict[str, list[float]] = {}
+        self._samples = 0
+
+    @property
+    def counted(self) -> bool:
+        """Whether there was a batch."""
+        return self._samples > 0
+
+    def names(self) -> list[str]:
+        """Return the names that are known beforehand."""
+        return ["loss"]
+
+    def take(self, done: Any) -> None:
+        """Add a batch."""
+        self._samples += done.samples
+        for name, value in done.numbers.items():
+            sums = self._sums.setdefault(name, [0.0, 0.0])
+            sums[0] += value * done.samples
+            sums[1] += done.samples
+
+    def result(self, where: str) -> dict[str, Any]:
+        """Return the mean of each number; ``where`` is for the error message if there was no batch."""
+        if not self._samples:
+            raise ValueError(f"Trainer.{where}: there are no batches, or nothing counts in them")
+        return self.losses()
+
+    def losses(self) -> dict[str, float]:
+        """Return the mean of each number so far, the loss first."""
+        means = {name: value / weight for name, (value, weight) in self._sums.items()}
+        return {**({"loss": means["loss"]} if "loss" in means else {}), **means}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of all sums."""
+        return {"samples": self._samples, "sums": {name: list(sums) for name, sums in self._sums.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._samples = int(state["samples"])
+        self._sums = {name: list(sums) for name, sums in state["sums"].items()}
+
+    def __str__(self) -> str:
+        return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())
+
+
+def as_numbers(numbers: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a training step as floats, or raise TypeError."""
+    for name, value in numbers.items():
+        if not isinstance(value, (int, float, np.integer, np.floating)) and np.shape(value) != ():
+            raise TypeError(f"Trainer.training_step: {name!r} must be a number, got a {type(value).__name__}")
+    return {str(name): float(value) for name, value in numbers.items()}

@@ -1,0 +1,159 @@
+"""A training step of one's own: what it may return, and the step that is made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..nn import Module
+from ..nn.loss_value import LossValue
+from ..nn.structure import leaves
+from .batches import Batch, BatchForm
+from .diagnosis import NonFinite, first_non_finite_parameter
+from .numbers import Logged, as_numbers
+from .objective import Objective, call, total
+from .place import Place
+from .step import Step
+
+__all__ = ["OwnStep", "TrainingStep"]
+
+
+class TrainingStep(Place):
+    """The part of a Trainer that a subclass overrides to train in its own way."""
+
+    model: Module
+    loss: Module
+    optimizer: Any
+    form: BatchForm
+
+    def training_step(self, batch: Any) -> Any:
+        """Return the loss of a batch; override this to train in another way than by a loss of outputs and targets.
+
+        There are two ways. **Automatic**: return the loss, whose ``backward()`` the Trainer calls before it clips the
+        gradients and lets every optimiser take a step; gradients are None before. **Manual**: call ``backward()``, and
+        ``zero_grad()`` and ``step()`` of the optimisers, yourself, as often as you like, and return
+        ``self.done(loss)``, or None. Then ``accumulate`` and ``clip_grad_norm`` are yours to do as well, and refused.
+
+        Losses are means over the samples of the batch. Validation, `evaluate` and `predict` stay as they are.
+
+        Args:
+            batch: what the loader gives, as it is.
+
+        Returns:
+            The loss, as losses and their sums give it; or a dict with "loss" and other numbers, each a column of the
+            history: "train_NAME"; or, if the step has been made, ``self.done(...)`` or None.
+        """
+        x, target, *weights = self.form.split(batch)
+        objective = Objective(self.loss)
+        done = objective.measure(call(self.model, x), target, *weights, walked=True)
+        return total(objective.parts, done) if done.counts else LossValue(math.nan, ())
+
+    def done(self, loss: float = math.nan, **numbers: float) -> Logged:
+        """Return, from a `training_step` that has made its steps itself, what it has measured.
+
+        Args:
+            loss: the column "train_loss", if there is one.
+            **numbers: other columns of the history, "train_NAME".
+        """
+        return Logged(as_numbers({**({} if math.isnan(loss) else {"loss": loss}), **numbers}))
+
+
+class OwnStep(Step):
+    """A step by a Trainer's own `training_step`.
+
+    Args:
+        trainer: whose step it is.
+        optimizer: one, or several.
+        clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
+    """
+
+    def __init__(self, trainer: TrainingStep, optimizer: Any, clip_grad_norm: float | None) -> None:
+        super().__init__(trainer.model, Objective(trainer.loss), optimizer, clip_grad_norm)
+        self.trainer = trainer
+
+    def __call__(self, batches: Sequence[Batch]) -> list[Any]:
+        """Make one step from all the batches; return what they have measured.
+
+        Raises:
+            NonFinite: a loss or a gradient is not finite.
+            TypeError: a training step returned something else than a loss, a dict with one, or what it has done.
+        """
+        self._buffers.take()
+        self._clear()
+        before = [parameter.changed for parameter in self._parameters]
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                return self._make(batches)
+        except BaseException:
+            if before == [parameter.changed for parameter in self._parameters]:  # otherwise the step is made in part
+                self._buffers.restore()
+            raise
+
+    def _make(self, batches: Sequence[Batch]) -> list[Any]:
+        found, automatic = list[Logged](), False
+        for batch in batches:
+            samples = _samples(batch)
+            result = self.trainer.training_step(batch)
+            if result is None or isinstance(result, Logged):
+                self._check_manual(result)
+                found.append(Logged(result.numbers if result else {}, samples))
+                continue
+            numbers = dict(result) if isinstance(result, Mapping) else {"loss": result}
+            loss = self._checked_loss(numbers.get("loss"), result)
+            if not loss.terms:  # nothing counts
+                continue
+            automatic = True
+            found.append(Logged(as_numbers({**numbers, "loss": float(loss)}), samples))
+            (loss * samples if len(batches) > 1 else loss).backward()
+        if automatic:
+            if len(batches) > 1:
+                whole = sum(one.samples for one in found)
+                for parameter in self._all():
+                    if parameter.grad is not None:
+                        parameter.grad *= 1 / whole
+            self.grad_norm = self._check_gradients()
+            self._clip_and_step()
+        elif not found:
+            self._buffers.restore()
+        return found
+
+    def _checked_loss(self, loss: Any, result: Any) -> LossValue:
+        if not isinstance(loss, LossValue):
+            what = f"{type(result).__name__} without a loss" if loss is None else f"{type(loss).__name__} as the loss"
+            raise TypeError(
+                f"Trainer.training_step: it returned a {what}; return the loss that a loss function gave, or a dict "
+                "with 'loss', or self.done(...) if it has made the step itself"
+            )
+        if loss.terms and not math.isfinite(loss):
+            where = first_non_finite_parameter(self.model) or "training_step() returned it"
+            raise NonFinite(f"the loss is {float(loss)}", where)
+        return loss
+
+    def _check_manual(self, result: Logged | None) -> None:
+        if self.clip_grad_norm is not None:
+            raise ValueError(
+                "Trainer: clip_grad_norm is for steps that the Trainer makes; this training_step makes them itself, "
+                "and calls optim.clip_grad_norm_ where it wants"
+            )
+        if self.trainer.accumulate > 1:  # type: ignore[attr-defined]
+            raise ValueError(
+                "Trainer: accumulate is for steps that the Trainer makes; this training_step makes them itself"
+            )
+        for name, value in (result.numbers if result else {}).items():
+            if not math.isfinite(value):
+                raise NonFinite(f"{name} is {value}", "training_step() has made the step itself")
+
+    def mean(self, done: Sequence[Any]) -> tuple[float, bool]:
+        """Return the loss of several batches together, NaN if it is not known; and whether anything counted."""
+        known = [one for one in done if "loss" in one.numbers]
+        whole = sum(one.samples for one in known)
+        return (sum(one.numbers["loss"] * one.samples for one in known) / whole if whole else math.nan), bool(done)
+
+
+def _samples(batch: Any) -> int:
+    """Return the number of samples in a batch, 1 if it does not tell."""
+    first: Any = next(leaves(batch), None)
+    return len(first) if np.ndim(first) else 1
