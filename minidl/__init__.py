@@ -62,9 +62,10 @@ _FUNCTIONS = {
     "nn.devices": "backends cuda device",
     "nn.dtypes": "bool double float float32 float64 int32 int64 long uint8",
     "nn.elementwise_functions": (
-        "abs add allclose bmm clamp clip cos detach div dot einsum eq equal exp expm1 ge gt is_tensor isfinite "
-        "isinf isnan le log log10 log1p log2 logical_and logical_not logical_or lt masked_fill matmul maximum "
-        "minimum mm mul ne neg numel outer pow reciprocal round sign sin sqrt square sub tan where"
+        "abs acos add allclose asin atan atan2 bmm ceil clamp clamp_max clamp_min clip clone cos cosh count_nonzero "
+        "detach div dot einsum eq equal exp exp2 expm1 floor ge gt hypot is_tensor isfinite isinf isnan le log "
+        "log10 log1p log2 logaddexp logical_and logical_not logical_or lt masked_fill matmul maximum minimum mm mul "
+        "mv ne neg nonzero numel outer pow reciprocal round sign sin sinh sqrt square sub tan trunc where"
     ),
     "nn.functional": "dropout log_softmax relu sigmoid softmax tanh",
     "nn.modes": "enable_grad inference_mode is_grad_enabled no_grad set_grad_enabled",

@@ -2,6 +2,7 @@
 
 from . import functional as functional
 from . import init as init
+from . import tensor_methods as tensor_methods
 from . import utils as utils
 from .activation import *
 from .adaptive_pool import *

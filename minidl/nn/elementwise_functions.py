@@ -16,12 +16,22 @@ from .tensor import Operand, Tensor, operand
 
 __all__ = [
     "abs",
+    "acos",
     "add",
     "allclose",
+    "asin",
+    "atan",
+    "atan2",
     "bmm",
+    "ceil",
     "clamp",
+    "clamp_max",
+    "clamp_min",
     "clip",
+    "clone",
     "cos",
+    "cosh",
+    "count_nonzero",
     "detach",
     "div",
     "dot",
@@ -29,9 +39,12 @@ __all__ = [
     "eq",
     "equal",
     "exp",
+    "exp2",
     "expm1",
+    "floor",
     "ge",
     "gt",
+    "hypot",
     "is_tensor",
     "isfinite",
     "isinf",
@@ -41,6 +54,7 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "logaddexp",
     "logical_and",
     "logical_not",
     "logical_or",
@@ -51,8 +65,10 @@ __all__ = [
     "minimum",
     "mm",
     "mul",
+    "mv",
     "ne",
     "neg",
+    "nonzero",
     "numel",
     "outer",
     "pow",
@@ -60,10 +76,12 @@ __all__ = [
     "round",
     "sign",
     "sin",
+    "sinh",
     "sqrt",
     "square",
     "sub",
     "tan",
+    "trunc",
     "where",
 ]
 
@@ -83,8 +101,13 @@ def _elementwise(function: np.ufunc, name: str) -> Any:
 
 
 abs = _elementwise(np.absolute, "abs")
+acos = _elementwise(np.arccos, "acos")
+asin = _elementwise(np.arcsin, "asin")
+atan = _elementwise(np.arctan, "atan")
 cos = _elementwise(np.cos, "cos")
+cosh = _elementwise(np.cosh, "cosh")
 exp = _elementwise(np.exp, "exp")
+exp2 = _elementwise(np.exp2, "exp2")
 expm1 = _elementwise(np.expm1, "expm1")
 log = _elementwise(np.log, "log")
 log10 = _elementwise(np.log10, "log10")
@@ -93,6 +116,7 @@ log2 = _elementwise(np.log2, "log2")
 neg = _elementwise(np.negative, "neg")
 reciprocal = _elementwise(np.reciprocal, "reciprocal")
 sin = _elementwise(np.sin, "sin")
+sinh = _elementwise(np.sinh, "sinh")
 sqrt = _elementwise(np.sqrt, "sqrt")
 square = _elementwise(np.square, "square")
 tan = _elementwise(np.tan, "tan")
@@ -109,7 +133,10 @@ def _binary(function: np.ufunc, name: str) -> Any:
     return of_both
 
 
+atan2 = _binary(np.arctan2, "atan2")
 div = _binary(np.divide, "div")
+hypot = _binary(np.hypot, "hypot")
+logaddexp = _binary(np.logaddexp, "logaddexp")
 maximum = _binary(np.maximum, "maximum")
 minimum = _binary(np.minimum, "minimum")
 mul = _binary(np.multiply, "mul")
@@ -138,10 +165,25 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
 clip = clamp
 
 
+def clamp_min(input: Any, min: Any) -> Any:
+    """Return input, or ``min`` where it is less."""
+    return operand(input).clamp(min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    """Return input, or ``max`` where it is more."""
+    return operand(input).clamp(None, max)
+
+
+def clone(input: Any) -> Any:
+    """Return a copy of input, through which gradients pass."""
+    return input.clone() if isinstance(input, Operand) else constant(np.array(input))
+
+
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return ``input`` where the condition holds, else ``other``; of a condition alone the indices where it holds."""
     if input is None and other is None:
-        return tuple([constant(index) for index in np.nonzero(plain(condition))])
+        return nonzero(condition, as_tuple=True)
     return apply(op.where, condition, input, other)
 
 
@@ -180,7 +222,21 @@ isnan = _constant(np.isnan, "isnan", 1)
 isinf = _constant(np.isinf, "isinf", 1)
 isfinite = _constant(np.isfinite, "isfinite", 1)
 sign = _constant(np.sign, "sign", 1)
+floor = _constant(np.floor, "floor", 1)
+ceil = _constant(np.ceil, "ceil", 1)
 round = _constant(np.round, "round", 1)
+trunc = _constant(np.trunc, "trunc", 1)
+
+
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """Return the indices of the elements of input that are not 0, one a row; ``as_tuple`` an array for each axis."""
+    found = np.nonzero(plain(input))
+    return tuple([constant(index) for index in found]) if as_tuple else constant(np.stack(found, 1))
+
+
+def count_nonzero(input: Any, dim: Any = None) -> Any:
+    """Return how many elements of input are not 0, along the axes ``dim``."""
+    return constant(np.count_nonzero(plain(input), axis=dim))
 
 
 def equal(input: Any, other: Any) -> bool:
@@ -241,6 +297,13 @@ def _product(owner: str, ndim: int, a: Any, b: Any) -> Any:
         if np.ndim(x) != ndim:
             raise ValueError(f"{owner}: expected arrays with {ndim} axes, got shape {np.shape(x)}")
     return apply(op.matmul, a, b)
+
+
+def mv(input: Any, vec: Any) -> Any:
+    """Return the product of a matrix, input, and a vector, ``vec``."""
+    if (np.ndim(plain(input)), np.ndim(plain(vec))) != (2, 1):
+        raise ValueError(f"mv: expected a matrix and a vector, got shapes {plain(input).shape} and {plain(vec).shape}")
+    return apply(op.matmul, input, vec)
 
 
 def outer(input: Any, vec2: Any) -> Any:
