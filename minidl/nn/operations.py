@@ -75,37 +75,47 @@ def _elementwise(function: np.ufunc, formulas: tuple[Callable[..., Any], ...]) -
     """Make an operation of its formulas; it undoes broadcasting."""
     order = {"y": 0, "a": 1, "b": 2}
     needs = [[order[name] for name in f.__code__.co_varnames[1 : f.__code__.co_argcount]] for f in formulas]
-    parts = list(zip(formulas, needs, strict=True))
 
-    def gradient(
-        formula: Callable[..., Any], kept: list[Any], shape: tuple[int, ...], out: tuple[int, ...]
-    ) -> Gradient:
-        if shape == out:
+    def gradient(number: int, values: tuple[Any, ...]) -> Gradient | None:
+        formula, y, x = formulas[number], values[0], values[number + 1]
+        if not isinstance(x, np.ndarray):
+            return None
+        kept = [values[i] for i in needs[number]]
+        if x.shape == y.shape:
             return (lambda g: formula(g, *kept)) if kept else formula
+        shape = x.shape
         return lambda g: unbroadcast(formula(g, *kept), shape)
 
-    def operation(*inputs: Any) -> tuple[Any, Gradients]:
-        if len(inputs) > 1:
-            inputs = _alike(inputs)
-        y = np.asarray(function(*inputs))
-        values = (y, *inputs)
-        return y, tuple(
-            [
-                gradient(formula, [values[i] for i in kept], x.shape, y.shape) if isinstance(x, np.ndarray) else None
-                for (formula, kept), x in zip(parts, inputs, strict=True)
-            ]
-        )
+    def one(a: Any) -> tuple[Any, Gradients]:
+        y = np.asarray(function(a))
+        return y, (gradient(0, (y, a)),)
 
-    return operation
+    def two(a: Any, b: Any) -> tuple[Any, Gradients]:
+        a, b = alike(a, b)
+        y = np.asarray(function(a, b))
+        return y, (gradient(0, (y, a, b)), gradient(1, (y, a, b)))
+
+    return one if len(formulas) == 1 else two
 
 
-def _alike(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return operands of which integers have the floats' dtype: by NumPy's rule, int64 makes float64 of float32."""
-    kinds = [x.dtype.kind if isinstance(x, np.ndarray) else "" for x in inputs]
-    if "f" not in kinds or not {"i", "u"} & set(kinds):
-        return inputs
-    dtype = max([x.dtype for x, kind in zip(inputs, kinds, strict=True) if kind == "f"], key=lambda d: d.itemsize)
-    return tuple([x.astype(dtype) if kind in ("i", "u") else x for x, kind in zip(inputs, kinds, strict=True)])
+def alike(a: Any, b: Any) -> tuple[Any, Any]:
+    """Return two operands, the weaker in the other's float dtype: float32 is made float64 by a float64 array alone.
+
+    Weaker are numbers, arrays without axes, and arrays of integers, which NumPy's rules let make float64 of float32.
+    """
+    if type(a) is type(b) and a.dtype is b.dtype:  # nearly always
+        return a, b
+    floats = [x for x in (a, b) if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
+    if not floats:
+        return a, b
+    dtype = max([x for x in floats if x.ndim] or floats, key=lambda x: x.itemsize).dtype
+    return _weak(a, dtype), _weak(b, dtype)
+
+
+def _weak(x: Any, dtype: np.dtype[Any]) -> Any:
+    if isinstance(x, np.ndarray):
+        return x.astype(dtype) if x.dtype.kind in "iu" or (x.dtype.kind == "f" and not x.ndim) else x
+    return dtype.type(x) if isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool) else x
 
 
 ELEMENTWISE: dict[Any, Operation] = {function: _elementwise(function, rules) for function, rules in _FORMULAS.items()}
@@ -114,6 +124,7 @@ ELEMENTWISE: dict[Any, Operation] = {function: _elementwise(function, rules) for
 def where(condition: Array, a: Any, b: Any) -> tuple[Array, Gradients]:
     """y = a where the condition holds, else b."""
     of_a, of_b = np.shape(a), np.shape(b)
+    a, b = alike(a, b)
     return np.where(condition, a, b), (
         None,
         lambda g: unbroadcast(np.where(condition, g, g.dtype.type(0)), of_a),
@@ -123,6 +134,7 @@ def where(condition: Array, a: Any, b: Any) -> tuple[Array, Gradients]:
 
 def clip(x: Array, a_min: Any = None, a_max: Any = None) -> tuple[Array, Gradients]:
     """y = min(max(x, a_min), a_max); the gradient passes where x lies between them, bounds included."""
+    a_min, a_max = (bound if bound is None else alike(x, bound)[1] for bound in (a_min, a_max))
     inside = np.logical_and(True if a_min is None else x >= a_min, True if a_max is None else x <= a_max)
     return np.clip(x, a_min, a_max), (lambda g: np.where(inside, g, g.dtype.type(0)),)
 

@@ -55,21 +55,11 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         _look_at(record, (inputs, options) if options else inputs)
         state["outer"] = record
     try:
-        if derived:
-            record.given = inputs
-            state["record"], state["log"] = record, ()
-            values, named = record.enter(inputs, options, enabled and module.needs_input_grad)
-            output = record.leave(module.forward(*values, **named))
-            values = named = None
-        else:
-            if outermost:
-                record.given, state["log"] = inputs, []
-            output = module.forward(*inputs, **options)
-            if outermost:
-                record.memory = remember(state["log"])
+        output = _forward(module, inputs, options, record, derived)
         if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
             check_promotion(module, inputs, output, "its output")
     except BaseException as error:
+        state["outer"] = None if outermost else state["outer"]
         _fail(module, error)
         raise
     finally:
@@ -85,6 +75,22 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         state["outer"] = None
         return _finish(record, inputs, output, derived)
     return output if enabled or log is not None else _outside_passes(output, derived)
+
+
+def _forward(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], record: Any, derived: bool) -> Any:
+    """Run a forward on arrays; what it notes, or saves, is in the record."""
+    state = mode.__dict__
+    if derived:
+        record.given = inputs
+        state["record"], state["log"] = record, ()
+        values, named = record.enter(inputs, options, state["enabled"] and module.needs_input_grad)
+        return record.leave(module.forward(*values, **named))
+    if record is not None:
+        record.given, state["log"] = inputs, []
+    output = module.forward(*inputs, **options)
+    if record is not None:
+        record.memory = remember(state["log"])
+    return output
 
 
 def _outside_passes(output: Any, derived: bool) -> Any:

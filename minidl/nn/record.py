@@ -23,7 +23,7 @@ from .naming import name_below, name_layer
 from .parameter import Parameter
 from .promotion import check_promotion
 from .rearranging import Operation
-from .recording import plain, weak
+from .recording import plain
 from .saved import Locked, forget, remember, trains, without_input_grad
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
@@ -79,12 +79,11 @@ class Record:
         if len(inputs) == 1 and not options and type(inputs[0]) is np.ndarray:  # nearly always
             return (self._input(inputs[0], wanted),), options
 
-        def value(x: Any) -> Any:
-            return self._input(x, wanted) if isinstance(x, np.ndarray) else x
+        return rebuild(inputs, lambda x: self._input(x, wanted)), rebuild(options, lambda x: self._input(x, wanted))
 
-        return rebuild(inputs, value), rebuild(options, value)
-
-    def _input(self, x: Array, wanted: bool) -> Tensor:
+    def _input(self, x: Any, wanted: bool) -> Any:
+        if not isinstance(x, np.ndarray):
+            return x
         position = len(self.inputs)
         leads_on = position < len(self.origins) and self.origins[position] is not None
         number = self._next() if (wanted or leads_on) and x.dtype.kind == "f" else _CONSTANT
@@ -157,21 +156,27 @@ class Record:
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Do an operation on Tensors, Parameters, arrays and numbers, and note it."""
-        arrays = [plain(x) for x in inputs]
-        numbers = [self.number_of(x) for x in inputs]
-        given = [getattr(x, "dtype", None) for x in arrays]
-        floats = [x for x in arrays if isinstance(x, np.ndarray) and x.dtype.kind == "f"]
-        if floats:  # numbers, and arrays without axes, do not change float32 into float64
-            dtype = max([x for x in floats if x.ndim] or floats, key=lambda x: x.itemsize).dtype
-            arrays = [weak(x, dtype) for x in arrays]
+        arrays, numbers, tracked = [], [], False
+        for x in inputs:
+            number = self.number_of(x) if isinstance(x, Operand) else _CONSTANT
+            tracked = tracked or number >= 0
+            numbers.append(number)
+            arrays.append(x if number < 0 and not isinstance(x, Operand) else x.data)
         out, gradients = operation(*arrays, **options)
-        if max(numbers) < 0:
+        if not tracked:
             return rebuild(out, self.constant)
-        kept = [(n, g, dtype) for n, g, dtype in zip(numbers, gradients, given, strict=True) if n >= 0]
-        if any(gradient is None for _, gradient, _ in kept):
+        back, memory, to = [], [], []
+        for number, gradient, x in zip(numbers, gradients, arrays, strict=True):
+            if number >= 0:
+                back.append(gradient)
+                memory.append(x.dtype)
+                to.append(number)
+        if None in back:
             raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
-        back, memory = [g for _, g, _ in kept], [dtype for _, _, dtype in kept]
-        return self._note(None, back, memory, tuple([n for n, _, _ in kept]), out, True)
+        if type(out) is np.ndarray:  # nearly always
+            self.steps.append((None, back, memory, to, self.count))
+            return Tensor(out, self, self._next())
+        return self._note(None, back, memory, to, out, True)
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
         """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache.

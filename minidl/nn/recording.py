@@ -14,9 +14,8 @@ from .rearranging import Operation
 if TYPE_CHECKING:
     from .module import Module
 
-_NUMBERS = (int, float, np.integer, np.floating)
 
-__all__ = ["apply", "apply_layer", "apply_pair", "axis_of", "constant", "either", "outside", "plain", "sizes", "weak"]
+__all__ = ["apply", "apply_layer", "apply_pair", "axis_of", "constant", "either", "outside", "plain", "sizes"]
 
 
 def apply(operation: Operation, *inputs: Any, **options: Any) -> Any:
@@ -106,10 +105,3 @@ def either(dim: Any, axis: Any) -> Any:
     if dim is not None and axis is not None:
         raise TypeError("give dim or axis, not both")
     return dim if axis is None else axis
-
-
-def weak(x: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a number, or a float array without axes, in another dtype; other values as they are."""
-    if isinstance(x, np.ndarray):
-        return x if x.ndim or x.dtype.kind != "f" else x.astype(dtype)
-    return dtype.type(x) if isinstance(x, _NUMBERS) and not isinstance(x, bool) else x
