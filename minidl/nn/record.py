@@ -179,10 +179,7 @@ class Record:
         return self._note(None, back, memory, to, out, True)
 
     def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
-        """Note a pair of pure functions: ``forward(*arrays)`` gives output and cache.
-
-        ``backward(g, cache, first)`` gives one gradient or a tuple, the ``first`` only if that is true.
-        """
+        """Note a pair: ``forward(*arrays)`` gives output and cache, ``backward(g, cache, first)`` gradients."""
         numbers = tuple([self.number_of(x) for x in inputs])
         out, cache = forward(*[plain(x) for x in inputs])
         if max(numbers) < 0:
