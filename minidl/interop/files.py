@@ -1,22 +1,27 @@
-"""save and load: the state of a module in a file whose suffix chooses the format."""
+"""save and load: the state of a module, or a checkpoint, in a file whose suffix chooses the format."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from .._core import Array, user_path
-from ..nn import Module
+from ..nn import Module, Parameter
+from ..nn.devices import check_device
+from .trees import packed, unpacked
 
 __all__ = ["check_suffix", "load", "npz_of", "save", "write_atomically"]
 
 _SUFFIXES = (".npz", ".safetensors")
+_PYTORCHS = (".pt", ".pth", ".bin", ".tar")
+_TREE = "tree.json"  # in an .npz file with more than arrays by name
 
 
 def check_suffix(path: str | os.PathLike[str]) -> Path:
@@ -27,28 +32,47 @@ def check_suffix(path: str | os.PathLike[str]) -> Path:
     """
     path = user_path(path)
     if path.suffix not in _SUFFIXES:
-        raise ValueError(f"unknown file format {path.suffix!r} of {path}; known: {', '.join(_SUFFIXES)}")
+        hint = ""
+        if path.suffix in _PYTORCHS:
+            hint = "; PyTorch's own files are pickles: in PyTorch write safetensors.torch.save_file(state_dict, path)"
+        raise ValueError(f"unknown file format {path.suffix!r} of {path}; known: {', '.join(_SUFFIXES)}{hint}")
     return path
 
 
-def save(model: Module, path: str | os.PathLike[str]) -> None:
-    """Write the parameters and buffers of a module to a file.
+def save(obj: Any, path: str | os.PathLike[str]) -> None:
+    """Write the parameters and buffers of a module to a file, or a checkpoint such as ``{"net": state, "epoch": 3}``.
 
     The file is written under another name and then renamed: whatever happens, ``path`` is the old file or the new one.
 
     Args:
-        model: the module.
+        obj: a module, or its state dict; or dicts and lists of arrays, numbers, texts and None, inside each other
+            (tuples come back as lists), for .npz.
         path: file name. The suffix .npz means a NumPy archive with one array for each name of ``state_dict()``;
             .safetensors means the format of Hugging Face, which PyTorch also reads (extra ``safetensors``).
 
     Raises:
-        ValueError: the suffix is unknown.
+        ValueError: the suffix is unknown, or the format cannot hold this.
+        TypeError: there is something else in it; the message says where.
         ImportError: the extra is not installed.
         OSError: the file cannot be written.
     """
+    if isinstance(obj, (str, os.PathLike)):
+        raise TypeError(f"save: the model or state comes first, then the path: save(model, {str(obj)!r})")
     path = check_suffix(path)
-    pack = npz_of if path.suffix == ".npz" else _safetensors_of
-    write_atomically(path, pack(model.state_dict()))
+    state = obj.state_dict() if isinstance(obj, Module) else obj
+    flat = isinstance(state, Mapping) and all(
+        isinstance(name, str) and isinstance(value, (np.ndarray, Parameter)) for name, value in state.items()
+    )
+    arrays: list[Array] = []
+    tree = packed(state, arrays)
+    if flat:  # the same file as that of the module
+        content = dict(zip(state, arrays, strict=True))
+        write_atomically(path, npz_of(content) if path.suffix == ".npz" else _safetensors_of(content))
+        return
+    if path.suffix != ".npz":
+        raise ValueError(f"save: a {path.suffix} file holds arrays by name and nothing else; use .npz for {path}")
+    numbered = {str(number): array for number, array in enumerate(arrays)}
+    write_atomically(path, npz_of(numbered, {_TREE: json.dumps(tree)}))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -75,31 +99,58 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def load(model: Module, path: str | os.PathLike[str], strict: bool = True) -> None:
+@overload
+def load(model: Module, path: str | os.PathLike[str], strict: bool = True, *, map_location: Any = None) -> None: ...
+@overload
+def load(model: str | os.PathLike[str], *, map_location: Any = None) -> Any: ...
+def load(model: Any, path: Any = None, strict: bool = True, *, map_location: Any = None) -> Any:
     """Load parameters and buffers, written by `save` or by PyTorch with safetensors, into a module that has them.
 
+    With a path alone, ``load(path)``, return what the file holds: a state dict, or the checkpoint that was saved.
     Nothing in the file is executed (no pickle). If this raises, the module is unchanged.
 
     Args:
-        model: the module.
+        model: the module; or the path.
         path: file name ending in .npz or .safetensors.
         strict: whether missing or unexpected names are an error.
+        map_location: PyTorch's; the CPU, or None.
 
     Raises:
         FileNotFoundError: there is no such file.
         ImportError: the extra ``safetensors`` is not installed.
-        ValueError: the suffix is unknown, the file is damaged, or names or shapes do not match.
+        ValueError: the suffix is unknown, the file is damaged or holds something else than a state dict, or names or
+            shapes do not match.
+        TypeError: the first argument is neither a module nor a path.
     """
+    check_device("load", map_location)
+    if isinstance(model, (str, os.PathLike)) and path is None:
+        return _read(check_suffix(model))
+    if not isinstance(model, Module):
+        raise TypeError(f"load: expected load(model, path) or load(path), got load({model!r}, {path!r})")
+    if path is None:
+        raise TypeError("load: expected a path after the module: load(model, path)")
     path = check_suffix(path)
+    state = _read(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, np.ndarray) for value in state.values()):
+        held = f"a dict of {', '.join(map(repr, state))}" if isinstance(state, Mapping) else f"a {type(state).__name__}"
+        raise ValueError(
+            f"{path} holds {held}, not a state dict: checkpoint = minidl.load(path), then "
+            "model.load_state_dict(checkpoint[...])"
+        )
+    model.load_state_dict(state, strict=strict)
+    return None
+
+
+def _read(path: Path) -> Any:
+    """Return what a file holds."""
     read = _read_npz if path.suffix == ".npz" else _read_safetensors
     content = path.read_bytes()
     try:
-        state = read(content)
+        return read(content)
     except ImportError:
         raise
-    except Exception as error:  # a damaged file fails in many ways: in zipfile, zlib, struct, NumPy
+    except Exception as error:  # a damaged file fails in many ways: in zipfile, zlib, struct, json, NumPy
         raise ValueError(f"{path} is not a file that minidl.save wrote, or it is damaged: {error}") from error
-    model.load_state_dict(state, strict=strict)
 
 
 def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:
@@ -116,9 +167,13 @@ def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) 
     return content.getvalue()
 
 
-def _read_npz(content: bytes) -> dict[str, Array]:
+def _read_npz(content: bytes) -> Any:
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        members = {name: archive[name] for name in archive.files}
+    tree = members.pop(_TREE, None)
+    if not isinstance(tree, bytes):
+        return members
+    return unpacked(json.loads(tree), [members[str(number)] for number in range(len(members))])
 
 
 def _safetensors_of(state: Mapping[str, Array]) -> bytes:

@@ -25,6 +25,16 @@ from ..nn import (
 __all__ = ["mobilenet_v2", "resnet18"]
 
 
+def _check_no_weights(owner: str, weights: object, pretrained: object) -> None:
+    """Raise ValueError if weights are asked for: they come from a file."""
+    if weights is not None or pretrained:
+        raise ValueError(
+            f"{owner}: minidl neither ships nor downloads weights. With PyTorch: "
+            f"safetensors.torch.save_file(torchvision.models.{owner}(weights='DEFAULT').state_dict(), "
+            f"'{owner}.safetensors'); then here: minidl.load({owner}(), '{owner}.safetensors')"
+        )
+
+
 def _conv(
     inputs: int, outputs: int, size: int, stride: int, rng: np.random.Generator | None, groups: int = 1
 ) -> Conv2d:
@@ -71,11 +81,18 @@ def _basic_block(graph: OnnxGraph, block: BasicBlock, x: str) -> str:
     return graph.layer(block.relu2, graph.node("Add", through, around))
 
 
-def resnet18(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
+def resnet18(
+    num_classes: int = 1000,
+    *,
+    weights: None = None,
+    pretrained: bool = False,
+    rng: np.random.Generator | None = None,
+) -> Sequential:
     """ResNet with 18 layers and torchvision's names; 11,689,512 parameters for 1,000 classes.
 
     Args:
         num_classes: number of logits.
+        weights, pretrained: torchvision's; here weights come from a file, and asking for them raises.
         rng: generator for the initial weights; None means minidl's own.
 
     Returns:
@@ -83,6 +100,7 @@ def resnet18(num_classes: int = 1000, *, rng: np.random.Generator | None = None)
 
     Source: He, Zhang, Ren and Sun 2016, arXiv:1512.03385.
     """
+    _check_no_weights("resnet18", weights, pretrained)
     layers: dict[str, Module] = {"conv1": _conv(3, 64, 7, 2, rng), "bn1": BatchNorm2d(64), "relu": ReLU()}
     layers["maxpool"] = MaxPool2d(3, 2, padding=1)
     inputs = 64
@@ -132,11 +150,18 @@ def _inverted_residual(graph: OnnxGraph, block: InvertedResidual, x: str) -> str
     return graph.node("Add", x, out) if block.around else out
 
 
-def mobilenet_v2(num_classes: int = 1000, *, rng: np.random.Generator | None = None) -> Sequential:
+def mobilenet_v2(
+    num_classes: int = 1000,
+    *,
+    weights: None = None,
+    pretrained: bool = False,
+    rng: np.random.Generator | None = None,
+) -> Sequential:
     """MobileNetV2 with torchvision's names; 3,504,872 parameters for 1,000 classes.
 
     Args:
         num_classes: number of logits.
+        weights, pretrained: torchvision's; here weights come from a file, and asking for them raises.
         rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
@@ -144,6 +169,7 @@ def mobilenet_v2(num_classes: int = 1000, *, rng: np.random.Generator | None = N
 
     Source: Sandler, Howard, Zhu, Zhmoginov and Chen 2018, arXiv:1801.04381.
     """
+    _check_no_weights("mobilenet_v2", weights, pretrained)
     features: list[Module] = [_conv_bn_relu6(3, 32, 3, 2, rng)]
     inputs = 32
     plan = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

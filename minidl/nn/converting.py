@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .devices import check_device
 from .learning import Learning
 from .unsized import sealed
 
@@ -51,8 +52,8 @@ class Converting(Learning):
         """
         owner = f"{type(self).__name__}.to"
         for wanted in (*args, *options.values()):
-            if isinstance(wanted, (str, int)) and not isinstance(wanted, bool) and str(wanted).split(":")[0] != "cpu":
-                raise ValueError(f"{owner}: minidl computes on the CPU, there is no device {wanted!r}; leave it out")
+            if isinstance(wanted, (str, int)) and not isinstance(wanted, bool):
+                check_device(owner, wanted)
             if isinstance(wanted, (type, np.dtype)) or hasattr(wanted, "dtype"):
                 self.astype(getattr(wanted, "dtype", wanted) if not isinstance(wanted, type) else wanted)
         return self

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._core import user_path
 from ..interop.files import npz_of, write_atomically
+from ..interop.trees import packed, unpacked
 
 __all__ = ["BEFORE", "BEST", "LAST", "latest_checkpoint", "read_checkpoint", "set_damaged_aside", "write_checkpoint"]
 
@@ -79,7 +80,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
         OSError: the file cannot be written.
     """
     arrays: list[Any] = []
-    head = json.dumps({"format": _FORMAT, "state": _encode(state, arrays)})
+    head = json.dumps({"format": _FORMAT, "state": packed(state, arrays)})
     numbered = {str(number): array for number, array in enumerate(arrays)}
     write_atomically(user_path(path), npz_of(numbered, {"state.json": head}))
 
@@ -105,32 +106,6 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             for number in range(len(archive.namelist()) - 1):  # to its end, which checks its CRC
                 part = io.BytesIO(archive.read(f"{number}.npy"))
                 arrays.append(np.lib.format.read_array(part, allow_pickle=False))
-            return _decode(head["state"], arrays)  # type: ignore[no-any-return]
+            return unpacked(head["state"], arrays)  # type: ignore[no-any-return]
     except Exception as error:  # zipfile, zlib, json, struct and NumPy each raise their own
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
-
-
-def _encode(value: Any, arrays: list[Any]) -> Any:
-    """Return ``value`` as JSON can hold it; an array is appended to ``arrays`` and replaced by its index."""
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return value
-    if isinstance(value, np.generic) and not value.dtype.hasobject:
-        return _encode(value.item(), arrays)
-    if isinstance(value, np.ndarray):
-        arrays.append(value)
-        return {"array": len(arrays) - 1}
-    if isinstance(value, Mapping):  # as pairs, because JSON's keys are text
-        return {"dict": [[_encode(key, arrays), _encode(item, arrays)] for key, item in value.items()]}
-    if isinstance(value, (list, tuple)):
-        return [_encode(item, arrays) for item in value]
-    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}: {value!r}")
-
-
-def _decode(value: Any, arrays: list[Any]) -> Any:
-    if isinstance(value, list):
-        return [_decode(item, arrays) for item in value]
-    if isinstance(value, dict):
-        if "array" in value:
-            return arrays[value["array"]]
-        return {_decode(key, arrays): _decode(item, arrays) for key, item in value["dict"]}
-    return value

@@ -176,3 +176,81 @@ def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pip install 'minidl\[safetensors\]'"):
         minidl.save(nn.Linear(1, 1), tmp_path / "m.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_round_trip(tmp_path):
+    net = model()
+    optimizer = minidl.optim.Adam(net.params())
+    net.backward(np.ones_like(net(np.ones((2, 3), np.float32))))
+    optimizer.step()
+    checkpoint = {
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": 3,
+        "best": np.float64(0.75),
+        "name": "ü",
+        "history": [(1, 0.5), (2, float("inf")), [], None, True],
+        7: {"deep": [{"array": np.arange(3, dtype=np.uint8)}]},
+        "empty": {},
+        "parameter": net[0].bias,
+    }
+    minidl.save(checkpoint, tmp_path / "c.npz")
+    loaded = minidl.load(tmp_path / "c.npz", map_location="cpu")
+    assert list(loaded) == list(checkpoint)
+    assert (loaded["epoch"], loaded["best"], loaded["name"], loaded["empty"]) == (3, 0.75, "ü", {})
+    assert loaded["history"] == [[1, 0.5], [2, float("inf")], [], None, True]
+    np.testing.assert_array_equal(loaded[7]["deep"][0]["array"], np.arange(3, dtype=np.uint8))
+    np.testing.assert_array_equal(loaded["parameter"], net[0].bias.data)
+    other = model()
+    other.load_state_dict(loaded["net"])
+    fresh = minidl.optim.Adam(other.params())
+    fresh.load_state_dict(loaded["optimizer"])
+    for mine, theirs in zip(optimizer.state.values(), fresh.state.values(), strict=True):
+        assert mine["step"] == theirs["step"]
+        np.testing.assert_array_equal(mine["exp_avg"], theirs["exp_avg"])
+    with pytest.raises(ValueError, match=r"holds a dict of 'net', 'optimizer'.*not a state dict: checkpoint ="):
+        minidl.load(model(), tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_a_state_dict_is_the_same_file_as_its_module(suffix, tmp_path):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    net = model()
+    minidl.save(net, tmp_path / f"a{suffix}")
+    minidl.save(net.state_dict(), tmp_path / f"b{suffix}")
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+    minidl.load(other := model(), tmp_path / f"b{suffix}")
+    for name, value in minidl.load(tmp_path / f"a{suffix}").items():
+        np.testing.assert_array_equal(value, other.state_dict()[name])
+
+
+def test_what_cannot_be_saved_is_named(tmp_path):
+    for wrong, message in (
+        ({"a": [1, {"b": {1, 2}}]}, r"cannot save a set, which state\['a'\]\[1\]\['b'\] is: \{1, 2\}"),
+        ({"net": model()}, r"cannot save a Sequential, which state\['net'\] is; give its state_dict\(\)"),
+        ({"x": np.array([object()])}, r"cannot save a ndarray, which state\['x'\] is"),
+        ("m.npz", r"save: the model or state comes first, then the path"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            minidl.save(wrong, tmp_path / "c.npz")
+    with pytest.raises(ValueError, match=r"a .safetensors file holds arrays by name and nothing else"):
+        minidl.save({"epoch": 3}, tmp_path / "c.safetensors")
+    with pytest.raises(ValueError, match=r"'.pth' of .*known: .npz, .safetensors; PyTorch's own files are pickles"):
+        minidl.load(tmp_path / "c.pth")
+    with pytest.raises(TypeError, match=r"load: expected load\(model, path\) or load\(path\)"):
+        minidl.load({"a": 1}, tmp_path / "c.npz")
+    with pytest.raises(TypeError, match=r"load: expected a path after the module"):
+        minidl.load(model())
+    with pytest.raises(ValueError, match=r"load: minidl computes on the CPU"):
+        minidl.load(tmp_path / "c.npz", map_location="cuda")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    minidl.save({"epoch": 3, "w": np.arange(4.0), "more": [np.ones(2)]}, tmp_path / "c.npz")
+    content = (tmp_path / "c.npz").read_bytes()
+    for length in range(0, len(content), 7):
+        (tmp_path / "bad.npz").write_bytes(content[:length])
+        with pytest.raises(ValueError, match="not a file that minidl.save wrote, or it is damaged"):
+            minidl.load(tmp_path / "bad.npz")

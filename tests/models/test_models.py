@@ -156,3 +156,12 @@ def test_torchvisions_weights_load_and_give_its_outputs(make, torch):
     ours.eval()
     with torch.no_grad():
         assert_close(ours(x.numpy()), theirs(x).numpy(), 1e-4)
+
+
+@pytest.mark.parametrize("make", [models.resnet18, models.mobilenet_v2])
+def test_who_asks_for_weights_is_told_where_they_come_from(make):
+    for asked in ({"weights": "DEFAULT"}, {"pretrained": True}):
+        with pytest.raises(ValueError, match=rf"{make.__name__}: minidl neither ships nor downloads.*minidl.load\("):
+            make(**asked)
+    with pytest.raises(TypeError, match="must be an integer"):
+        make(True)

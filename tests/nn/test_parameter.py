@@ -24,3 +24,20 @@ def test_a_parameter_must_be_of_floats_and_is_a_copy():
     array[0] = 7
     assert parameter.data[0] == 1
     assert (parameter.shape, parameter.dtype) == ((2,), np.float64)
+
+
+def test_a_parameter_answers_what_a_tensor_does(torch):
+    ours = nn.Parameter(np.arange(6.0).reshape(2, 3))
+    theirs = torch.nn.Parameter(torch.arange(6.0).reshape(2, 3))
+    for question in ("numel", "dim", "size"):
+        assert getattr(ours, question)() == getattr(theirs, question)()
+    assert (ours.ndim, ours.shape, len(ours), ours.size(-1)) == (2, (2, 3), 2, 3)
+    assert ours.requires_grad_(False) is ours
+    assert not ours.requires_grad
+    for trained in (True, False):
+        ours.requires_grad_(trained)
+        array = np.asarray(ours)
+        assert array.dtype == np.float64
+        np.testing.assert_array_equal(array, ours.data)
+    np.testing.assert_array_equal(np.asarray(ours, np.float32), ours.data)
+    assert sum(p.numel() for p in nn.Linear(3, 4).parameters() if p.requires_grad) == 16
