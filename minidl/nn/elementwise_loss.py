@@ -109,7 +109,7 @@ class ElementwiseLoss(Loss):
         grad = check_loss_grad(grad_output, x.shape, reduction, x.dtype)
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             slope, scale = self.slope(x, t), (grad / max(divisor, 1.0)).astype(x.dtype)
-            dx = times(scale, slope) if reduction == "none" else slope * scale
+            dx = times(scale, slope) if reduction == "none" else np.asarray(slope * scale)
         return dx if weight is None else times(weight, dx)
 
 

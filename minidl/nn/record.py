@@ -331,8 +331,9 @@ class Record:
             while steps:
                 module, backward, memory, numbers, out = steps.pop()
                 if type(out) is int:
-                    grad = grads[out]
-                    grads[out] = None
+                    grad, grads[out] = grads[out], None
+                    if isinstance(grad, np.generic):  # NumPy makes scalars of what is computed without axes
+                        grad = np.asarray(grad)
                 else:
                     grad = tuple([grads[number] for number, _, _ in out])
                     grad = None if all(g is None for g in grad) else grad
@@ -367,9 +368,7 @@ class Record:
             return
         for number, gradient, dtype in zip(numbers, backward, memory, strict=True):
             if needed is None or needed[number]:
-                g = gradient(grad)
-                if g.dtype is not dtype:
-                    g = g.astype(dtype)
+                g = np.asarray(gradient(grad), dtype)
                 grads[number] = g if grads[number] is None else grads[number] + g
 
     def _module(
@@ -380,7 +379,8 @@ class Record:
             bound = module.backward
             backward = getattr(bound, "plain", None) or (lambda _, g: bound(g))
         if type(out) is not int:
-            grad = tuple([np.zeros(s, d) if g is None else g for g, (_, s, d) in zip(grad, out, strict=True)])
+            pairs = zip(grad, out, strict=True)
+            grad = tuple([np.zeros(s, d) if g is None else np.asarray(g) for g, (_, s, d) in pairs])
         if type(numbers) is not int:
             self._several(module, backward, numbers, grad, grads, needed)
         elif numbers < 0 or (needed is not None and not needed[numbers]):

@@ -139,6 +139,27 @@ def test_a_model_that_made_such_a_target_is_not_passed_over(rng):
     assert all(p.grad is not None for p in model.params())
 
 
+def test_parameters_without_axes_get_their_gradients(rng):
+    torch = pytest.importorskip("torch")
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale, self.shift = nn.Parameter(np.array(0.3)), nn.Parameter(np.array(-0.2))
+
+        def forward(self, x):
+            return F.smooth_l1_loss(F.mse_loss(F.softplus(self.scale), F.tanh(self.shift)) * x, x)
+
+    model, x = Scaled(), rng.standard_normal((3, 4))
+    model(x).backward()
+    scale, shift = (torch.tensor(p.data, requires_grad=True) for p in model.params())
+    functional, given = torch.nn.functional, torch.tensor(x)
+    between = functional.mse_loss(functional.softplus(scale), torch.tanh(shift))
+    functional.smooth_l1_loss(between * given, given).backward()
+    close(model.scale.grad, scale.grad.numpy(), "scale")
+    close(model.shift.grad, shift.grad.numpy(), "shift")
+
+
 def test_a_loss_of_plain_arrays_is_a_float_without_a_way_back(rng):
     loss = F.mse_loss(rng.standard_normal((5, 3)), rng.standard_normal((5, 3)))
     assert isinstance(loss, float)
