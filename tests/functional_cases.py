@@ -212,7 +212,9 @@ def local_response_norm(r):
 
 def normalize(r):
     x = normal(r, *shape(r, 2))
-    return (x,), some(r, p=pick(r, 2.0, 1.0, 3.0), dim=int(r.integers(-x.ndim, x.ndim)), eps=pick(r, 1e-12, 0.7))
+    return (x,), some(
+        r, p=pick(r, 2.0, 1.0, 3.0, float("inf")), dim=int(r.integers(-x.ndim, x.ndim)), eps=pick(r, 1e-12, 0.7)
+    )
 
 
 def cosine_similarity(r):
@@ -222,7 +224,9 @@ def cosine_similarity(r):
 
 def pairwise_distance(r):
     dims = shape(r, 1, 3)
-    return (normal(r, *dims), normal(r, *dims)), some(r, p=pick(r, 1.0, 2.0, 3.0), eps=1e-3, keepdim=flag(r))
+    return (normal(r, *dims), normal(r, *dims)), some(
+        r, p=pick(r, 1.0, 2.0, 3.0, float("inf")), eps=1e-3, keepdim=flag(r)
+    )
 
 
 def pad(r):

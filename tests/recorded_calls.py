@@ -32,6 +32,11 @@ def spread(value, items):
     return [spread(v, items) for v in value] if isinstance(value, (tuple, list)) else next(items)
 
 
+def whole(value):
+    """Whether an argument is an array of integers or flags, which is an input without a gradient."""
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iub"
+
+
 class Call(nn.Module):
     """Calls a function on its inputs, or with ``parameters`` on Parameters of its own, and on other arguments."""
 
@@ -41,8 +46,11 @@ class Call(nn.Module):
         self.weights = [nn.Parameter(arg) for arg in leaves(args) if parameters and differentiable(arg)]
 
     def forward(self, *values):
-        left = iter(self.weights or values)
-        given = [next(left) if differentiable(arg) else arg for arg in leaves(self.args)]
+        values = iter(values)
+        weights = iter(self.weights) if self.weights else values
+        given = [
+            next(weights) if differentiable(arg) else next(values) if whole(arg) else arg for arg in leaves(self.args)
+        ]
         return self.function(*spread(self.args, iter(given)), **self.options)
 
 
@@ -78,15 +86,16 @@ def in_torch(function, args, options):
 def in_forward(function, args, options, grads, parameters=False):
     """Outputs of a function in a recorded forward, and the gradients of its inputs or Parameters."""
     model = Call(function, args, options, parameters)
-    wanted = [arg for arg in leaves(args) if differentiable(arg)]
-    out = model() if parameters else model(*wanted)
+    wanted = [arg for arg in leaves(args) if whole(arg) or (differentiable(arg) and not parameters)]
+    out = model(*wanted)
     if all(grad is None for grad in grads):
         return leaves(out), []
     given = iter(grads)
     back = model.backward(spread(out, given) if isinstance(out, (tuple, list)) else next(given))
     if parameters:
         return leaves(out), [p.grad for p in model.weights]
-    return leaves(out), list(back) if isinstance(back, tuple) else [back]
+    back = back if isinstance(back, tuple) else (back,)
+    return leaves(out), [g for g, arg in zip(back, wanted, strict=True) if differentiable(arg)]
 
 
 def compare(function, theirs, args, options, what, within=1e-10):
@@ -110,7 +119,9 @@ def compare(function, theirs, args, options, what, within=1e-10):
     for got, right in zip(leaves(function(*narrow, **options)), plain, strict=True):
         if is_float(right):
             assert got.dtype == np.float32, what
-    for got, right in zip(leaves(Call(function, frozen, options)()), plain, strict=True):
+    for got, right in zip(
+        leaves(Call(function, frozen, options)(*[a for a in leaves(frozen) if whole(a)])), plain, strict=True
+    ):
         if is_float(right) and np.ndim(right) and any(is_float(a) for a in leaves(args)):
             assert got.dtype == np.float32, what
     return given

@@ -18,6 +18,7 @@ from .rearranging import pad as put_around
 from .recording import apply, apply_layer, axis_of, constant, plain
 from .reshape import PixelShuffle
 from .resize import Factor, Upsample
+from .tensor import operand
 from .unfold import Fold, Unfold
 
 __all__ = [
@@ -300,7 +301,7 @@ _ADD, _DIVIDE = op.ELEMENTWISE[np.add], op.ELEMENTWISE[np.divide]
 def normalize(input: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
     """Return input / max(p-norm, eps), the norm being that along the axis (or axes) ``dim``."""
     axis = _axes("normalize", plain(input), dim)
-    length = apply(op.norm, input, ord=float(p), axis=axis, keepdims=True)
+    length = operand(input).norm(p, axis, keepdim=True)
     return apply(_DIVIDE, input, apply(op.clip, length, a_min=eps))
 
 
@@ -321,7 +322,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
     """Return the p-norm of x1 - x2 + eps along the last axis, which ``keepdim`` keeps; the arrays are broadcast."""
     between = apply(_ADD, apply(op.ELEMENTWISE[np.subtract], x1, x2), eps)
-    return apply(op.norm, between, ord=float(p), axis=-1, keepdims=keepdim)
+    return operand(between).norm(p, -1, keepdim)
 
 
 def _axes(owner: str, x: Any, dim: Any) -> Any:

@@ -3,6 +3,7 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -146,7 +147,10 @@ class Sums(Shapes):
         return apply(op.logsumexp, self, axis=dim, keepdims=keepdim)
 
     def norm(self, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Any:
-        """Return the p-norm along axes."""
+        """Return the p-norm along axes; with an infinite p the largest absolute value, or the smallest."""
+        if p in (math.inf, -math.inf):
+            extreme = op.FUNCTIONS[np.max if p > 0 else np.min]
+            return apply(extreme, apply(op.ELEMENTWISE[np.absolute], self), axis=dim, keepdims=keepdim)
         return apply(op.norm, self, ord=2.0 if p == "fro" else float(p), axis=dim, keepdims=keepdim)
 
     def cumsum(self, dim: int = 0) -> Any:

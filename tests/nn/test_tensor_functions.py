@@ -224,7 +224,7 @@ def largest(r):
 
 def norm(r):
     args, options = along(several=True, keepdim=flag)(r)
-    return args, {**options, **some(r, p=pick(r, 2, 1, 3.0) if "dim" in options else 2)}
+    return args, {**options, **some(r, p=pick(r, 2, 1, 3.0, float("inf"), -float("inf")) if "dim" in options else 2)}
 
 
 def repeat_interleave(r):
