@@ -33,6 +33,7 @@ _PIECE = 2**19
 
 # Numbers that are added one after another in float32 at the most.
 _MANY = 4096
+_FEW = 256  # whose sum is not worth another step
 
 
 def sum_over(x: Array, axes: Axes, *, keepdims: bool = False) -> Array:
@@ -53,13 +54,34 @@ def sum_of_channels(contiguous: Array) -> Array:
 def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
     """Return mean and variance (divided by the number of values) over ``axes``.
 
-    In one pass: the sums of x and x**2, x taken relative to its first number, so that a large mean costs no precision.
+    Each piece is read from memory once, and its squares are taken relative to its own mean, so that neither a large
+    mean nor a value unlike the rest costs precision; pieces are joined in float64.
+
+    Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance".
     """
-    first = x[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(x.ndim))]
-    total, squares = _summed(_sums_of_shifted, axes, x, first)
+    if x.nbytes <= _PIECE:
+        centre, offset, var = _moments_of(axes, x)
+        return centre + offset, var
+    cuts = pieces(x, size=_PIECE)
+    parts = run(lambda piece: _moments_of(axes, *piece), cuts)
+    cut_axis = next((axis for axis in range(x.ndim) if cuts[0][0].shape[axis] != x.shape[axis]), -1)
+    if cut_axis not in axes:
+        centre, offset, var = (np.concatenate(same, axis=cut_axis) for same in zip(*parts, strict=True))
+        return centre + offset, var
+    shares = [piece.shape[cut_axis] / x.shape[cut_axis] for (piece,) in cuts]
+    means = [centre.astype(np.float64) + offset for centre, offset, _ in parts]
+    mean: Array = sum(share * own for share, own in zip(shares, means, strict=True))  # type: ignore[assignment]
+    spread = (share * (part + (own - mean) ** 2) for share, own, (*_, part) in zip(shares, means, parts, strict=True))
+    return mean.astype(x.dtype), np.add.reduce(list(spread)).astype(x.dtype)
+
+
+def _moments_of(axes: Axes, x: Array) -> tuple[Array, Array, Array]:
+    """Return the mean in two parts, one after rounding and what rounding has left of it, and the variance."""
     count = math.prod(x.shape[axis] for axis in axes)
-    offset = total / count
-    return first + offset, np.maximum(squares / count - offset * offset, 0)
+    centre = _sum(axes, x) / count
+    moved = np.subtract(x, centre, out=empty_like(x))
+    offset = _sum(axes, moved) / count
+    return centre, offset, np.maximum(_sum(axes, moved, moved) / count - offset * offset, 0)
 
 
 def mean_square(x: Array, axes: Axes) -> Array:
@@ -88,11 +110,6 @@ def standardise_grad(
     if slope is None:
         return _filled(_scale, grad, factor)
     return _filled(_standardise_grad, grad, x, mean, factor, slope, shift)
-
-
-def _sums_of_shifted(axes: Axes, x: Array, origin: Array) -> tuple[Array, Array]:
-    moved = np.subtract(x, origin, out=empty_like(x))
-    return _sum(axes, moved), _sum(axes, moved, moved)
 
 
 def _sum_of_squares(axes: Axes, x: Array) -> tuple[Array]:
@@ -128,15 +145,23 @@ def _standardise_grad(
 def _sum(axes: Axes, *factors: Array) -> Array:
     """Sum the product of arrays of one shape over ``axes``, which are kept with size 1; the product is not stored.
 
-    Where the innermost axis in memory is not summed, NumPy adds one number after another; many are added in float64.
+    What is summed along several axes is summed along the outermost in float64. Along a single axis that is not the
+    innermost in memory NumPy adds one number after another; many are added in float64.
     """
     first, rank = factors[0], factors[0].ndim
     operands = [operand for factor in factors for operand in (factor, range(rank))]
     kept = [axis for axis in range(rank) if axis not in axes]
     back = tuple([None if axis in axes else slice(None) for axis in range(rank)])  # as np.expand_dims, but quicker
-    if first.size <= _MANY or _innermost(first) in axes or math.prod(first.shape[axis] for axis in axes) <= _MANY:
+    count = math.prod([first.shape[axis] for axis in axes])
+    if count <= _FEW:
         return np.einsum(*operands, kept)[back]  # type: ignore[no-any-return]
-    total: Array = np.einsum(*operands, kept, dtype=np.float64)
+    outer = max(axes, key=lambda axis: first.strides[axis] if first.shape[axis] > 1 else -1)
+    if count > first.shape[outer]:
+        total: Array = np.einsum(*operands, [*kept, outer]).sum(axis=-1, dtype=np.float64)
+    elif first.size <= _MANY or _innermost(first) in axes or count <= _MANY:
+        return np.einsum(*operands, kept)[back]  # type: ignore[no-any-return]
+    else:
+        total = np.einsum(*operands, kept, dtype=np.float64)
     return total.astype(first.dtype, copy=False)[back]
 
 
