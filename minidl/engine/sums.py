@@ -70,7 +70,7 @@ def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
         return centre + offset, var
     shares = [piece.shape[cut_axis] / x.shape[cut_axis] for (piece,) in cuts]
     means = [centre.astype(np.float64) + offset for centre, offset, _ in parts]
-    mean: Array = sum(share * own for share, own in zip(shares, means, strict=True))  # type: ignore[assignment]
+    mean: Array = sum(share * own for share, own in zip(shares, means, strict=True))
     spread = (share * (part + (own - mean) ** 2) for share, own, (*_, part) in zip(shares, means, parts, strict=True))
     return mean.astype(x.dtype), np.add.reduce(list(spread)).astype(x.dtype)
 
