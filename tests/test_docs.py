@@ -115,7 +115,9 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypa
 def test_every_picture_of_the_gallery_is_drawn():
     text = (ROOT / "docs" / "gallery.md").read_text()
     shown = set(re.findall(r"\(images/(\w+\.png)\)", text))
-    assert shown == set(re.findall(r'savefig\("(\w+\.png)"\)', text))
+    examples = "".join(path.read_text() for path in (ROOT / "examples").glob("*.py"))
+    drawn = re.findall(r'savefig\("(\w+\.png)"\)', text) + re.findall(r'default="(\w+\.png)"', examples)
+    assert shown == set(drawn)
     assert shown == {path.name for path in (ROOT / "docs" / "images").iterdir()}
 
 

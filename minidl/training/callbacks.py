@@ -39,7 +39,7 @@ class EarlyStopping(Callback):
         patience: number of epochs without improvement that are tolerated.
         min_delta: how much better a value must be to count as an improvement.
         mode: 'min' if smaller is better, 'max' if larger is; 'auto': what the column's name says, if it is one of
-            minidl's own or ends with "loss".
+            minidl's own or ends with "loss", "mae" or "accuracy".
         restore_best: whether to restore the weights of the best epoch when the fit ends, however it ends; with
             `EMAWeights`, the average that was validated.
 

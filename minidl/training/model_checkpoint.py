@@ -33,7 +33,7 @@ class ModelCheckpoint(Callback):
         monitor: column of the history that decides which epoch is best; None: "val_loss", or "train_loss" without
             validation.
         mode: 'min' if smaller is better, 'max' if larger is; 'auto': what the column's name says, if it is one of
-            minidl's own or ends with "loss".
+            minidl's own or ends with "loss", "mae" or "accuracy".
 
     Attributes:
         best: the best value so far.
