@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -72,10 +72,11 @@ def _calls(layers: list[Module], module: Module, inputs: tuple[Any, ...]) -> dic
     def watch(layer: Module) -> None:
         forward = layer.forward
 
-        @wraps(forward)
         def watched(*given: Any, **options: Any) -> Any:
-            if not options and any(isinstance(plain(x), np.ndarray) for x in leaves(given)):
-                calls[id(layer)].append(rebuild(given, _kept))
+            bound = inspect.signature(forward).bind(*rebuild(given, _kept), **rebuild(options, _kept))
+            bound.apply_defaults()
+            if not bound.kwargs and any(isinstance(x, np.ndarray) for x in leaves(bound.args)):
+                calls[id(layer)].append(bound.args)
             return forward(*given, **options)
 
         layer.__dict__["forward"] = watched

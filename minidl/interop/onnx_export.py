@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,17 @@ import numpy as np
 from .._core import Array, user_path
 from .._version import __version__
 from ..nn import Module
+from ..nn.modes import evaluating
 from ..nn.naming import layer_at
-from ..nn.summary import dry_run
+from ..nn.operations import FUNCTIONS
+from ..nn.structure import leaves, rebuild
+from ..nn.summary import model_dtype
 from .files import write_atomically
-from .onnx_layers import EXPORTERS, Exporter
+from .onnx_layers import EXPORTERS, Exporter, kind_of
+from .onnx_operations import OPERATIONS
 from .onnx_package import require_onnx
+from .onnx_step import Step
+from .onnx_trace import Note, Trace, Value, dry_runs, equal
 
 __all__ = ["OPSET", "OnnxGraph", "export_onnx", "onnx_nodes"]
 
@@ -48,47 +54,122 @@ class OnnxGraph:
 
     Args:
         model: the module that becomes the graph.
-        input_shape: shape of its input, including the batch axis.
+        shapes: those of its inputs, including the batch axis, as `Module.output_shape` takes them.
+        dtype: of the inputs, likewise.
 
     Attributes:
         dtype: dtype of the model's parameters and values.
         nodes, initializers: those added so far, as objects of the package onnx.
     """
 
-    def __init__(self, model: Module, input_shape: tuple[int, ...]) -> None:
+    def __init__(self, model: Module, shapes: tuple[Any, ...], dtype: Any = None) -> None:
         self._paths = {id(module): path for path, module in model.named_modules()}
-        self._shapes: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-
-        def record(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
-            self._shapes[id(module)] = np.shape(inputs[0]), np.shape(output)
-
+        self._parameters = {id(parameter): path for path, parameter in model.named_params()}
+        self._names: dict[int, str] = {}
+        self._weights: dict[tuple[Any, ...], str] = {}
+        self._at = ""
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
         for path, module in model.named_modules():
             if getattr(module, "return_indices", False):
                 layer = layer_at(type(module).__name__, path)
                 raise ValueError(f"{layer} with return_indices has two outputs; only one can be exported")
-        output = dry_run(model, (input_shape,), record)
-        self.dtype = output.dtype
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-        same = output.shape[:1] == tuple(input_shape[:1])
-        self.input, self.input_dims = "input", ["N", *input_shape[1:]]
-        self.output_dims = ["N" if same else "M", *output.shape[1:]]
-        self._at = ""
-        self.output = self.layer(model, self.input)
-        if self.output == self.input:  # a model that does nothing in evaluation mode
-            self.output = self.node("Identity", self.input)
+        runs = dry_runs(model, shapes, dtype, kind_of(self._paths))
+        self._traces, self._shapes = [run.trace for run in runs], [run.shapes for run in runs]
+        self.dtype = model_dtype(model)
+        size = runs[0].size
+        self.inputs, self.outputs = [], []  # (name, dtype, sizes of the axes)
+        for name, *values in zip(_names(runs[0].inputs), *(leaves(run.inputs) for run in runs), strict=True):
+            self._names[values[0].number] = name
+            self.inputs.append((name, values[0].dtype, _dims(values, size)))
+        self._add_notes(self._traces)
+        for outputs in zip(*(leaves(run.output) for run in runs), strict=True):
+            self.outputs.append(self._output(outputs, size))
+
+    def _add_notes(self, traces: list[Trace]) -> None:
+        """Add the nodes of all notes, which must be the same in all runs."""
+        first = traces[0]
+        for trace in traces[1:]:
+            if [_what(note) for note in trace.notes] != [_what(note) for note in first.notes]:
+                raise ValueError(
+                    "the model's forward does something else for other values, or another batch size: what depends on "
+                    "them (if, while, a number of steps) has no ONNX form; use where, or export the part without it"
+                )
+        for notes in zip(*(trace.notes for trace in traces), strict=True):
+            note = notes[0]
+            names = self._operation(notes) if note.kind is None else self._layer(notes)
+            made = list(leaves(note.outputs))
+            names = names if isinstance(names, list) else [names]
+            for value, name in zip(made, names, strict=True):
+                self._names[value.number] = name
+
+    def _operation(self, notes: tuple[Note, ...]) -> Any:
+        emit, what = OPERATIONS.get(notes[0].what), notes[0].what
+        name = what if isinstance(what, str) else _name_of(what)
+        step = Step(self, notes, name)
+        if emit is None:
+            raise step.refuse("there is none for this operation")
+        return emit(step)
+
+    def _layer(self, notes: tuple[Note, ...]) -> Any:
+        layer = notes[0].what
+        step = Step(self, notes, layer_at(type(layer).__name__, self._paths.get(id(layer), "")))
+        inputs = [step.input(index) for index in range(len(notes[0].inputs))]
+        self._shapes[0][id(layer)] = step.shapes()[0], rebuild(notes[0].outputs, lambda value: value.shape)
+        before, self._at = self._at, self._paths.get(id(layer), self._at)
+        try:
+            return EXPORTERS[type(layer) if notes[0].kind is None else notes[0].kind](self, layer, *inputs)
+        finally:
+            self._at = before
+
+    def _output(self, values: Sequence[Any], size: int) -> tuple[str, Any, list[Any]]:
+        """Return name, dtype and sizes of an output; one that is an input, or appears twice, is passed on by a node."""
+        if isinstance(values[0], Value):
+            name = self.value(values[0].number)
+            if name in [known for known, _, _ in (*self.inputs, *self.outputs)]:
+                name = self.node("Identity", name)
+            return name, values[0].dtype, _dims(values, size)
+        data = np.asarray(values[0].data)
+        if any(not equal(data, np.asarray(other.data)) for other in values[1:]):
+            raise ValueError("an output of the model depends on the input in a way that is not noted (.data, item())")
+        return self.node("Identity", data), data.dtype, list(data.shape)
+
+    def value(self, number: int) -> str:
+        """Return the name of a value of the model, or of a Parameter."""
+        if number not in self._names:
+            parameter = self._traces[0].parameters_by_number[number]
+            self._names[number] = self._weight(self._parameters[id(parameter)], parameter.data)
+        return self._names[number]
 
     def layer(self, layer: Module, x: str) -> str:
         """Add the nodes of a layer whose input is the value ``x``; return the name of its output.
 
         Raises:
-            ValueError: no exporter is registered for this class; see `onnx_nodes`.
+            ValueError: it has no ONNX form; see `onnx_nodes`.
         """
+        kind = kind_of(self._paths)(layer, None)
         before, self._at = self._at, self._paths.get(id(layer), self._at)
         try:
-            return _exporter(layer, self._at)(self, layer, x)
+            return EXPORTERS[kind](self, layer, x) if kind is not None else self._inside(layer, x)
         finally:
             self._at = before
+
+    def _inside(self, layer: Module, x: str) -> str:
+        """Add the nodes of a layer whose forward is derived, inside one with an ONNX form of its own."""
+        shapes = [shapes[id(layer)][0] for shapes in self._shapes]
+        traces, before = [], (self._traces, self._names)
+        for number, shape in enumerate(shapes):
+            trace = Trace(layer, kind_of(self._paths))
+            array = np.random.default_rng(number).standard_normal(shape).astype(self.dtype)
+            with evaluating(layer):
+                (source,), output = trace.run(layer, (array,))
+            traces.append(trace)
+        self._traces, self._names = traces, {source.number: x}
+        try:
+            self._add_notes(traces)
+            return self.value(output.number)
+        finally:
+            self._traces, self._names = before
 
     def node(self, operator: str, *inputs: str | Array, **attributes: Any) -> str:
         """Add a node; return the name of its output.
@@ -112,10 +193,18 @@ class OnnxGraph:
 
     def parameter(self, name: str, value: Array) -> str:
         """Add an array that training changes as an initializer, named as in ``state_dict()``; return its name."""
-        path = f"{self._at}.{name}" if self._at else name
-        if all(path != known.name for known in self.initializers):
+        return self._weight(f"{self._at}.{name}" if self._at else name, value)
+
+    def _weight(self, path: str, value: Array) -> str:
+        """Add an initializer, if there is none for the same array: weights that are shared stay shared."""
+        key = value.__array_interface__["data"][0], value.shape, value.strides, value.dtype
+        if key not in self._weights or not value.size:
+            taken = {known.name for known in self.initializers}
+            if path in taken:  # the same weight in another shape
+                path = next(f"{path}_{n}" for n in range(len(taken) + 1) if f"{path}_{n}" not in taken)
+            self._weights[key] = path
             self.initializers.append(require_onnx("export_onnx").numpy_helper.from_array(_plain(value), path))
-        return path
+        return self._weights[key]
 
     def number(self, value: float) -> Array:
         """Return a number as an array of the model's dtype, as an input for `node`."""
@@ -123,11 +212,13 @@ class OnnxGraph:
 
     def input_shape(self, layer: Module) -> tuple[int, ...]:
         """Return the shape of the layer's input in a dry run, including the batch axis."""
-        return self._shapes[id(layer)][0]
+        shape: tuple[int, ...] = self._shapes[0][id(layer)][0]
+        return shape
 
     def output_shape(self, layer: Module) -> tuple[int, ...]:
         """Return the shape of the layer's output in a dry run, including the batch axis."""
-        return self._shapes[id(layer)][1]
+        shape: tuple[int, ...] = self._shapes[0][id(layer)][1]
+        return shape
 
     def _constant(self, value: Array) -> str:
         onnx = require_onnx("export_onnx")
@@ -142,14 +233,13 @@ class OnnxGraph:
     def model(self) -> Any:
         """Return the graph as an onnx.ModelProto."""
         helper = require_onnx("export_onnx").helper
-        kind = helper.np_dtype_to_tensor_dtype(self.dtype)
-        graph = helper.make_graph(
-            self.nodes,
-            "minidl",
-            [helper.make_tensor_value_info(self.input, kind, self.input_dims)],
-            [helper.make_tensor_value_info(self.output, kind, self.output_dims)],
-            self.initializers,
-        )
+
+        def info(value: tuple[str, Any, list[Any]]) -> Any:
+            name, dtype, dims = value
+            return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), dims)
+
+        inputs, outputs = [info(value) for value in self.inputs], [info(value) for value in self.outputs]
+        graph = helper.make_graph(self.nodes, "minidl", inputs, outputs, self.initializers)
         versions = [helper.make_opsetid("", OPSET)]
         return helper.make_model(
             graph,
@@ -160,20 +250,26 @@ class OnnxGraph:
         )
 
 
-def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
+def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Any, *more: Any, dtype: Any = None) -> None:
     """Write a model, as it behaves in evaluation mode, to an ONNX file for ONNX Runtime and other runtimes.
 
-    The batch size stays variable; the other axes are those of ``input_shape``. Weights keep their ``state_dict()``
-    names. The model is not changed, except that layers without an input size are given one.
+    The graph is what the model's forward does in dry runs on random values: each layer, and each operation on values,
+    becomes nodes. The batch size stays variable, if forward works with another one than that of ``input_shape``, and is
+    that one otherwise; the other axes are those of ``input_shape``. Weights keep their ``state_dict()`` names. The
+    model is not changed, except that layers without an input size are given one.
 
     Args:
-        model: a module built from minidl's layers and containers; for your own layers see
+        model: a module built from minidl's layers and operations; for layers of your own with a backward see
             `minidl.interop.onnx_nodes`.
         path: file name, ending in .onnx.
-        input_shape: shape of the input, including the batch axis: (1, 1, 28, 28).
+        input_shape: shape of the input, including the batch axis: (1, 1, 28, 28). The graph's input is named "input".
+        *more: shapes of further inputs, as `Module.output_shape` takes them. Several inputs are named "input0",
+            "input1", ..., those in a dict by its keys: "input0.left".
+        dtype: of the inputs, or a list with one for each; None means that of the parameters.
 
     Raises:
-        ValueError: the suffix is not .onnx, the model does not accept this shape, or a layer has no ONNX form.
+        ValueError: the suffix is not .onnx, the model does not accept this shape, or a layer or an operation has no
+            ONNX form.
         ImportError: the extra ``onnx`` is not installed.
         OSError: the file cannot be written.
 
@@ -183,7 +279,7 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: tuple[
     path = user_path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"export_onnx writes files ending in .onnx, got {path}")
-    exported = OnnxGraph(model, input_shape).model()
+    exported = OnnxGraph(model, (input_shape, *more), dtype).model()
     try:
         onnx.checker.check_model(exported, full_check=True)
     except Exception as error:  # onnx's errors have no common base class
@@ -195,11 +291,36 @@ def _plain(value: Array) -> Array:
     return np.ascontiguousarray(value).reshape(np.shape(value))
 
 
-def _exporter(layer: Module, path: str) -> Exporter:
-    kind = type(layer)
-    for base in kind.__mro__:
-        # A subclass with its own forward computes something other than its base.
-        if base in EXPORTERS and kind.forward is base.forward:
-            return EXPORTERS[base]
-    owner = layer_at(kind.__name__, path)
-    raise ValueError(f"{owner} has no ONNX form; give it one with @minidl.interop.onnx_nodes({kind.__name__})")
+def _what(note: Note) -> Any:
+    """Return what is compared of two runs' notes; layers that are made anew in each call by their options."""
+    what = note.what
+    if note.kind is not None:
+        what = (type(what).__name__, what.extra_repr())
+    return what, note.kind, [isinstance(x, Value) for x in note.inputs]
+
+
+def _name_of(what: Any) -> str:
+    """Return the name of an operation: NumPy's, if it is one of those."""
+    known = next((function for function, operation in FUNCTIONS.items() if operation is what), what)
+    return str(getattr(known, "__name__", known))
+
+
+def _dims(values: Sequence[Any], size: int) -> list[Any]:
+    """Return the sizes of a value's axes; "N" for the batch, "M" for what else depends on it."""
+    shape = values[0].shape
+    same = [len({value.shape[axis] for value in values}) == 1 for axis in range(len(shape))]
+    return [n if fixed else "N" if n == size else "M" for n, fixed in zip(shape, same, strict=True)]
+
+
+def _names(inputs: tuple[Any, ...]) -> Iterator[str]:
+    """Yield a name for each input: "input", or "input0", "input1", ..., and below them the keys of dicts and lists."""
+
+    def below(value: Any, name: str) -> Iterator[str]:
+        if isinstance(value, (tuple, list, dict)):
+            for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+                yield from below(item, f"{name}.{key}")
+        else:
+            yield name
+
+    for number, part in enumerate(inputs):
+        yield from below(part, f"input{number}" if len(inputs) > 1 else "input")

@@ -8,40 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import nn
+from ..nn.naming import layer_at
+from ..nn.record import has_backward
 from . import onnx_windows as windows
+from .onnx_trace import NoFormError
 
 if TYPE_CHECKING:
     from .onnx_export import OnnxGraph
 
-__all__ = ["EXPORTERS", "Exporter"]
+__all__ = ["EXPORTERS", "Exporter", "kind_of"]
 
-Exporter = Callable[["OnnxGraph", Any, str], str]  # (graph, layer, name of its input) -> name of its output
-
-
-# Containers
-
-
-def _sequential(graph: OnnxGraph, layers: nn.Sequential, x: str) -> str:
-    for layer in layers:
-        x = graph.layer(layer, x)
-    return x
-
-
-def _residual(graph: OnnxGraph, layer: nn.Residual, x: str) -> str:
-    around = x if layer.shortcut is None else graph.layer(layer.shortcut, x)
-    return graph.node("Add", graph.layer(layer.body, x), around)
-
-
-def _parallel(graph: OnnxGraph, layer: nn.Parallel, x: str) -> str:
-    outputs = [graph.layer(branch, x) for branch in layer.children()]
-    return graph.node("Concat", *outputs, axis=1) if layer.merge == "cat" else graph.node("Sum", *outputs)
-
-
-def _squeeze_excite(graph: OnnxGraph, layer: nn.SqueezeExcite, x: str) -> str:
-    gate = x
-    for part in layer.children():
-        gate = graph.layer(part, gate)
-    return graph.node("Mul", x, gate)
+Exporter = Callable[..., str]  # (graph, layer, names of its inputs) -> name of its output
 
 
 # Layers that are one node, or none
@@ -138,6 +115,10 @@ def _linear(graph: OnnxGraph, layer: nn.Linear, x: str) -> str:
         return graph.node("Gemm", x, weight, *bias, transB=1)
     x = graph.node("MatMul", x, graph.node("Transpose", weight, perm=[1, 0]))
     return graph.node("Add", x, *bias) if bias else x
+
+
+def _embedding(graph: OnnxGraph, layer: nn.Embedding, x: str) -> str:
+    return graph.node("Gather", graph.parameter("weight", layer.weight.data), x, axis=0)
 
 
 # Normalization
@@ -251,6 +232,7 @@ EXPORTERS: dict[type[nn.Module], Exporter] = {
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d), windows.conv),
     **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.Identity), _nothing),
     nn.ELU: _one("Elu", alpha="alpha"),
+    nn.Embedding: _embedding,
     **dict.fromkeys((nn.Flatten, nn.Unflatten), _reshape),
     nn.Fold: windows.fold,
     nn.GELU: _one("Gelu", approximate="approximate"),
@@ -269,14 +251,11 @@ EXPORTERS: dict[type[nn.Module], Exporter] = {
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d), windows.max_pool),
     nn.Mish: _one("Mish"),
     nn.PReLU: _prelu,
-    nn.Parallel: _parallel,
     nn.PixelShuffle: _pixel_shuffle,
     nn.RMSNorm: _rms_norm,
     nn.ReLU: _one("Relu"),
     nn.ReLU6: _relu6,
-    nn.Residual: _residual,
     nn.SELU: _one("Selu"),
-    nn.Sequential: _sequential,
     nn.SiLU: _silu,
     nn.Sigmoid: _one("Sigmoid"),
     **dict.fromkeys((nn.Softmax, nn.LogSoftmax, nn.Softmin), _softmax),
@@ -284,7 +263,6 @@ EXPORTERS: dict[type[nn.Module], Exporter] = {
     nn.Softplus: _softplus,
     nn.Softshrink: _one("Shrink", bias="lambd", lambd="lambd"),
     nn.Softsign: _one("Softsign"),
-    nn.SqueezeExcite: _squeeze_excite,
     nn.Tanh: _one("Tanh"),
     nn.Tanhshrink: _tanhshrink,
     nn.Threshold: _threshold,
@@ -294,3 +272,27 @@ EXPORTERS: dict[type[nn.Module], Exporter] = {
         (nn.CircularPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ZeroPad2d), windows.pad2d
     ),
 }
+
+
+def kind_of(paths: dict[int, str]) -> Callable[[nn.Module, Any], type[nn.Module] | None]:
+    """Return what finds the class whose ONNX form a layer has, given its forward (None: its own).
+
+    A subclass with a forward of its own computes something other than its base. A layer whose forward is derived and
+    that has no form gives None: its own calls are looked at.
+
+    Args:
+        paths: of the modules by their ids, for errors.
+    """
+
+    def find(layer: nn.Module, forward: Any) -> type[nn.Module] | None:
+        kind = type(layer)
+        wanted = getattr(kind.forward, "plain", kind.forward) if forward is None else forward
+        for base in kind.__mro__:
+            if base in EXPORTERS and getattr(base.forward, "plain", base.forward) is wanted:
+                return base
+        if forward is None and not has_backward(layer):
+            return None
+        owner = layer_at(kind.__name__, paths.get(id(layer), ""))
+        raise NoFormError(f"{owner} has no ONNX form; give it one with @minidl.interop.onnx_nodes({kind.__name__})")
+
+    return find

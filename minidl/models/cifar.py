@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from .._core import Array, check_choice, check_grad
-from ..interop import OnnxGraph, onnx_nodes
+from .._core import check_choice
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -76,33 +77,12 @@ class PaddedShortcut(Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
         before = (out_channels - in_channels) // 2
-        self.channels = slice(before, before + in_channels)
-        self.out_channels, self.stride = out_channels, stride
+        self.added, self.stride = (before, out_channels - in_channels - before), stride
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Subsample the pixels and add the channels."""
         kept = x[:, :, :: self.stride, :: self.stride]
-        out = np.zeros((len(x), self.out_channels, *kept.shape[2:]), x.dtype)
-        out[:, self.channels] = kept
-        self.save_for_backward((x.shape, out.shape, x.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Scatter the gradient to the pixels that were kept; the others get zero."""
-        shape, out_shape, dtype = self.take_saved()
-        check_grad(grad_output, out_shape, dtype)
-        dx = np.zeros(shape, dtype)
-        dx[:, :, :: self.stride, :: self.stride] = grad_output[:, self.channels]
-        return dx
-
-
-@onnx_nodes(PaddedShortcut)
-def _padded_shortcut(graph: OnnxGraph, layer: PaddedShortcut, x: str) -> str:
-    size = graph.input_shape(layer)
-    starts, ends, axes, steps = np.zeros(2, int), np.array(size[2:]), np.array([2, 3]), np.full(2, layer.stride)
-    before, after = layer.channels.start, layer.out_channels - layer.channels.stop
-    kept = graph.node("Slice", x, starts, ends, axes, steps)
-    return graph.node("Pad", kept, np.array([0, before, 0, 0, 0, after, 0, 0]), graph.number(0))
+        return np.pad(kept, ((0, 0), self.added, (0, 0), (0, 0)))
 
 
 def _resnet(blocks: int, num_classes: int, option: str, rng: np.random.Generator | None) -> Sequential:

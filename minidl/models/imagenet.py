@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ..interop import OnnxGraph, onnx_nodes
 from ..nn import (
     AdaptiveAvgPool2d,
     BatchNorm2d,
@@ -67,18 +66,6 @@ class BasicBlock(Module):
         out = self.relu1(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         return self.relu2(out + (x if self.downsample is None else self.downsample(x)))
-
-    def _body(self) -> list[Module]:
-        return [self.conv1, self.bn1, self.relu1, self.conv2, self.bn2]
-
-
-@onnx_nodes(BasicBlock)
-def _basic_block(graph: OnnxGraph, block: BasicBlock, x: str) -> str:
-    through = x
-    for layer in block._body():
-        through = graph.layer(layer, through)
-    around = x if block.downsample is None else graph.layer(block.downsample, x)
-    return graph.layer(block.relu2, graph.node("Add", through, around))
 
 
 def resnet18(
@@ -142,12 +129,6 @@ class InvertedResidual(Module):
     def forward(self, x: Any) -> Any:
         """Run the layers; add the input if there is a shortcut."""
         return x + self.conv(x) if self.around else self.conv(x)
-
-
-@onnx_nodes(InvertedResidual)
-def _inverted_residual(graph: OnnxGraph, block: InvertedResidual, x: str) -> str:
-    out = graph.layer(block.conv, x)
-    return graph.node("Add", x, out) if block.around else out
 
 
 def mobilenet_v2(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_grad
-from ..interop import OnnxGraph, onnx_nodes
 from ..nn import ConstantPad2d, Conv2d, Flatten, Linear, Module, Parallel, Parameter, Sequential, Tanh
 
 __all__ = ["lecun1989"]
@@ -24,19 +23,9 @@ class Channels(Module):
         super().__init__()
         self.chosen = list(chosen)
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Select the channels."""
-        out = x[:, self.chosen]
-        self.save_for_backward((x.shape, out.shape, x.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Return the gradient in the selected channels and zeros in the others."""
-        shape, out_shape, dtype = self.take_saved()
-        check_grad(grad_output, out_shape, dtype)
-        dx = np.zeros(shape, dtype)
-        dx[:, self.chosen] = grad_output
-        return dx
+        return x[:, self.chosen]
 
     def extra_repr(self) -> str:
         """The selected channels."""
@@ -54,27 +43,9 @@ class UnitBias(Module):
         super().__init__()
         self.bias = Parameter(np.zeros(shape, np.float32))
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, x: Any) -> Any:
         """Add the biases."""
-        out: Array = x + self.bias.data
-        self.save_for_backward((out.shape, out.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Add the gradient of the biases; the gradient of the input is that of the output."""
-        check_grad(grad_output, *self.take_saved())
-        self.bias.add_grad(grad_output.sum(axis=0))
-        return grad_output
-
-
-@onnx_nodes(Channels)
-def _channels(graph: OnnxGraph, layer: Channels, x: str) -> str:
-    return graph.node("Gather", x, np.array(layer.chosen), axis=1)
-
-
-@onnx_nodes(UnitBias)
-def _unit_bias(graph: OnnxGraph, layer: UnitBias, x: str) -> str:
-    return graph.node("Add", x, graph.parameter("bias", layer.bias.data))
+        return x + self.bias
 
 
 def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import operations as op
-from .recording import apply, constant, plain
+from .recording import apply, compute, constant, plain
 from .tensor import Operand, Tensor, operand
 
 __all__ = [
@@ -197,10 +197,10 @@ def masked_fill(input: Any, mask: Any, value: float) -> Any:
 
 def _constant(function: Any, name: str, arguments: int) -> Any:
     def of_one(input: Any) -> Any:
-        return constant(function(plain(input)))
+        return compute(function, input)
 
     def of_both(input: Any, other: Any) -> Any:
-        return constant(function(plain(input), plain(other)))
+        return compute(function, input, other)
 
     result = of_one if arguments == 1 else of_both
     result.__name__ = result.__qualname__ = name

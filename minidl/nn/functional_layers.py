@@ -123,7 +123,11 @@ def _convolve(
     **more: Any,
 ) -> Any:
     options = dict(zip(("stride", "padding", "dilation"), sizes, strict=True), **more)
-    return apply_pair(owner, lambda x, w, b: forward(x, w, b, **options), backward, input, weight, bias, skips=True)
+
+    def convolve(x: Array, w: Array, b: Array | None) -> Any:
+        return forward(x, w, b, **options)
+
+    return apply_pair(owner, convolve, backward, input, weight, bias, skips=True, options=options)
 
 
 def embedding(
@@ -209,7 +213,8 @@ def batch_norm(
             track(running, mean, unbiased(var, x.size // x.shape[1]), momentum)
         return out, cache
 
-    return apply_pair(owner, forward, batch_norm_backward, input, weight, bias)
+    options = {"running": None if training else running, "eps": eps}
+    return apply_pair(owner, forward, batch_norm_backward, input, weight, bias, options=options)
 
 
 def instance_norm(
@@ -270,7 +275,8 @@ def layer_norm(
     def forward(x: Array, w: Array | None, b: Array | None) -> Any:
         return layer_norm_forward(x, _last("layer_norm", x, normalized_shape), w, b, eps=eps)
 
-    return apply_pair("layer_norm", forward, batch_norm_backward, input, weight, bias)
+    options = {"normalized_shape": normalized_shape, "eps": eps}
+    return apply_pair("layer_norm", forward, batch_norm_backward, input, weight, bias, options=options)
 
 
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:

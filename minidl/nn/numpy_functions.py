@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .operations import CONSTANT, FUNCTIONS
-from .recording import plain
+from .recording import compute, plain
 from .structure import leaves, rebuild
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def numpy_function(record: Record, function: Any, inputs: tuple[Any, ...], optio
                 f"np.{function.__name__} has no known gradient here: use a function that has, write a Module with a "
                 "backward of its own, or give it x.detach()"
             )
-        out = function(*rebuild(inputs, plain), **rebuild(options, plain))
-        return rebuild(out, lambda y: record.constant(y) if isinstance(y, (np.ndarray, np.generic)) else y)
+        return compute(function, *inputs, **options)
     if function in _LISTS:
         options = {**dict(zip(("axis",), inputs[1:], strict=False)), **options}
         return record.apply(operation, tuple(inputs[0]), options)

@@ -178,7 +178,7 @@ class Record:
             return Tensor(out, self, self._next())
         return self._note(None, back, memory, to, out, True)
 
-    def pair(self, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any) -> Any:
+    def pair(self, forward: Any, backward: Any, *inputs: Any, origin: Any = None) -> Any:
         """Note a pair: ``forward(*arrays)`` gives output and cache, ``backward(g, cache, first)`` gradients."""
         numbers = tuple([self.number_of(x) for x in inputs])
         out, cache = forward(*[plain(x) for x in inputs])
@@ -245,8 +245,8 @@ class Record:
             known = self.parameters[id(x)] = x, self._next()
         return known[1]
 
-    def constant(self, data: Any) -> Tensor:
-        """Return values that have no gradient as a Tensor."""
+    def constant(self, data: Any, origin: Any = None) -> Tensor:
+        """Return values that have no gradient as a Tensor; ``origin`` says what they were computed from."""
         return Tensor(np.asarray(data), self, _CONSTANT)
 
     def _next(self) -> int:

@@ -10,12 +10,24 @@ import numpy as np
 
 from .modes import mode, no_grad
 from .rearranging import Operation
+from .structure import rebuild
 
 if TYPE_CHECKING:
     from .module import Module
 
 
-__all__ = ["apply", "apply_layer", "apply_pair", "axis_of", "constant", "either", "outside", "plain", "sizes"]
+__all__ = [
+    "apply",
+    "apply_layer",
+    "apply_pair",
+    "axis_of",
+    "compute",
+    "constant",
+    "either",
+    "outside",
+    "plain",
+    "sizes",
+]
 
 
 def apply(operation: Operation, *inputs: Any, **options: Any) -> Any:
@@ -43,7 +55,12 @@ def apply_layer(layer: Module, *inputs: Any) -> Any:
 
 
 def apply_pair(
-    owner: str, forward: Callable[..., Any], backward: Callable[..., Any], *inputs: Any, skips: bool = False
+    owner: str,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *inputs: Any,
+    skips: bool = False,
+    options: dict[str, Any] | None = None,
 ) -> Any:
     """Do a pair of pure functions, as `apply` does an operation.
 
@@ -53,6 +70,7 @@ def apply_pair(
         backward: gives a tuple with the gradient of each array for the output's gradient and the cache.
         *inputs: Tensors, Parameters, arrays and None.
         skips: whether ``backward`` takes ``needs_input_grad=False``, and then leaves out the first gradient.
+        options: those of ``forward``, for who looks at what is recorded.
     """
 
     def back(grad: Any, cache: Any, first: bool) -> Any:
@@ -61,12 +79,21 @@ def apply_pair(
     record = mode.record
     try:
         if record is not None:
-            return record.pair(forward, back, *inputs)
+            return record.pair(forward, back, *inputs, origin=(owner, options or {}))
         return forward(*[outside(x) for x in inputs])[0]
     except (TypeError, ValueError) as error:
         if len(error.args) == 1 and not str(error).startswith(f"{owner}:"):
             error.args = (f"{owner}: {error}",)
         raise
+
+
+def compute(function: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    """Do a function of operands that has no gradient: its result is a constant."""
+    record, out = mode.record, function(*rebuild(inputs, plain), **rebuild(options, plain))
+    if record is None:
+        return out
+    origin = function, inputs, options
+    return rebuild(out, lambda y: record.constant(y, origin) if isinstance(y, (np.ndarray, np.generic)) else y)
 
 
 def outside(x: Any) -> Any:

@@ -34,7 +34,9 @@ def rebuild(value: Any, function: Callable[[Any], Any]) -> Any:
 def by_position(
     function: Callable[..., Any], inputs: tuple[Any, ...], options: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return arguments with those given by name put in their places, as far as they have one."""
+    """Return arguments with those given by name put in their places, if there are arrays or operands among them."""
+    if not any(hasattr(x, "__array_ufunc__") and getattr(x, "ndim", 0) for x in leaves(options)):
+        return inputs, options
     try:
         bound = inspect.signature(function).bind(*inputs, **options)
     except TypeError:  # the call itself says what is wrong with them

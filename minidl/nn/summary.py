@@ -7,6 +7,7 @@ for such a structure of arrays. A list of shapes that comes alone is unpacked: o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from .structure import leaves, rebuild
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["LayerSummary", "Summary", "dry_run", "output_shape", "shapes_of"]
+__all__ = ["LayerSummary", "Summary", "dry_run", "filled", "model_dtype", "output_shape", "shapes_in", "watched"]
 
 Shapes = Any  # a tuple of integers, or a tuple, list or dict of such
 
@@ -77,7 +78,7 @@ class Summary(str):
             own = module._own_sizes()
             if own or not any(module.children()):
                 given = [np.shape(x) for x in leaves(inputs) if isinstance(x, np.ndarray)]
-                before, after = given[0] if len(given) == 1 else tuple(given), shapes_of(output)
+                before, after = given[0] if len(given) == 1 else tuple(given), rebuild(output, np.shape)
                 work = module.multiply_adds(*(tuple(next(shapes_in(s), ())) for s in (before, after)))
                 again = id(module) in seen
                 seen.add(id(module))
@@ -86,7 +87,7 @@ class Summary(str):
 
         dry_run(model, shapes, record, dtype)
         params = list(model.params())
-        itemsize = _dtype(model).itemsize
+        itemsize = model_dtype(model).itemsize
         totals: dict[str, Any] = {
             "rows": rows,
             "total_params": sum(p.data.size for p in params),
@@ -109,15 +110,12 @@ def output_shape(model: Module, shapes: tuple[Shapes, ...], dtype: Any = None) -
     sizes = {shape[0] for shape in shapes_in(shapes)}
     if len(sizes) == 1 and (size := sizes.pop()) > 2:
         # one sample is as good as the batch, if the first axis of all that comes out is the batch axis
-        one, two = (shapes_of(dry_run(model, _map(shapes, lambda s, n=n: (n, *s[1:])), None, dtype)) for n in (1, 2))
+        one, two = (
+            rebuild(dry_run(model, _map(shapes, lambda s, n=n: (n, *s[1:])), None, dtype), np.shape) for n in (1, 2)
+        )
         if all(a[:1] == (1,) and b == (2, *a[1:]) for a, b in zip(shapes_in(one), shapes_in(two), strict=True)):
             return _map(one, lambda s: (size, *s[1:]))
-    return shapes_of(dry_run(model, shapes, None, dtype))
-
-
-def shapes_of(value: Any) -> Any:
-    """Return the structure of an output with shapes for arrays; a number's is ()."""
-    return rebuild(value, np.shape)
+    return rebuild(dry_run(model, shapes, None, dtype), np.shape)
 
 
 def shapes_in(shapes: Shapes) -> Iterator[tuple[int, ...]]:
@@ -160,7 +158,8 @@ def _checked(model: Module, shapes: tuple[Shapes, ...]) -> tuple[Shapes, ...]:
     return tuple(_map(part, check) for part in shapes)
 
 
-def _dtype(model: Module) -> np.dtype[Any]:
+def model_dtype(model: Module) -> np.dtype[Any]:
+    """Return the dtype of a model's parameters; without any, of its buffers, or float32."""
     floats = (buffer.dtype for _, buffer in model.named_buffers() if buffer.dtype.kind == "f")
     return next((p.data.dtype for p in model.params()), next(floats, np.dtype(np.float32)))
 
@@ -174,13 +173,25 @@ def dry_run(model: Module, shapes: tuple[Shapes, ...], record: ForwardHook | Non
         record: the hook, or None.
         dtype: of the inputs, or a list with one for each input array; None means that of the parameters.
     """
+    inputs = filled(model, shapes, dtype, np.zeros)
+    with watched(model, record), evaluating(model):
+        return model(*inputs)
+
+
+def filled(model: Module, shapes: tuple[Shapes, ...], dtype: Any, make: Callable[..., Any]) -> tuple[Any, ...]:
+    """Return ``make(shape, dtype)`` for each shape, in their structures."""
     shapes = _checked(model, shapes)
     count = sum(1 for _ in shapes_in(shapes))
     each = list(dtype) if isinstance(dtype, (list, tuple)) else [dtype] * count
     if len(each) != count:
         raise ValueError(f"{type(model).__name__}: got {len(each)} dtypes for {count} inputs")
-    dtypes = iter([_dtype(model) if wanted is None else wanted for wanted in each])
-    inputs = tuple(_map(part, lambda shape: np.zeros(shape, next(dtypes))) for part in shapes)
+    dtypes = iter([model_dtype(model) if wanted is None else np.dtype(wanted) for wanted in each])
+    return tuple(_map(part, lambda shape: make(shape, next(dtypes))) for part in shapes)
+
+
+@contextmanager
+def watched(model: Module, record: ForwardHook | None) -> Iterator[None]:
+    """Make ``record`` the only hook of a model and every module inside; restore theirs on exit."""
     hooks = [(module, module._forward_hooks) for module in model.modules()]
     for module, _ in hooks:
         only: dict[RemovableHandle, ForwardHook] = {}
@@ -188,8 +199,7 @@ def dry_run(model: Module, shapes: tuple[Shapes, ...], record: ForwardHook | Non
             only[RemovableHandle(only)] = record
         module._forward_hooks = only
     try:
-        with evaluating(model):
-            return model(*inputs)
+        yield
     finally:
         for module, before in hooks:
             module._forward_hooks = before

@@ -14,7 +14,7 @@ from .._core import Array
 from . import operations as op
 from .modes import mode
 from .numpy_functions import numpy_function
-from .recording import apply, constant, outside, plain, sizes
+from .recording import apply, compute, constant, outside, plain, sizes
 from .structure import rebuild
 from .tensor_sums import Sums
 
@@ -231,7 +231,7 @@ for _name, _function in {"abs": np.absolute, "tan": np.tan, "sinh": np.sinh, "co
 
 def _compare(function: np.ufunc) -> Any:
     def compare(self: Operand, other: Any) -> Any:
-        return constant(function(self.data, plain(other)))
+        return compute(function, self, other)
 
     compare.__doc__ = f"Return NumPy's {function.__name__} of each element; it has no gradient."
     return compare
@@ -258,7 +258,7 @@ class Tensor(Operand):
 
     __gt__, __ge__, __lt__, __le__ = (_compare(f) for f in (np.greater, np.greater_equal, np.less, np.less_equal))
     __eq__, __ne__ = _compare(np.equal), _compare(np.not_equal)
-    __invert__ = lambda self: constant(~self.data)  # noqa: E731
+    __invert__ = lambda self: compute(np.invert, self)  # noqa: E731
     __and__, __or__ = _compare(np.logical_and), _compare(np.logical_or)
     eq, ne, gt, ge, lt, le = __eq__, __ne__, __gt__, __ge__, __lt__, __le__
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import operations as op
 from .rearranging import Operation
-from .recording import apply, axis_of, constant, either
+from .recording import apply, axis_of, compute, constant, either
 from .tensor_shapes import Shapes
 
 __all__ = ["Maximum", "Sums"]
@@ -127,12 +127,12 @@ class Sums(Shapes):
     def argmax(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Any:
         """Return the numbers of the largest; they have no gradient."""
         found = either(dim, axis)
-        return constant(np.argmax(self.data, axis=found, keepdims=keepdim and found is not None))
+        return compute(np.argmax, self, axis=found, keepdims=keepdim and found is not None)
 
     def argmin(self, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Any:
         """Return the numbers of the smallest; they have no gradient."""
         found = either(dim, axis)
-        return constant(np.argmin(self.data, axis=found, keepdims=keepdim and found is not None))
+        return compute(np.argmin, self, axis=found, keepdims=keepdim and found is not None)
 
     def all(self, dim: Any = None, keepdim: bool = False) -> Any:
         """Return whether all elements are not 0; this has no gradient."""
