@@ -11,7 +11,7 @@ Nothing is noted that nobody needs: inside `no_grad`, and before the first value
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
