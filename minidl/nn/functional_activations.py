@@ -28,7 +28,6 @@ from .operations import astype
 from .piecewise import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, ReLU6, Softshrink, Threshold
 from .recording import apply, apply_layer, plain
 from .softmax import LogSoftmax, Softmax, Softmin
-from .tensor import Operand
 
 __all__ = [
     "alpha_dropout",
@@ -232,8 +231,3 @@ def alpha_dropout(
     As in PyTorch ``training`` is False unless it is given.
     """
     return _dropout(AlphaDropout(p, rng=rng), input, training)
-
-
-# PyTorch has these as methods too: x.relu(), x.softmax(dim=-1)
-for _function in (relu, sigmoid, softmax, log_softmax):
-    setattr(Operand, _function.__name__, _function)

@@ -538,6 +538,7 @@ def test_random_numbers_have_their_distribution():
     assert abs(float(minidl.bernoulli(np.full(n, 0.3)).mean()) - 0.3) < 0.02
     assert abs(float(minidl.bernoulli(np.zeros(n), 0.3).mean()) - 0.3) < 0.02
     assert set(minidl.randint(2, 5, (n,)).tolist()) == {2, 3, 4}
+    assert set(minidl.randint(3, (n,)).tolist()) == {0, 1, 2}
     assert sorted(minidl.randperm(50).tolist()) == list(range(50))
 
 
