@@ -254,3 +254,47 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         (tmp_path / "bad.npz").write_bytes(content[:length])
         with pytest.raises(ValueError, match="not a file that minidl.save wrote, or it is damaged"):
             minidl.load(tmp_path / "bad.npz")
+
+
+def test_one_flipped_bit_is_noticed_or_harms_nothing(tmp_path):
+    """The length and the dtype in a member's header, too: NumPy does not read as far as the checksum."""
+    model, path = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), tmp_path / "model.npz"
+    minidl.save(model, path)
+    whole, expected = path.read_bytes(), model.state_dict()
+    headers = [i for i in range(len(whole)) if whole[i : i + 6] == b"\x93NUMPY"]
+    bits = [8 * (start + byte) + bit for start in headers[:2] for byte in range(6, 80) for bit in range(8)]
+    bits += list(np.random.default_rng(14).integers(0, 8 * len(whole), 300))
+    refused = 0
+    for number in bits:
+        damaged = bytearray(whole)
+        damaged[number // 8] ^= 1 << (number % 8)
+        path.write_bytes(damaged)
+        twin = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+        try:
+            minidl.load(twin, path)
+        except ValueError:
+            refused += 1
+        else:
+            state = twin.state_dict()
+            assert all(np.array_equal(state[name], value) for name, value in expected.items()), number
+    assert refused > len(bits) / 2
+
+
+def test_files_of_numpys_savez_load(tmp_path):
+    model = nn.Linear(5, 3)
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "model.npz", **model.state_dict())
+        twin = nn.Linear(5, 3)
+        minidl.load(twin, tmp_path / "model.npz")
+        np.testing.assert_array_equal(twin.weight.data, model.weight.data)
+
+
+def test_arrays_without_axes_stay_so_in_safetensors(tmp_path):
+    pytest.importorskip("safetensors")
+    model = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+    model(np.ones((4, 5), np.float32))
+    minidl.save(model, tmp_path / "model.safetensors")
+    twin = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+    minidl.load(twin, tmp_path / "model.safetensors")
+    assert twin[1].num_batches_tracked.shape == ()
+    assert twin[1].num_batches_tracked == 1
