@@ -258,7 +258,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 def test_one_flipped_bit_is_noticed_or_harms_nothing(tmp_path):
     """The length and the dtype in a member's header, too: NumPy does not read as far as the checksum."""
-    model, path = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), tmp_path / "model.npz"
+    model, path = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64)), tmp_path / "model.npz"
     minidl.save(model, path)
     whole, expected = path.read_bytes(), model.state_dict()
     headers = [i for i in range(len(whole)) if whole[i : i + 6] == b"\x93NUMPY"]
@@ -269,7 +269,7 @@ def test_one_flipped_bit_is_noticed_or_harms_nothing(tmp_path):
         damaged = bytearray(whole)
         damaged[number // 8] ^= 1 << (number % 8)
         path.write_bytes(damaged)
-        twin = nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3))
+        twin = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64))
         try:
             minidl.load(twin, path)
         except ValueError:
