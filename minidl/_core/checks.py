@@ -27,6 +27,7 @@ __all__ = [
     "check_kind",
     "check_number",
     "check_pair",
+    "check_plain",
     "check_same_dtype",
     "check_sequences",
     "plain",
@@ -118,6 +119,8 @@ def check_float(x: Any, what: str = "input") -> Array:
     """
     if not isinstance(x, np.ndarray):
         raise TypeError(f"expected a NumPy array as {what}, got {type(x).__name__}")
+    if type(x) is not np.ndarray:
+        check_plain(x)
     if x.dtype.type in (np.float32, np.float64):
         return x
     hint = ""
@@ -126,6 +129,13 @@ def check_float(x: Any, what: str = "input") -> Array:
     elif x.dtype.kind == "f":
         hint = "; convert it with x.astype(np.float32)"
     raise TypeError(f"expected a float32 or float64 {what}, got {x.dtype}{hint}")
+
+
+def check_plain(x: Array) -> None:
+    """Raise TypeError for arrays whose arithmetic is another: ``*`` of a matrix, the mask of a masked array."""
+    if isinstance(x, (np.matrix, np.ma.MaskedArray)):
+        fix = "x.filled(value)" if isinstance(x, np.ma.MaskedArray) else "np.asarray(x)"
+        raise TypeError(f"expected a plain NumPy array, got a {type(x).__name__}; use {fix}")
 
 
 def check_same_dtype(x: Array, weight: Array) -> None:

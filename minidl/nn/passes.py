@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, check_plain
 from .hooks import run_hooks
 from .loss_value import LossValue
 from .modes import mode
@@ -43,6 +43,7 @@ _gradients: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], weakref.ref
 
 def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks: bool = True) -> Any:
     """Call a module on arrays: from outside, or in a forward whose backward is explicit."""
+    _check_arrays(module, inputs)
     derived = not has_backward(module)
     state = mode.__dict__
     log, enabled = state["log"], state["enabled"]
@@ -75,6 +76,17 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         state["outer"] = None
         return _finish(record, inputs, output, derived)
     return output if enabled or log is not None else _outside_passes(output, derived)
+
+
+def _check_arrays(module: Module, inputs: tuple[Any, ...]) -> None:
+    """Refuse matrices and masked arrays."""
+    for x in inputs:
+        if type(x) is not np.ndarray and isinstance(x, np.ndarray):
+            try:
+                check_plain(x)
+            except TypeError as error:
+                name_layer(error, module)
+                raise
 
 
 def _forward(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], record: Any, derived: bool) -> Any:

@@ -100,3 +100,16 @@ def test_what_is_given_by_position_means_what_it_means_in_pytorch():
                 if own != other[: len(own)]:
                     wrong[name] = own, other
     assert not wrong
+
+
+@pytest.mark.parametrize("make", [np.matrix, np.ma.masked_array])
+def test_matrices_and_masked_arrays_are_refused(make):
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(TypeError, match="MSELoss: expected a plain NumPy array, got a (matrix|MaskedArray); use "):
+        nn.MSELoss()(make(x), x)
+    with pytest.raises(TypeError, match="MSELoss: expected a plain NumPy array"):
+        nn.MSELoss()(x, make(x))
+    with minidl.no_grad(), pytest.raises(TypeError, match="Linear: expected a plain NumPy array"):
+        nn.Linear(3, 2)(make(x))
+    with pytest.raises(TypeError, match="expected a plain NumPy array"):
+        nn.functional.relu_forward(make(x))
