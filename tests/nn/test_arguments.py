@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
+import minidl
 from minidl import data, nn, optim
 
 
