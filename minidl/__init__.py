@@ -23,9 +23,18 @@ if TYPE_CHECKING:
     from .nn.devices import *  # noqa: F403
     from .nn.dtypes import *  # noqa: F403
     from .nn.elementwise_functions import *  # noqa: F403
-    from .nn.functional import dropout, log_softmax, relu, sigmoid, softmax, tanh  # noqa: F401
-    from .nn.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled  # noqa: F401
-    from .nn.tensor import Tensor  # noqa: F401
+    from .nn.functional import dropout as dropout
+    from .nn.functional import log_softmax as log_softmax
+    from .nn.functional import relu as relu
+    from .nn.functional import sigmoid as sigmoid
+    from .nn.functional import softmax as softmax
+    from .nn.functional import tanh as tanh
+    from .nn.modes import enable_grad as enable_grad
+    from .nn.modes import inference_mode as inference_mode
+    from .nn.modes import is_grad_enabled as is_grad_enabled
+    from .nn.modes import no_grad as no_grad
+    from .nn.modes import set_grad_enabled as set_grad_enabled
+    from .nn.tensor import Tensor as Tensor
     from .nn.tensor_functions import *  # noqa: F403
     from .testing import gradcheck
 

@@ -1,7 +1,12 @@
 """What importing minidl does: nothing that a user could notice."""
 
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
+
+import minidl
 
 
 def run(code, *flags):
@@ -46,3 +51,14 @@ def test_every_public_name_is_there_though_loaded_late():
 def test_a_name_that_is_not_there_is_an_attribute_error():
     code = "import minidl\ntry:\n    minidl.train\nexcept AttributeError as error:\n    print(error)"
     assert run(code) == "module 'minidl' has no attribute 'train'"
+
+
+def test_type_checkers_see_the_names_that_are_loaded_late():
+    names = set()
+    for node in ast.walk(ast.parse(Path(minidl.__file__).read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname for alias in node.names}  # `as` exports a name that __all__ does not list
+            if node.names[0].name == "*":
+                names |= set(importlib.import_module(f"minidl.{node.module}").__all__)
+    listed = next(n.value for n in ast.parse(Path(minidl.__file__).read_text()).body if isinstance(n, ast.Assign))
+    assert set(minidl._LAZY) <= names | set(ast.literal_eval(listed))
