@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import os
 import threading
 import weakref
 from collections import deque
@@ -81,7 +82,8 @@ def release() -> None:
 def _new(capacity: int) -> _Buffer:
     memory: bytearray | mmap.mmap
     if capacity >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
-        memory = mmap.mmap(-1, capacity + _ALIGNMENT)
+        # private: what is shared by default would be one memory for a process and its forked children
+        memory = mmap.mmap(-1, capacity + _ALIGNMENT, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         memory.madvise(mmap.MADV_HUGEPAGE)
     else:
         memory = bytearray(capacity + _ALIGNMENT)
@@ -97,6 +99,18 @@ def _take(capacity: int) -> _Buffer | None:
             return None
         _held -= capacity
         return waiting.pop()
+
+
+def _after_fork() -> None:
+    """Begin anew in a forked child: another thread of the parent may have held the lock, in the middle of a change."""
+    global _lock, _held  # noqa: PLW0603
+    _lock = threading.RLock()
+    _free.clear()
+    _held = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _collect() -> None:

@@ -1,7 +1,10 @@
 """Recycled memory: never shared while anyone holds a view, given back when asked, bounded."""
 
 import gc
+import os
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -157,3 +160,55 @@ def test_a_large_batch_needs_no_more_than_the_workspace_beyond_its_output(monkey
     assert sorted(taken)[-2] <= 2**20
     conv.conv2d_backward(out, cache, needs_input_grad=False)
     assert sorted(taken)[-2] <= 2**20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_has_memory_of_its_own():
+    """Large buffers are mapped; a mapping that is shared would be one memory for both processes."""
+    shape = (2 * 2**20,)
+    lent = empty(shape, F4)
+    lent[...] = 1
+    free = empty(shape, F4)
+    del free  # waits in the pool of both
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            lent[...] = 2
+            taken = empty(shape, F4)
+            taken[...] = 3
+            os.write(writer, b"x")
+            time.sleep(0.2)
+            os.write(writer, bytes([int(taken.min()), int(taken.max())]))
+        finally:
+            os._exit(0)
+    os.read(reader, 1)
+    mine = empty(shape, F4)
+    mine[...] = 4
+    assert lent.min() == lent.max() == 1
+    assert os.read(reader, 2) == bytes([3, 3])
+    assert mine.min() == mine.max() == 4
+    os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_another_thread_holds_the_lock():
+    holding, done = threading.Event(), threading.Event()
+
+    def hold():
+        with _memory._lock:
+            holding.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holding.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(5)  # a child that hangs is killed
+        empty((2**20,), F4)
+        release()
+        os._exit(0)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

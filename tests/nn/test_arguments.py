@@ -103,7 +103,7 @@ def test_what_is_given_by_position_means_what_it_means_in_pytorch():
     assert not wrong
 
 
-@pytest.mark.parametrize("make", [np.matrix, np.ma.masked_array])
+@pytest.mark.parametrize("make", [lambda x: x.view(np.matrix), np.ma.masked_array], ids=["matrix", "masked"])
 def test_matrices_and_masked_arrays_are_refused(make):
     x = np.ones((2, 3), np.float32)
     with pytest.raises(TypeError, match="MSELoss: expected a plain NumPy array, got a (matrix|MaskedArray); use "):
