@@ -162,6 +162,7 @@ def test_a_large_batch_needs_no_more_than_the_workspace_beyond_its_output(monkey
     assert sorted(taken)[-2] <= 2**20
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork beside threads, from Python 3.12 on
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_has_memory_of_its_own():
     """Large buffers are mapped; a mapping that is shared would be one memory for both processes."""
@@ -191,6 +192,7 @@ def test_a_forked_child_has_memory_of_its_own():
     os.waitpid(child, 0)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # a fork beside threads, from Python 3.12 on
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_fork_while_another_thread_holds_the_lock():
     holding, done = threading.Event(), threading.Event()
