@@ -219,12 +219,15 @@ def normalize(r):
 
 def cosine_similarity(r):
     dims = shape(r, 2)
-    return (normal(r, *dims), normal(r, *dims)), some(r, dim=int(r.integers(len(dims))), eps=pick(r, 1e-8, 0.5))
+    other = tuple(pick(r, 1, n, n) for n in dims)[pick(r, 0, 0, 1) :]
+    both = (normal(r, *dims), normal(r, *other))[:: pick(r, 1, -1)]
+    return both, some(r, dim=int(r.integers(-len(dims), len(dims))), eps=pick(r, 1e-8, 0.5))
 
 
 def pairwise_distance(r):
     dims = shape(r, 1, 3)
-    return (normal(r, *dims), normal(r, *dims)), some(
+    other = (dims[:-1] and dims[pick(r, 0, 1) : -1]) + dims[-1:]
+    return (normal(r, *dims), normal(r, *other)), some(
         r, p=pick(r, 1.0, 2.0, 3.0, float("inf")), eps=1e-3, keepdim=flag(r)
     )
 

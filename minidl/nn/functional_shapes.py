@@ -13,9 +13,9 @@ from .adaptive_pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, Size
 from .average_pool import AvgPool2d, LPPool2d
 from .max_pool import MaxPool1d, MaxPool2d
 from .pad import CircularPad2d, ConstantPad2d, ReflectionPad2d, ReplicationPad2d
-from .rearranging import getitem, reshape
+from .rearranging import broadcast_to, getitem, reshape
 from .rearranging import pad as put_around
-from .recording import apply, apply_layer, axis_of, constant, plain
+from .recording import apply, apply_layer, constant, plain
 from .reshape import PixelShuffle
 from .resize import Factor, Upsample
 from .tensor import operand
@@ -310,13 +310,13 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 
     The gradient is that of the norms even where they are less than ``eps``, as in PyTorch.
     """
-    both = []
+    shape, both = np.broadcast_shapes(plain(x1).shape, plain(x2).shape), []
     for x in (x1, x2):
-        length = apply(op.norm, x, ord=2.0, axis=_axes("cosine_similarity", plain(x), dim), keepdims=True)
+        whole = x if plain(x).shape == shape else apply(broadcast_to, x, shape=shape)
+        length = apply(op.norm, whole, ord=2.0, axis=_axes("cosine_similarity", plain(whole), dim), keepdims=True)
         missing = np.maximum(eps - plain(length), 0).astype(plain(x).dtype)
-        both.append(apply(_DIVIDE, x, apply(_ADD, length, missing)))
-    product = apply(op.ELEMENTWISE[np.multiply], *both)
-    return apply(op.total, product, axis=axis_of(dim, product.ndim))
+        both.append(apply(_DIVIDE, whole, apply(_ADD, length, missing)))
+    return apply(op.total, apply(op.ELEMENTWISE[np.multiply], *both), axis=dim)
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
