@@ -41,9 +41,7 @@ def predict(model: Module, data: Any, batch_size: int, progress: Progress, form:
     """Return the outputs for all samples; `Trainer.predict` describes them."""
     source: Any = ArrayDataset(data) if hasattr(data, "__array__") else data
     if isinstance(data, (tuple, dict)):
-        source = _batches_of(
-            next(iter(data.values())) if len(data) == 1 and isinstance(data, dict) else data, batch_size
-        )
+        source = _batches_of(form.input_of(data) if isinstance(data, dict) and form.targets else data, batch_size)
     elif is_dataset(source):
         source = DataLoader(source, batch_size)
     check_batches("predict", source)
@@ -59,7 +57,9 @@ def predict(model: Module, data: Any, batch_size: int, progress: Progress, form:
 
 
 def _batches_of(inputs: Any, batch_size: int) -> list[Any]:
-    """Return the batches of several inputs in a tuple or dict."""
+    """Return the batches of several inputs in a tuple or dict; one in a dict is an input by itself."""
+    if isinstance(inputs, dict) and len(inputs) == 1:
+        inputs = next(iter(inputs.values()))
     arrays = list(leaves(inputs))
     if not all(isinstance(x, np.ndarray) and x.ndim for x in arrays) or len({len(x) for x in arrays}) > 1:
         shapes = ", ".join(str(np.shape(x)) for x in arrays)

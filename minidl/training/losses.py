@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._core import check_number
 from ..nn import Module
 from ..nn.structure import rebuild
@@ -42,7 +44,12 @@ class FunctionLoss(Module):
 
     def forward(self, output: Any, target: Any) -> Any:
         """Call the function."""
-        return self.function(output, rebuild(target, lambda x: x.detach() if hasattr(x, "detach") else x))
+        loss = self.function(output, rebuild(target, lambda x: x.detach() if hasattr(x, "detach") else x))
+        if loss is None or np.ndim(loss):
+            name = getattr(self.function, "__name__", type(self.function).__name__)
+            got = "None" if loss is None else f"an array of shape {np.shape(loss)}; return its mean() or sum()"
+            raise ValueError(f"the loss must be a number, {name}() returned {got}")
+        return loss
 
 
 class Losses(Module):

@@ -49,9 +49,21 @@ class Objective:
         if isinstance(self.loss, Losses):
             self.loss.check("model's output", output)
             self.loss.check("target", target)
+        elif isinstance(output, (tuple, list, dict)):
+            return Done([self._of_structure(output, target, weights, walked)], output, target)
         return Done(
             [batch_loss(p.loss, p.of(output), p.of(target), weights, walked=walked) for p in self.parts], output, target
         )
+
+    def _of_structure(self, output: Any, target: Any, weights: Any, walked: bool) -> BatchLoss:
+        """Call the only loss on several outputs; raise TypeError that says what else there is if it takes one."""
+        try:
+            return batch_loss(self.loss, output, target, weights, walked=walked)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{error}; the model returns {len(output)} outputs, and a single loss gets them all: give a loss for "
+                "each, in a tuple or dict like the model's, or a function of (outputs, targets)"
+            ) from error
 
     def mean(self, done: Sequence[Done]) -> tuple[float, bool]:
         """Return the loss of several batches together, and whether anything counted in them."""
@@ -81,5 +93,10 @@ def call(model: Module, x: Any) -> Any:
     if isinstance(x, np.ndarray):
         return model(x)
     if isinstance(x, Mapping):
-        return model(**x)
+        try:
+            return model(**x)
+        except TypeError as error:
+            if "unexpected keyword argument" in str(error):
+                raise TypeError(f"{error}; the inputs of a batch are {', '.join(map(repr, x))}") from error
+            raise
     return model(*x) if isinstance(x, (tuple, list)) else model(x)

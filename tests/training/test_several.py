@@ -211,7 +211,7 @@ def test_each_loss_has_its_columns_and_metrics():
     assert found["kind_accuracy"] == np.mean(output["kind"].argmax(1) == LABELS)
     assert found["size_mae"] == pytest.approx(np.abs(output["size"] - NUMBERS).mean(), rel=1e-6)
     assert found["size_loss"] == pytest.approx(nn.MSELoss()(output["size"], NUMBERS), rel=1e-5)
-    for inputs in (X, {"x": X}, DataLoader(DATA, 24), ArrayDataset(X), [DATA.arrays]):
+    for inputs in (X, {"x": X}, DataLoader(DATA, 24), ArrayDataset(X), [DATA.arrays], DATA.arrays):
         np.testing.assert_allclose(trainer.predict(inputs)["size"], output["size"], rtol=1e-5, atol=1e-6)
 
 
@@ -379,7 +379,22 @@ MODEL = nn.Linear(3, 3)
             ValueError,
             "the model's output must be a tuple of 2, got a dict",
         ),
-        (lambda: two(nn.MSELoss()).fit(DataLoader(DATA, 4)), Exception, "MSELoss"),
+        (
+            lambda: two(nn.MSELoss()).fit(DataLoader(DATA, 4)),
+            TypeError,
+            "MSELoss: .*returns 2 outputs, and a single loss",
+        ),
+        (
+            lambda: two(lambda o, t: None).fit(DataLoader(DATA, 4)),
+            TypeError,
+            "must be a number, <lambda>.. returned None",
+        ),
+        (lambda: two(lambda o, t: o["size"] ** 2).fit(DataLoader(DATA, 4)), TypeError, "shape .4, 3.; return its mean"),
+        (
+            lambda: two(targets=("kind",)).predict(DataLoader(DATA, 4)),
+            TypeError,
+            "the inputs of a batch are 'x', 'size'",
+        ),
         (
             lambda: two(callbacks=[EarlyStopping("val_kinds_loss")]).fit(*[DataLoader(DATA, 4)] * 2),
             ValueError,
