@@ -25,7 +25,8 @@ def match_state(
     """Return the arrays of ``state`` that match those of ``own``, by name, and the names without a counterpart.
 
     Raises:
-        ValueError: names (if strict) or shapes do not match; the message lists all of them.
+        ValueError: names (if strict) or shapes do not match; the message lists all of them. Or a number does not fit in
+            the dtype: 1e300 in float32, NaN in a count.
         TypeError: an entry is not an array of numbers.
     """
     missing = [name for name in own if name not in state]
@@ -41,7 +42,18 @@ def match_state(
         problems = [*(f"missing {name}" for name in missing), *(f"unexpected {name}" for name in unexpected), *problems]
     if problems:
         raise ValueError(f"{owner}: cannot load state dict: " + "; ".join(problems))
-    return values, IncompatibleKeys(missing, unexpected)
+    fitting = {name: _cast(owner, name, value, own[name].dtype) for name, value in values.items()}
+    return fitting, IncompatibleKeys(missing, unexpected)
+
+
+def _cast(owner: str, name: str, value: Array, dtype: np.dtype[Any]) -> Array:
+    """Return an array in the dtype of what it is for, if its numbers fit."""
+    with np.errstate(all="ignore"):
+        cast = value.astype(dtype, copy=False)
+    wrong = np.isinf(cast) & np.isfinite(value) if dtype.kind == "f" else cast != value
+    if wrong.any():
+        raise ValueError(f"{owner}: cannot load {name!r}: {value[wrong][0]} does not fit in {dtype}")
+    return cast
 
 
 def _as_array(owner: str, name: str, value: Any) -> Array:

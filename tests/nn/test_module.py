@@ -446,3 +446,18 @@ def test_gradients_may_become_zeros(rng):
         assert model.weight.grad is None
         zero(set_to_none=False)  # there is none
         assert model.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("0.weight", np.full((3, 3), 1e300)), ("1.num_batches_tracked", np.nan), ("1.num_batches_tracked", 2.5)],
+)
+def test_numbers_that_do_not_fit_are_refused_and_nothing_changes(name, value):
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    before, state = model.state_dict(), {key: array * 2 for key, array in model.state_dict().items()}
+    state[name] = value
+    with np.errstate(all="raise"), pytest.raises(ValueError, match=f"cannot load '{name}': .* does not fit in"):
+        model.load_state_dict(state)
+    assert all(np.array_equal(array, before[key]) for key, array in model.state_dict().items())
+    state[name] = np.full((3, 3), np.inf) if name == "0.weight" else 7.0
+    model.load_state_dict(state)  # an infinity was one before, and 7.0 is a whole number
