@@ -91,6 +91,11 @@ def gradcheck(module: Module, *inputs: Any, rtol: float = 1e-6, max_entries: int
     others = sorted({m.name for m in mismatches if m.name != worst.name})
     lines = [f"gradcheck of {point.kind} failed: {worst}"]
     lines += [f"also wrong: {', '.join(others)}"] if others else []
+    if worst.numerical == 0 and worst.name.startswith("the input"):
+        lines.append(
+            "the output does not change there: where backward() passes a gradient on purpose (straight-through), it is "
+            "no derivative, and what is around it is checked with nn.Identity() in its place; see docs/own-layer.md"
+        )
     lines += [f"{name} got no gradient from backward()" for name, grad in grads.items() if grad is None]
 
     def check(child: Module, *given: Any) -> None:

@@ -25,6 +25,7 @@ class Case:
     random: bool = False  # its training pass cannot be compared with PyTorch number by number
     ties: bool = False  # inputs with many equal values
     probabilities: bool = False  # the input is one, strictly between 0 and 1
+    logarithms: bool = False  # the input is one of probabilities, below 0
     tolerance: float = 0.0  # where PyTorch itself is less exact than usual
     # a function of a generator that draws them, in place of ``shape``: several inputs, or integers without a gradient
     inputs: Callable[[np.random.Generator], tuple[np.ndarray, ...]] | None = None
@@ -56,6 +57,8 @@ class Case:
             x = np.round(x)
         if self.probabilities:
             x = rng.random(self.shape) * 0.9 + 0.05
+        if self.logarithms:
+            x = -np.abs(x) - 0.1
         if self.target is None:
             return (x.astype(dtype),)
         if self.target == "labels":

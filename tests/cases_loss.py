@@ -63,14 +63,15 @@ LOSSES = [
         "NLLLoss",
         shape=(5, 4),
         target="labels",
+        logarithms=True,
         bad_options=(((), {"weight": [[1.0]]}, ValueError, "NLLLoss: weight must be one number per class"),),
         bad_inputs=(
             ((np.zeros((3, 4), F4), np.array([0, 4, 1])), ValueError, "NLLLoss: expected labels from 0 to 3, got 4"),
             ((np.zeros(4, F4), np.array(1)), ValueError, r"NLLLoss: expected predictions of shape \(N, C\)"),
         ),
     ),
-    Case("NLLLoss", (), {"weight": WEIGHT, "ignore_index": 2}, (6, 4), "labels"),
-    Case("NLLLoss", (), {"weight": WEIGHT, "reduction": "none"}, (3, 4, 2, 3), "labels"),
+    Case("NLLLoss", (), {"weight": WEIGHT, "ignore_index": 2}, (6, 4), "labels", logarithms=True),
+    Case("NLLLoss", (), {"weight": WEIGHT, "reduction": "none"}, (3, 4, 2, 3), "labels", logarithms=True),
     Case(
         "MultiMarginLoss",
         shape=(5, 4),

@@ -46,6 +46,7 @@ class ImageFolder(Dataset):
         size: (H, W), or an int for both, to which every image is resized; None: as they are, all of one size.
         channels: 3 for colour, 1 for grey.
         background: the colour behind what is transparent, by name or as (R, G, B) from 0 to 255.
+        transform: torchvision's; here transforms are given to the DataLoader, and this raises TypeError.
 
     Attributes:
         classes: the folders' names; a label is an index into it.
@@ -67,7 +68,13 @@ class ImageFolder(Dataset):
         channels: int = 3,
         *,
         background: Colour = "white",
+        transform: None = None,
     ) -> None:
+        if transform is not None or callable(size):
+            raise TypeError(
+                "ImageFolder: transforms are of batches here: ImageFolder(root, size=(H, W)), then DataLoader(dataset, "
+                "transform=...), with those of minidl.data.transforms"
+            )
         pillow("ImageFolder")
         with named("ImageFolder"):
             self.root = user_path(root)

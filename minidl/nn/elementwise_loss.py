@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._core import Array, check_choice, check_flag, check_float, check_number
-from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, factors, reduce_loss, times
+from .._core import Array, check_choice, check_flag, check_number
+from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, check_prediction, factors, reduce_loss, times
 
 __all__ = [
     "BCELoss",
@@ -91,7 +91,7 @@ class ElementwiseLoss(Loss):
         return self._differentiate(grad_output, self.take_saved())
 
     def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:
-        x, t = check_float(prediction, "prediction"), np.asarray(target)
+        x, t = check_prediction(prediction, target), np.asarray(target)
         if t.shape != x.shape:
             raise ValueError(f"expected a target of the prediction's shape {x.shape}, got {t.shape}")
         if t.dtype.kind not in "fiub":
@@ -324,7 +324,7 @@ class BCELoss(ElementwiseLoss):
         self.register_buffer("weight", factors("BCELoss", "weight", weight))
 
     def _compute(self, prediction: Array, target: ArrayLike, weight: Array | None) -> tuple[Any, ElementwiseCache]:
-        outside = (check_float(prediction, "prediction") < 0) | (prediction > 1)
+        outside = (check_prediction(prediction, target) < 0) | (prediction > 1)
         if outside.any():
             raise ValueError(
                 f"expected probabilities between 0 and 1, got {prediction[outside][0]}; for logits use "

@@ -4,14 +4,15 @@
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._core import Array, check_choice, check_float, check_int, check_number
-from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, factors, reduce_loss, times
+from .._core import Array, check_choice, check_int, check_number
+from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, check_prediction, factors, reduce_loss, times
 from .softmax import log_softmax_forward
 
 __all__ = [
@@ -46,7 +47,10 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
         raise TypeError(f"expected integer labels or float class probabilities, got {target.dtype}")
     expected = (shape[0], *shape[2:])
     if target.shape != expected:
-        raise ValueError(f"expected labels of shape {expected} for predictions of shape {shape}, got {target.shape}")
+        hint = "; of one-hot labels give their numbers, y.argmax(axis=1)" if target.shape == shape else ""
+        raise ValueError(
+            f"expected labels of shape {expected} for predictions of shape {shape}, got {target.shape}{hint}"
+        )
     kept = target != ignore_index
     wrong = kept & ((target < 0) | (target >= shape[1]))
     if wrong.any():
@@ -54,6 +58,11 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
         at = ", ".join(str(int(i)) for i in where)
         raise ValueError(f"expected labels from 0 to {shape[1] - 1}, got {target[where]} at index {at}")
     return np.where(kept, target, 0), kept
+
+
+def _warn(message: str) -> None:
+    """Warn of what is given to a loss, where it is called."""
+    warnings.warn(message, UserWarning, stacklevel=9)  # of _look_at, forward, three that call it, and __call__
 
 
 class LabelLoss(Loss):
@@ -66,6 +75,7 @@ class LabelLoss(Loss):
     _pair: ClassVar[tuple[Callable[..., Any], Callable[..., Any]]]
     _options: ClassVar[tuple[str, ...]]
     weight: Array | None
+    _looked = False
 
     def __init__(self, weight: ArrayLike | None, reduction: str) -> None:
         super().__init__(reduction)
@@ -80,7 +90,14 @@ class LabelLoss(Loss):
     def forward(self, prediction: Array, target: ArrayLike) -> Any:
         """Return the loss of a prediction (N, C, ...) against labels (N, ...), or whatever else the loss accepts."""
         options = {name: getattr(self, name) for name in self._options}
-        return self.finish(*self._pair[0](prediction, target, **options))
+        done = self._pair[0](prediction, target, **options)
+        if not self._looked:  # once: what is wrong with a model is so from its first batch
+            self._looked = True
+            self._look_at(prediction)
+        return self.finish(*done)
+
+    def _look_at(self, prediction: Array) -> None:
+        """Warn if the predictions do not look like what the loss takes."""
 
     def backward(self, grad_output: Any = 1.0) -> Array:
         """Return the gradient with respect to the prediction; see `Loss.backward`."""
@@ -133,7 +150,7 @@ def cross_entropy_forward(
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html
     """
-    check_float(logits, "prediction")
+    check_prediction(logits, target)
     check_choice("cross_entropy", "reduction", reduction, REDUCTIONS)
     smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing, maximum=1.0)
     if logits.ndim < 2:
@@ -225,6 +242,15 @@ class CrossEntropyLoss(LabelLoss):
         self.ignore_index = self._ignore(ignore_index)
         self.label_smoothing = check_number("CrossEntropyLoss", "label_smoothing", label_smoothing, maximum=1.0)
 
+    def _look_at(self, prediction: Array) -> None:
+        """Warn if the predictions are probabilities."""
+        between = prediction.size and prediction.min() >= 0 and ((prediction > 0) & (prediction < 1)).any()
+        if between and (abs(prediction.sum(axis=1) - 1) < 1e-4).all():  # zeros and ones alone may be scores
+            _warn(
+                "CrossEntropyLoss: the predictions look like probabilities, and it takes scores (logits): leave the "
+                "Softmax away, or train on the logarithms with LogSoftmax and NLLLoss"
+            )
+
 
 class LabelCache(NamedTuple):
     """The gradient of each sample's loss, how they are reduced, and what each adds to the divisor of their mean."""
@@ -250,7 +276,7 @@ def nll_loss_forward(
     reduction are those of `NLLLoss`. Returns the loss and the cache for `nll_loss_backward`. Raises ValueError if
     shapes do not fit or a label is out of range, TypeError if dtypes do not fit.
     """
-    check_float(log_p, "prediction")
+    check_prediction(log_p, target)
     check_choice("nll_loss", "reduction", reduction, REDUCTIONS)
     if log_p.ndim < 2:
         raise ValueError(f"expected predictions of shape (N, C) or (N, C, d1, ...), got {log_p.shape}")
@@ -296,6 +322,14 @@ class NLLLoss(LabelLoss):
         super().__init__(weight, reduction)
         self.ignore_index = self._ignore(ignore_index)
 
+    def _look_at(self, prediction: Array) -> None:
+        """Warn if the predictions are no logarithms of probabilities."""
+        if prediction.size and 1e-4 < prediction.max() < np.inf:
+            _warn(
+                "NLLLoss: it takes logarithms of probabilities, which are not above 0 as these are: put LogSoftmax at the "
+                "end of the model, or give scores to CrossEntropyLoss"
+            )
+
 
 def multi_margin_loss_forward(
     scores: Array,
@@ -311,7 +345,7 @@ def multi_margin_loss_forward(
     scores x is (N, C), target has labels y (N,); p, margin, weight w and reduction are those of `MultiMarginLoss`.
     Returns the loss and the cache for `multi_margin_loss_backward`; raises as `nll_loss_forward` does.
     """
-    check_float(scores, "prediction")
+    check_prediction(scores, target)
     check_choice("multi_margin_loss", "reduction", reduction, REDUCTIONS)
     if scores.ndim != 2:
         raise ValueError(f"expected predictions of shape (N, C), got {scores.shape}")

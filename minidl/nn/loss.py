@@ -8,11 +8,21 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._core import Array, check_choice
+from .._core import Array, check_choice, check_float
 from .module import Module
 from .tensor import Operand
 
-__all__ = ["REDUCTIONS", "TASKS", "Loss", "check_factors", "check_loss_grad", "factors", "reduce_loss", "times"]
+__all__ = [
+    "REDUCTIONS",
+    "TASKS",
+    "Loss",
+    "check_factors",
+    "check_loss_grad",
+    "check_prediction",
+    "factors",
+    "reduce_loss",
+    "times",
+]
 
 REDUCTIONS = ("mean", "sum", "none")
 TASKS = ("multiclass", "binary", "regression")
@@ -44,6 +54,10 @@ class Loss(Module):
     divisor: float | None = None
     shares: Array | float | None = None
     whole_batch: ClassVar[bool] = False
+    for_lack_of_one: ClassVar[str] = (
+        "the prediction comes first, then the target, as in loss_fn(model(x), y); of a target that is computed, give "
+        "x.detach()"
+    )
 
     @property
     def is_mean(self) -> bool:
@@ -65,6 +79,17 @@ class Loss(Module):
         self.save_for_backward(cache)
         self.divisor, self.shares = cache.divisor, getattr(cache, "shares", None)
         return loss if self.reduction == "none" or isinstance(loss, Operand) else float(loss)
+
+
+def check_prediction(prediction: Array, target: Any) -> Array:
+    """Return the prediction, or raise TypeError if it has no floats; the message knows if the target has them."""
+    kinds = [getattr(getattr(x, "dtype", None), "kind", "") for x in (prediction, target)]
+    if kinds[0] in ("i", "u", "b") and kinds[1] == "f":
+        raise TypeError(
+            f"expected a float prediction, got {prediction.dtype}, and {target.dtype} as target: the prediction comes "
+            "first, then the target, as in loss_fn(model(x), y)"
+        )
+    return check_float(prediction, "prediction")
 
 
 def factors(owner: str, name: str, value: ArrayLike | None) -> Array | None:

@@ -62,6 +62,7 @@ class Module(Registering):
     """
 
     needs_input_grad: bool = True
+    for_lack_of_one: ClassVar[str] = "return one for each, or give it x.detach()"  # if backward gives too few gradients
     of_difference: ClassVar[bool] = False  # whether the second input's gradient is that of the first, negated
     _saved: list[Any]
     _pass: Record | None

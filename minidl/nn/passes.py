@@ -57,7 +57,7 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         state["outer"] = record
     try:
         output = _forward(module, inputs, options, record, derived)
-        if type(output) is np.ndarray and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
+        if type(output) is not np.ndarray or (inputs and output.dtype is not getattr(inputs[0], "dtype", None)):
             check_promotion(module, inputs, output, "its output")
     except BaseException as error:
         state["outer"] = None if outermost else state["outer"]

@@ -135,7 +135,7 @@ class Record:
         state["record"], state["log"], state["enabled"] = None, log, noted
         try:
             output = module.forward(*arrays, **options) if pair is None else pair[0](module, *arrays, **options)
-            if type(output) is np.ndarray and output.dtype is not dtype:
+            if type(output) is not np.ndarray or output.dtype is not dtype:
                 check_promotion(module, arrays, output, "its output")
         except BaseException as error:
             forget(log)
@@ -192,8 +192,8 @@ class Record:
             if not module.needs_input_grad:
                 inputs = rebuild(inputs, lambda x: x.detach() if type(x) is Tensor else x)
             output = module.forward(*inputs, **options)
-            if type(output) is Tensor and inputs and output.dtype is not getattr(inputs[0], "dtype", None):
-                check_promotion(module, rebuild(inputs, plain), output.data, "its output")
+            if type(output) is not Tensor or (inputs and output.dtype is not getattr(inputs[0], "dtype", None)):
+                check_promotion(module, rebuild(inputs, plain), plain(output), "its output")
         except BaseException as error:
             name_layer(error, module)
             raise
@@ -405,7 +405,7 @@ class Record:
         elif any(n >= 0 and (needed is None or needed[n]) for n in leaves(missing)):
             raise RuntimeError(
                 f"backward() returned {len(more)} gradients for {len(numbers)} inputs, and that of input {len(more)} "
-                "is needed: return one for each, or give it x.detach()"
+                f"is needed: {module.for_lack_of_one}"
             )
         for number, g in zip(numbers, more, strict=False):
             _add(grads, tuple(leaves((number,))), tuple(leaves((g,), none=True)), needed)

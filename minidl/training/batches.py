@@ -34,8 +34,8 @@ def check_batches(method: str, data: Any) -> None:
     bare = isinstance(data, (tuple, str, Mapping)) or hasattr(data, "__array__")
     if bare or isinstance(data, type) or not isinstance(data, Iterable):
         raise TypeError(
-            f"Trainer.{method}: expected batches, got {type(data).__name__}; use "
-            "DataLoader(ArrayDataset(images, labels), batch_size=32)"
+            f"Trainer.{method}: expected batches, got {type(data).__name__}; for arrays use "
+            f"trainer.{method}(DataLoader(ArrayDataset(x, y), batch_size=32, shuffle=True), ...)"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,7 @@ class Step:
         self.loss = objective.loss
         self._explicit = len(objective.parts) == 1 and has_backward(self.loss)
         self._sums: list[dict[int, Array]] = []
+        self._idle_told = False
         self.grad_norm = math.nan
         # found once: searching the model takes as long as a small layer
         self._buffers, self._parameters = BufferSnapshot(model), list(model.params())
@@ -84,6 +86,9 @@ class Step:
             if len(batches) > 1:
                 self._share_out(done)
             self.grad_norm = self._check_gradients()
+            if not self._idle_told and all(loss.weight for one in done for loss in one.losses):
+                self._idle_told = True
+                self._tell_idle()
         except BaseException:  # also Ctrl-C: running statistics and parameters belong together
             self._buffers.restore()
             raise
@@ -94,6 +99,23 @@ class Step:
         if self.clip_grad_norm is not None:
             clip_grad_norm_(self._trained(), self.clip_grad_norm)
         self.optimizer.step()
+
+    def _tell_idle(self) -> None:
+        """Warn if parameters that are to be trained got no gradient from the first step."""
+        trained = {id(parameter) for parameter in self._trained()}
+        idle = [
+            name
+            for name, parameter in self.model.named_params()
+            if parameter.grad is None and parameter.requires_grad and id(parameter) in trained
+        ]
+        if idle:
+            more = f" and {len(idle) - 6} more" if len(idle) > 6 else ""
+            warnings.warn(
+                f"Trainer.fit: no gradient came to {', '.join(map(repr, idle[:6]))}{more} in the first step: the loss "
+                "does not depend on them, and they are not trained; use them in forward, or leave them out",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _backward(self, batch: Batch, share_out: bool) -> Done:
         x, target, *weights = batch

@@ -8,6 +8,9 @@ import pytest
 from minidl import nn
 from minidl.nn.batch_loss import batch_loss
 
+# many cases here are numbers that no model gives
+pytestmark = pytest.mark.filterwarnings("ignore:(NLLLoss. it takes|CrossEntropyLoss. the predictions look):UserWarning")
+
 
 class Squares(nn.Loss):
     """A custom loss: the mean over the samples, which does not set its divisor."""

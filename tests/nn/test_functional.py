@@ -13,6 +13,9 @@ from minidl import nn
 from minidl.nn import functional as F
 from minidl.nn import functional_layers
 
+# many cases here are numbers that no model gives
+pytestmark = pytest.mark.filterwarnings("ignore:(NLLLoss. it takes|CrossEntropyLoss. the predictions look):UserWarning")
+
 SEEDS = range(12)
 RUNNING = {"batch_norm", "instance_norm"}  # their arguments 1 and 2 are changed in place
 TARGETS = {"cross_entropy", "nll_loss", "multi_margin_loss"}  # weights and probabilities have no gradient here

@@ -7,6 +7,9 @@ from minidl import nn
 from minidl.nn import functional as f
 from minidl.nn.batch_loss import batch_loss
 
+# many cases here are numbers that no model gives
+pytestmark = pytest.mark.filterwarnings("ignore:(NLLLoss. it takes|CrossEntropyLoss. the predictions look):UserWarning")
+
 INF, NAN = np.inf, np.nan
 LABELS = {"CrossEntropyLoss": nn.CrossEntropyLoss, "NLLLoss": nn.NLLLoss, "MultiMarginLoss": nn.MultiMarginLoss}
 WEIGHTED = {**LABELS, "BCELoss": nn.BCELoss, "BCEWithLogitsLoss": nn.BCEWithLogitsLoss}

@@ -286,6 +286,7 @@ def test_functions_and_derived_losses_are_losses():
             np.testing.assert_allclose(trainer.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Trainer.fit. no gradient came to 'kind.weight':UserWarning")
 def test_accumulated_derived_losses_are_those_of_one_large_batch():
     one, other = (two(lambda o, t: ((o["size"] - t["size"]) ** 2).mean(), accumulate=n) for n in (1, 4))
     for trainer in (one, other):

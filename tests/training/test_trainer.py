@@ -271,7 +271,11 @@ def test_in_a_notebook_there_is_a_bar(monkeypatch):
     ("call", "error", "message"),
     [
         (lambda t, d: t.fit(d), TypeError, "Trainer.fit: expected batches, got a Dataset; use DataLoader"),
-        (lambda t, d: t.fit(d.arrays), TypeError, "Trainer.fit: expected batches, got tuple; use DataLoader"),
+        (
+            lambda t, d: t.fit(d.arrays),
+            TypeError,
+            "Trainer.fit: expected batches, got tuple; for arrays use trainer.fit.DataLoader",
+        ),
         (
             lambda t, d: t.fit(DataLoader(d, 10), epochs=0),
             ValueError,
