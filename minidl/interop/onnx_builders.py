@@ -12,6 +12,7 @@ from .._core import Array
 from ..nn import Module, Parameter
 from . import onnx_operators as operators
 from .onnx_node import Constant, Node
+from .onnx_package import require_onnx
 
 __all__ = ["BUILDERS"]
 
@@ -19,8 +20,11 @@ Builder = Callable[[Node], Module]
 Pads = list[tuple[int, int]]
 
 
-def _weights(layer: Module, **constants: Constant | None) -> Module:
-    """Load arrays into a layer, which takes their dtype; parameters that are not initializers are frozen."""
+def _weights(node: Node, layer: Module, **constants: Constant | None) -> Module:
+    """Load arrays into a layer, which takes their dtype; parameters that are not initializers are frozen.
+
+    An initializer that several nodes use is one Parameter of all of them.
+    """
     given = {name: constant for name, constant in constants.items() if constant is not None}
     dtypes = {np.dtype(constant.value.dtype) for constant in given.values()}
     if dtypes and dtypes not in ({np.dtype(np.float32)}, {np.dtype(np.float64)}):
@@ -28,9 +32,24 @@ def _weights(layer: Module, **constants: Constant | None) -> Module:
     for dtype in dtypes:
         layer.astype(dtype)
     layer.load_state_dict({name: constant.value for name, constant in given.items()}, strict=False)
-    for name, parameter in layer.named_params():
+    for name, parameter in list(layer.named_params()):
         parameter.requires_grad = name in given and given[name].learnt
+        if parameter.requires_grad:
+            setattr(layer, name, node.shared(given[name], parameter))
     return layer
+
+
+def _operator(node: Node, count: int | None = None, **options: Any) -> Module:
+    """Make an Operator of the first ``count`` operands (None: of all); constants that are learned become Parameters."""
+    operands: list[Array | Parameter | None] = []
+    for number, constant in enumerate(node.operands(count)):
+        if constant is None:
+            operands.append(None)
+            continue
+        value, exponent = constant.value, (node.operator, number) == ("Pow", 1)
+        learnt = constant.learnt and value.dtype.kind == "f" and value.ndim > 0 and not exponent
+        operands.append(node.shared(constant, Parameter(value)) if learnt else value)
+    return operators.Operator(node.operator, operands, **options)
 
 
 def _after(pad: Module | None, layer: Module) -> Module:
@@ -42,23 +61,29 @@ def _after(pad: Module | None, layer: Module) -> Module:
 
 def _gemm(node: Node) -> Module:
     node.check(alpha=1.0, beta=1.0, transA=0)
+    transposed = bool(node.attribute("transB", 0))
+    if node.computed(1) or (not transposed and node.is_shared(1)):
+        return _operator(node, transB=transposed)
     weight, bias = node.constant(1), node.constant(2)
     if weight is None:
         raise ValueError("the weight is missing")
-    if not node.attribute("transB", 0):
-        weight = weight._replace(value=weight.value.T)
-    if bias is not None:
-        bias = bias._replace(value=np.broadcast_to(bias.value.reshape(-1), len(weight.value)))
+    if not transposed:
+        weight = weight._replace(value=weight.value.T, layout="T")
+    if bias is not None and bias.value.shape != weight.value.shape[:1]:
+        bias = bias._replace(value=np.broadcast_to(bias.value.reshape(-1), len(weight.value)), layout="row")
     outputs, inputs = weight.value.shape
-    return _weights(nn.Linear(inputs, outputs, bias=bias is not None), weight=weight, bias=bias)
+    return _weights(node, nn.Linear(inputs, outputs, bias=bias is not None), weight=weight, bias=bias)
 
 
 def _matmul(node: Node) -> Module:
+    if node.computed(1) or not node.computed(0) or node.is_shared(1):
+        return _operator(node)
     weight = node.constant(1)
-    if weight is None or weight.value.ndim != 2:
-        raise ValueError("the second factor must be a matrix")
+    if weight is None or weight.value.ndim != 2 or not weight.learnt:
+        return _operator(node)
     inputs, outputs = weight.value.shape
-    return _weights(nn.Linear(inputs, outputs, bias=False), weight=weight._replace(value=weight.value.T))
+    transposed = weight._replace(value=weight.value.T, layout="T")
+    return _weights(node, nn.Linear(inputs, outputs, bias=False), weight=transposed)
 
 
 def _conv(node: Node) -> Module:
@@ -84,7 +109,7 @@ def _conv(node: Node) -> Module:
             options = {name: value[0] for name, value in options.items()}
         kind = nn.Conv1d if axes == 1 else nn.Conv2d
         layer = kind(*sizes, groups=groups, bias=bias is not None, **options)
-    return _after(pad, _weights(layer, weight=weight, bias=bias))
+    return _after(pad, _weights(node, layer, weight=weight, bias=bias))
 
 
 def _windows(node: Node, axes: int, kernel: Sequence[int]) -> tuple[dict[str, Any], Pads]:
@@ -106,7 +131,7 @@ def _even(pads: Pads, value: float, most: Sequence[int] | None = None) -> tuple[
     large = most is not None and any(before > limit for (before, _), limit in zip(pads, most, strict=True))
     if all(before == after for before, after in pads) and not large:
         return pads, None
-    return [(0, 0)] * len(pads), operators.Pad([(0, 0), (0, 0), *pads], value)
+    return [(0, 0)] * len(pads), operators.Operator("Pad", pads=[(0, 0), (0, 0), *pads], value=value)
 
 
 # Pooling
@@ -145,7 +170,7 @@ def _global_pool(node: Node) -> Module:
 def _reduce(node: Node) -> Module:
     node.check(noop_with_empty_axes=0)
     axes = node.ints(1, "axes") or None  # an empty list means all axes, too
-    return operators.Reduce(node.operator, axes, bool(node.attribute("keepdims", 1)))
+    return _operator(node, 1, axes=axes, keepdims=bool(node.attribute("keepdims", 1)))
 
 
 # Normalization
@@ -157,13 +182,13 @@ def _batch_norm(node: Node) -> Module:
     momentum = 1 - node.attribute("momentum", 0.9)
     kind = nn.BatchNorm2d if node.rank == 4 else nn.BatchNorm1d
     layer = kind(0 if scale is None else len(scale.value), node.attribute("epsilon", 1e-5), momentum)
-    return _weights(layer, weight=scale, bias=shift, running_mean=mean, running_var=var)
+    return _weights(node, layer, weight=scale, bias=shift, running_mean=mean, running_var=var)
 
 
 def _instance_norm(node: Node) -> Module:
     scale, shift = node.constant(1), node.constant(2)
     channels = 0 if scale is None else len(scale.value)
-    return _weights(nn.GroupNorm(channels, channels, node.attribute("epsilon", 1e-5)), weight=scale, bias=shift)
+    return _weights(node, nn.GroupNorm(channels, channels, node.attribute("epsilon", 1e-5)), weight=scale, bias=shift)
 
 
 def _layer_norm(node: Node) -> Module:
@@ -173,7 +198,7 @@ def _layer_norm(node: Node) -> Module:
     if len(shape) != (-axis if axis < 0 else (node.rank or 0) - axis):
         raise ValueError(f"axis={axis} does not fit a scale of shape {shape}")
     layer = nn.LayerNorm(shape, node.attribute("epsilon", 1e-5), bias=shift is not None)
-    return _weights(layer, weight=scale, bias=shift)
+    return _weights(node, layer, weight=scale, bias=shift)
 
 
 def _local_response_norm(node: Node) -> Module:
@@ -227,20 +252,8 @@ def _prelu(node: Node) -> Module:
     shape = () if slope is None else (1,) * ((node.rank or 0) - slope.value.ndim) + slope.value.shape
     if slope is None or (slope.value.size != 1 and (len(shape) < 2 or slope.value.size != shape[1])):
         raise ValueError("the slope must be a single number, or one for each channel (axis 1)")
-    flat = slope._replace(value=slope.value.reshape(-1))
-    return _weights(nn.PReLU(flat.value.size), weight=flat)
-
-
-def _elementwise(node: Node) -> Module:
-    operands: list[Array | Parameter | None] = []
-    for number, constant in enumerate(node.operands()):
-        if constant is None:
-            operands.append(None)
-            continue
-        value, exponent = constant.value, (node.operator, number) == ("Pow", 1)
-        learnt = constant.learnt and value.dtype.kind == "f" and value.ndim > 0 and not exponent
-        operands.append(Parameter(value) if learnt else value)
-    return operators.Elementwise(node.operator, operands)
+    flat = slope._replace(value=slope.value.reshape(-1), layout="flat")
+    return _weights(node, nn.PReLU(flat.value.size), weight=flat)
 
 
 # Shape
@@ -252,16 +265,29 @@ def _slice(node: Node) -> Module:
         raise ValueError("starts and ends are missing")
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
-    if any(step < 1 for step in steps):
-        raise ValueError("negative steps are not supported")
-    return operators.Take({a: slice(b, e, s) for a, b, e, s in zip(axes, starts, ends, steps, strict=True)})
+    open_end = -(2**31)  # below every index: a slice that goes backwards, to the beginning
+    parts = {
+        a: slice(b, None if s < 0 and e <= open_end else e, s)
+        for a, b, e, s in zip(axes, starts, ends, steps, strict=True)
+    }
+    return _operator(node, 1, index=parts)
 
 
 def _gather(node: Node) -> Module:
-    constant = node.constant(1)
-    if constant is None or constant.value.ndim != 1:
-        raise ValueError("the indices must be a constant with one axis")
-    return operators.Take({node.attribute("axis", 0): constant.value})
+    axis = node.attribute("axis", 0)
+    if not node.computed(1):
+        indices = node.constant(1)
+        if indices is None:
+            raise ValueError("the indices are missing")
+        index = indices.value if indices.value.ndim else int(indices.value)
+        module = _operator(node, 1, index={axis: index})
+        module.operator = "Slice"
+        return module
+    if axis != 0 or node.computed(0):
+        raise ValueError("indices that are computed are supported for a constant table and axis=0 only")
+    if (table := node.constant(0)) is not None and table.value.ndim == 2 and table.learnt:
+        return _weights(node, nn.Embedding(*table.value.shape), weight=table)
+    return _operator(node)
 
 
 def _pad(node: Node) -> Module:
@@ -270,7 +296,7 @@ def _pad(node: Node) -> Module:
         raise ValueError("pads must be given for all axes")
     pads = _pairs(flat)
     if mode == "constant":
-        return operators.Pad(pads, 0.0 if value is None else value.value.item())
+        return _operator(node, 1, pads=pads, value=0.0 if value is None else value.value.item())
     layers = {"reflect": nn.ReflectionPad2d, "edge": nn.ReplicationPad2d, "wrap": nn.CircularPad2d}
     if mode not in layers or len(pads) not in (3, 4) or any(p != (0, 0) for p in pads[:2]):
         raise ValueError(f"mode={mode!r} is supported for the last axes of images and sequences only")
@@ -320,12 +346,12 @@ def _depth_to_space(node: Node) -> Module:
 
 def _reshape(node: Node) -> Module:
     node.check(allowzero=0)
-    return operators.Reshape(node.ints(1) or ())
+    return _operator(node, 1, shape=node.ints(1) or [])
 
 
 def _flatten(node: Node) -> Module:
     axis = node.attribute("axis", 1)
-    return nn.Flatten() if axis == 1 else operators.Flatten(axis)
+    return nn.Flatten() if axis == 1 else _operator(node, axis=axis)
 
 
 def _col2im(node: Node) -> Module:
@@ -336,19 +362,43 @@ def _col2im(node: Node) -> Module:
     return nn.Fold((size[0], size[1]), padding=tuple(before for before, _ in pads), **options)
 
 
+def _place(node: Node) -> Module:
+    node.check(select_last_index=0)
+    return _operator(node, axis=node.attribute("axis", 0), keepdims=bool(node.attribute("keepdims", 1)))
+
+
+def _cast(node: Node) -> Module:
+    node.check(saturate=1)
+    dtype = require_onnx("from_onnx").helper.tensor_dtype_to_np_dtype(node.attribute("to", 1))
+    if dtype.kind not in "fiub" or dtype == np.float16:
+        raise ValueError(f"to {dtype} is not supported")
+    return _operator(node, dtype=dtype.name)
+
+
+# Operators without options, whose constant inputs are operands
+_PLAIN = (
+    *("Abs", "Acos", "Add", "And", "Asin", "Atan", "Ceil", "Cos", "Cosh", "Div", "Equal", "Exp", "Floor", "Greater"),
+    *("GreaterOrEqual", "Less", "LessOrEqual", "Log", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow", "Reciprocal"),
+    *("Round", "Sign", "Sin", "Sinh", "Sqrt", "Sub", "Sum", "Tan", "Where", "Xor"),
+)
 BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(operators.ELEMENTWISE, _elementwise),
+    **dict.fromkeys(_PLAIN, _operator),
     **dict.fromkeys(("Conv", "ConvTranspose"), _conv),
     **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), _global_pool),
-    **dict.fromkeys(operators.REDUCTIONS, _reduce),
+    **dict.fromkeys((name for name in operators.OPERATORS if name.startswith("Reduce")), _reduce),
+    **dict.fromkeys(("ArgMax", "ArgMin"), _place),
+    "Cast": _cast,
     "BatchNormalization": _batch_norm,
     "Celu": _layer(nn.CELU, alpha=("alpha", 1.0)),
     "Clip": _clip,
     "Col2Im": _col2im,
-    "Concat": lambda node: operators.Concat(node.attribute("axis", 1)),
+    "Concat": lambda node: _operator(node, axis=node.attribute("axis", 1)),
+    "CumSum": lambda node: _operator(node, 1, axis=(node.ints(1) or [0])[0]),
     "DepthToSpace": _depth_to_space,
+    "Einsum": lambda node: _operator(node, equation=node.attribute("equation", "").replace(" ", "")),
     "Elu": _layer(nn.ELU, alpha=("alpha", 1.0)),
+    "Expand": lambda node: _operator(node, 1, shape=node.ints(1) or []),
     "Flatten": _flatten,
     "Gather": _gather,
     "Gelu": _layer(nn.GELU, approximate=("approximate", "none")),
@@ -374,9 +424,10 @@ BUILDERS: dict[str, Builder] = {
     "Softmax": _layer(nn.Softmax, dim=("axis", -1)),
     "Softplus": _layer(nn.Softplus),
     "Softsign": _layer(nn.Softsign),
-    "Squeeze": lambda node: operators.Squeeze(node.ints(1)),
-    "Sum": lambda node: operators.Sum(),
+    "Squeeze": lambda node: _operator(node, 1, axes=node.ints(1)),
     "Tanh": _layer(nn.Tanh),
-    "Transpose": lambda node: operators.Transpose(node.attribute("perm", None)),
-    "Unsqueeze": lambda node: operators.Unsqueeze(node.ints(1) or ()),
+    "Tile": lambda node: _operator(node, 1, reps=node.ints(1) or []),
+    "Transpose": lambda node: _operator(node, axes=node.attribute("perm", None)),
+    "Trilu": lambda node: _operator(node, 1, k=(node.ints(1) or [0])[0], upper=bool(node.attribute("upper", 1))),
+    "Unsqueeze": lambda node: _operator(node, 1, axes=node.ints(1) or []),
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._core import Array, user_path
-from ..nn import Module, ModuleDict, no_grad
+from ..nn import Module, ModuleDict, Parameter
 from .onnx_builders import BUILDERS
 from .onnx_node import Constant, Node
 from .onnx_package import require_onnx
@@ -30,55 +31,43 @@ class Step(NamedTuple):
 class OnnxModel(Module):
     """A network read from an ONNX file, made by `from_onnx`: modules, and the values that pass between them.
 
+    Its forward takes the graph's inputs, in their order, and gives its output; a tuple if there are several.
+
     Args:
         modules: the modules by name, in the order of the forward pass; they become ``nodes``.
         steps: one for each module, in the same order.
-        source, result: names of the network's input and output.
+        sources, results: names of the network's inputs and outputs.
     """
 
-    def __init__(self, modules: dict[str, Module], steps: list[Step], source: str, result: str) -> None:
+    def __init__(self, modules: dict[str, Module], steps: list[Step], sources: list[str], results: list[str]) -> None:
         super().__init__()
         self.nodes = ModuleDict(modules)
-        self.steps, self.source, self.result = steps, source, result
+        self.steps, self.sources, self.results = steps, sources, results
 
-    def forward(self, x: Array) -> Array:
+    def forward(self, *inputs: Any) -> Any:
         """Run the nodes in order."""
+        if len(inputs) != len(self.sources):
+            raise TypeError(f"expected {len(self.sources)} inputs ({', '.join(self.sources)}), got {len(inputs)}")
         nodes = dict(self.nodes.items())
-        values = {self.source: x}
+        values = dict(zip(self.sources, inputs, strict=True))
         for step in self.steps:
             values[step.output] = nodes[step.module](*(values[name] for name in step.inputs))
-        self.save_for_backward(None)
-        return values[self.result]
-
-    def backward(self, grad_output: Array) -> Array | None:
-        """Run the nodes in reverse order; a value used by several nodes gets the sum of their gradients."""
-        self.take_saved()
-        nodes = dict(self.nodes.items())
-        grads: dict[str, Array | None] = {self.result: grad_output}
-        for step in reversed(self.steps):
-            grad = grads.pop(step.output, None)
-            if grad is None:  # the loss does not depend on this output
-                continue
-            back = nodes[step.module].backward(grad)
-            for name, part in zip(step.inputs, back if isinstance(back, tuple) else (back,), strict=True):
-                if part is not None:
-                    known = grads.get(name)
-                    grads[name] = part if known is None else np.asarray(known + part)
-        return grads.get(self.source)
+        outputs = tuple(values[name] for name in self.results)
+        return outputs[0] if len(outputs) == 1 else outputs
 
 
 def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     """Read a network from an ONNX file.
 
-    Supported are the operators that `export_onnx` writes, and Abs, Exp, Log, ReduceSum, Squeeze and Unsqueeze.
-    Initializers become Parameters, and nodes become layers (Conv2d, Linear, BatchNorm2d, ...) where minidl has the
-    layer. Like every new module it is in training mode: call ``eval()`` to use it as it was exported.
+    Supported are the operators that `export_onnx` writes. Initializers become Parameters, one that several nodes use a
+    single one; nodes become layers (Conv2d, Linear, BatchNorm2d, ...) where minidl has the layer. Like every new module
+    it is in training mode: call ``eval()`` to use it as it was exported. It can be trained, saved, and exported again.
 
     Args:
         path: file name.
 
     Returns:
-        A module that maps the graph's one input to its one output, and has a backward pass.
+        A module that maps the graph's inputs to its outputs, and has a backward pass.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -111,24 +100,26 @@ class _Reader:
 
     def __init__(self, graph: Any) -> None:
         self.to_array = require_onnx("from_onnx").numpy_helper.to_array
-        self.constants = {tensor.name: Constant(self.to_array(tensor), True) for tensor in graph.initializer}
-        sources = [value.name for value in graph.input if value.name not in self.constants]
-        if len(sources) != 1 or len(graph.output) != 1:
-            raise ValueError(f"expected one input and one output, got {len(sources)} and {len(graph.output)}")
+        self.constants = {
+            tensor.name: Constant(self.to_array(tensor), True, tensor.name) for tensor in graph.initializer
+        }
+        self.sources = [value.name for value in graph.input if value.name not in self.constants]
+        self.results = [value.name for value in graph.output]
+        self.uses = Counter(name for proto in graph.node for name in proto.input)
+        self.weights: dict[str, dict[str, Parameter]] = {}
         values = (*graph.input, *graph.value_info, *graph.output)
         self.dims = {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
         self.dims |= {name: list(constant.value.shape) for name, constant in self.constants.items()}
-        self.source, self.result = sources[0], graph.output[0].name
-        self.computed = {self.source}
+        self.computed = set(self.sources)
         self.aliases: dict[str, str] = {}  # outputs of nodes that do nothing, and the values they stand for
         self.modules: dict[str, Module] = {}
         self.steps: list[Step] = []
 
     def model(self) -> OnnxModel:
         """Return the network, once all nodes are read."""
-        result = self.aliases.get(self.result, self.result)
-        self._check_computed((result,))
-        return OnnxModel(self.modules, self.steps, self.source, result)
+        results = [self.aliases.get(name, name) for name in self.results]
+        self._check_computed(tuple(results))
+        return OnnxModel(self.modules, self.steps, self.sources, results)
 
     def read(self, proto: Any) -> None:
         """Read a node; its inputs have been read before, since ONNX sorts nodes.
@@ -138,7 +129,7 @@ class _Reader:
         """
         proto.input[:] = [self.aliases.get(name, name) for name in proto.input]
         first, output = proto.input[0] if proto.input else "", proto.output[0]
-        node = Node(proto, self.constants, self.dims.get(first))
+        node = Node(proto, self.constants, self.dims.get(first), self.weights, self.uses)
         try:
             if node.operator == "Constant":
                 self.constants[output] = Constant(self._constant_value(node), False)
@@ -147,7 +138,7 @@ class _Reader:
                 self.aliases[output] = first
             elif node.operator not in BUILDERS:
                 raise ValueError(f"this operator is not supported; supported are {', '.join(sorted(BUILDERS))}")
-            elif node.operator == "Transpose" and first in self.constants:  # of a weight, before it is used
+            elif node.operator == "Transpose" and first in self.constants and not node.is_shared(0):  # of a weight
                 self.constants[output] = _transposed(node, self.constants[first])
             else:
                 self._add(node, output)
@@ -186,8 +177,8 @@ def _check_dropout(node: Node) -> None:
 
 
 def _transposed(node: Node, weight: Constant) -> Constant:
-    with no_grad():
-        return weight._replace(value=BUILDERS["Transpose"](node)(weight.value))
+    value = weight.value.transpose(node.attribute("perm", None))
+    return weight._replace(value=value, layout=f"{weight.layout}T")
 
 
 def _free_name(name: str, taken: dict[str, Module]) -> str:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._core import Array
+from ..nn import Parameter
 from .onnx_package import require_onnx
 
 __all__ = ["Constant", "Node"]
 
 
 class Constant(NamedTuple):
-    """An array of the graph; ``learnt`` if it is an initializer and therefore a weight."""
+    """An array of the graph.
+
+    Attributes:
+        value: the array.
+        learnt: whether it is an initializer and therefore a weight.
+        name: the initializer's name.
+        layout: what was done to it for a layer that wants it in another shape: "T", "flat", ...
+    """
 
     value: Array
     learnt: bool
+    name: str = ""
+    layout: str = ""
 
 
 class Node:
@@ -26,13 +37,22 @@ class Node:
         proto: the onnx.NodeProto.
         constants: the graph's constants by name.
         dims: sizes of its first input, 0 where a size is free; None if they are unknown.
+        weights: the Parameters made of initializers so far, by name and layout; this node's are added.
+        uses: how many nodes use each initializer.
 
     Attributes:
         operator, name: the operator's name and the node's.
         rank, channels: number of axes of the first input, and the size of its second axis; None if unknown.
     """
 
-    def __init__(self, proto: Any, constants: dict[str, Constant], dims: list[int] | None) -> None:
+    def __init__(
+        self,
+        proto: Any,
+        constants: dict[str, Constant],
+        dims: list[int] | None,
+        weights: dict[str, dict[str, Parameter]],
+        uses: Counter[str],
+    ) -> None:
         get = require_onnx("from_onnx").helper.get_attribute_value
         self.operator: str = proto.op_type
         self.name = str(proto.name or proto.output[0])
@@ -40,6 +60,7 @@ class Node:
         self.channels = dims[1] if dims is not None and len(dims) > 1 else None
         self._inputs: list[str] = list(proto.input)
         self._constants, self._used = constants, set[int]()
+        self._weights, self._uses = weights, uses
         self._attributes = {a.name: get(a) for a in proto.attribute}
 
     def attribute(self, name: str, default: Any) -> Any:
@@ -60,9 +81,30 @@ class Node:
         self._used.add(index)
         return self._constants[self._inputs[index]]
 
-    def operands(self) -> list[Constant | None]:
-        """Return every input: a Constant, or None where it is computed."""
-        known = [self._constants.get(name) for name in self._inputs]
+    def computed(self, index: int) -> bool:
+        """Return whether there is such an input, and it is no constant."""
+        return index < len(self._inputs) and bool(self._inputs[index]) and self._inputs[index] not in self._constants
+
+    def is_shared(self, index: int) -> bool:
+        """Return whether an input is an initializer that other nodes use, too."""
+        return self._uses[self._inputs[index]] > 1
+
+    def shared(self, constant: Constant, parameter: Parameter) -> Parameter:
+        """Return the Parameter that an initializer has become before, else this one.
+
+        Raises:
+            ValueError: it has become one in another layout, so that the two would not stay the same.
+        """
+        if not constant.name:
+            return parameter
+        known = self._weights.setdefault(constant.name, {})
+        if known and constant.layout not in known:
+            raise ValueError(f"the initializer {constant.name!r} is used in different shapes, which is not supported")
+        return known.setdefault(constant.layout, parameter)
+
+    def operands(self, count: int | None = None) -> list[Constant | None]:
+        """Return every input, or the first ``count``: a Constant, or None where it is computed."""
+        known = [self._constants.get(name) for name in self._inputs[:count]]
         self._used.update(index for index, constant in enumerate(known) if constant is not None)
         return known
 

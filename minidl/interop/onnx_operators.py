@@ -1,63 +1,35 @@
-"""Modules for ONNX operators that are not layers of minidl: arithmetic with broadcasting, reductions, moving data.
+"""ONNX operators that are not layers of minidl, as functions of values: arithmetic, reductions, moving data.
 
-Those with several inputs return the gradients of all inputs from `backward`, as a tuple.
+`OPERATORS` is the table of them. They are computed by operations of a recorded forward, which give their backward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_grad
+from .._core import Array
 from ..nn import Module, Parameter
+from ..nn.rearranging import axes_of
 
-__all__ = [
-    "ELEMENTWISE",
-    "REDUCTIONS",
-    "Concat",
-    "Elementwise",
-    "Flatten",
-    "Pad",
-    "Reduce",
-    "Reshape",
-    "Squeeze",
-    "Sum",
-    "Take",
-    "Transpose",
-    "Unsqueeze",
-]
-
-# operator: (its value, the gradient of each operand as a function of grad, output and operands; None: no gradient)
-Slope = Callable[..., Array] | None
-ELEMENTWISE: dict[str, tuple[Callable[..., Array], tuple[Slope, ...]]] = {
-    "Abs": (np.abs, (lambda g, y, a: g * np.sign(a),)),
-    "Add": (np.add, (lambda g, y, a, b: g, lambda g, y, a, b: g)),
-    "Div": (np.divide, (lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)),
-    "Exp": (np.exp, (lambda g, y, a: g * y,)),
-    "Greater": (np.greater, (None, None)),
-    "Log": (np.log, (lambda g, y, a: g / a,)),
-    "Mul": (np.multiply, (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)),
-    "Neg": (np.negative, (lambda g, y, a: -g,)),
-    "Pow": (np.power, (lambda g, y, a, b: g * b * a ** (b - 1), lambda g, y, a, b: g * y * np.log(a))),
-    "Sqrt": (np.sqrt, (lambda g, y, a: g / (2 * y),)),
-    "Sub": (np.subtract, (lambda g, y, a, b: g, lambda g, y, a, b: -g)),
-    "Where": (np.where, (None, lambda g, y, c, a, b: np.where(c, g, 0), lambda g, y, c, a, b: np.where(c, 0, g))),
-}
+__all__ = ["OPERATORS", "Operator"]
 
 
-class Elementwise(Module):
-    """An elementwise operator on arrays that broadcast to each other.
+class Operator(Module):
+    """An ONNX operator.
 
     Args:
-        operator: its name, one of `ELEMENTWISE`.
+        operator: its name, one of `OPERATORS`.
         operands: for each operand an array if it is fixed, a Parameter if it is learned, None if it is an input.
+        **options: what else the function in the table takes.
     """
 
-    def __init__(self, operator: str, operands: Sequence[Array | Parameter | None]) -> None:
+    def __init__(self, operator: str, operands: Sequence[Array | Parameter | None] = (None,), **options: Any) -> None:
         super().__init__()
-        self.operator = operator
+        self.operator, self.options = operator, options
         self._given = [None if operand is None else f"operand{number}" for number, operand in enumerate(operands)]
         for number, operand in enumerate(operands):
             if isinstance(operand, Parameter):
@@ -65,276 +37,168 @@ class Elementwise(Module):
             elif operand is not None:
                 self.register_buffer(f"operand{number}", operand)
 
-    def forward(self, *inputs: Array) -> Array:
+    def forward(self, *inputs: Any) -> Any:
         """Apply the operator."""
         rest = iter(inputs)
-        given = [next(rest) if name is None else getattr(self, name) for name in self._given]
-        operands = [operand.data if isinstance(operand, Parameter) else operand for operand in given]
+        operands = [next(rest) if name is None else getattr(self, name) for name in self._given]
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            out = np.asarray(ELEMENTWISE[self.operator][0](*operands))
-        if self.operator == "Pow":  # the exponent may have another dtype
-            out = out.astype(operands[0].dtype, copy=False)
-        self.save_for_backward((operands, out))
-        return out
-
-    def backward(self, grad_output: Array) -> tuple[Array | None, ...]:
-        """Add the gradients of the operands that are learned; return those of the inputs."""
-        operands, out = self.take_saved()
-        check_grad(grad_output, out.shape, out.dtype)
-        grads: list[Array | None] = []
-        for name, slope, operand in zip(self._given, ELEMENTWISE[self.operator][1], operands, strict=True):
-            learnt = name is not None and isinstance(getattr(self, name), Parameter)
-            if name is not None and not learnt:
-                continue
-            with np.errstate(invalid="ignore", divide="ignore"):
-                grad = None if slope is None else _sum_to(slope(grad_output, out, *operands), operand.shape)
-            if grad is not None:
-                grad = grad.astype(grad_output.dtype, copy=False)  # Pow's exponent may have another dtype
-            if name is None:
-                grads.append(grad)
-            elif grad is not None:
-                getattr(self, name).add_grad(grad)
-        return tuple(grads)
+            return OPERATORS[self.operator](*operands, **self.options)
 
     def extra_repr(self) -> str:
-        """The operator."""
-        return self.operator
+        """The operator and its options."""
+        return ", ".join([self.operator, *(f"{name}={value}" for name, value in self.options.items())])
 
 
-def _sum_to(grad: Array, shape: tuple[int, ...]) -> Array:
-    """Undo broadcasting: add up the gradients of all copies of a number."""
-    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
-    axes = tuple(axis for axis, size in enumerate(shape) if size == 1 and grad.shape[axis] != 1)
-    return np.asarray(grad.sum(axis=axes, keepdims=True))
+def _power(a: Any, b: Any) -> Any:
+    return np.power(a, b.astype(a.dtype))  # the exponent may have another dtype
 
 
-class Sum(Module):
-    """Add arrays that broadcast to each other."""
-
-    def forward(self, *inputs: Array) -> Array:
-        """Add them."""
-        total: Array = np.asarray(sum(inputs[1:], inputs[0]))
-        self.save_for_backward(([x.shape for x in inputs], total.shape, total.dtype))
-        return total
-
-    def backward(self, grad_output: Array) -> tuple[Array, ...]:
-        """Pass the gradient to every input."""
-        shapes, shape, dtype = self.take_saved()
-        check_grad(grad_output, shape, dtype)
-        return tuple(_sum_to(grad_output, own) for own in shapes)
+def _many(function: np.ufunc) -> Callable[..., Any]:
+    return lambda *inputs: reduce(function, inputs[1:], np.positive(inputs[0]))
 
 
-REDUCTIONS: dict[str, Callable[..., Array]] = {"ReduceMax": np.max, "ReduceMean": np.mean, "ReduceSum": np.sum}
+def _matmul_add(a: Any, b: Any, c: Any = None, transB: bool = False) -> Any:
+    out = a @ (b.T if transB else b)
+    return out if c is None else out + c
 
 
-class Reduce(Module):
-    """Maximum, mean or sum over axes. The gradient of a tie goes to the first maximum, in row-major order.
+def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a reduction over ``axes``, of which None means all."""
 
-    Args:
-        operator: its name, one of `REDUCTIONS`.
-        axes: the axes to reduce; None means all.
-        keepdims: whether they stay, with size one.
-    """
+    def reduction(x: Any, axes: Sequence[int] | None, keepdims: bool) -> Any:
+        return function(x, axes_of(axes if axes is None else tuple(axes), x.ndim), keepdims)
 
-    def __init__(self, operator: str, axes: Sequence[int] | None, keepdims: bool) -> None:
-        super().__init__()
-        self.operator, self.axes, self.keepdims = operator, axes, keepdims
-
-    def forward(self, x: Array) -> Array:
-        """Reduce."""
-        axes = tuple(range(x.ndim)) if self.axes is None else tuple(axis % x.ndim for axis in self.axes)
-        out = REDUCTIONS[self.operator](x, axis=axes, keepdims=self.keepdims)
-        self.save_for_backward((x, axes, np.shape(out)))
-        return np.asarray(out)
-
-    def backward(self, grad_output: Array) -> Array:
-        """Spread the gradient over the numbers that were reduced."""
-        x, axes, shape = self.take_saved()
-        check_grad(grad_output, shape, x.dtype)
-        grad = grad_output if self.keepdims else np.expand_dims(grad_output, axes)
-        if self.operator == "ReduceMax":
-            return _to_first_maximum(grad, x, axes)
-        if self.operator == "ReduceMean":
-            grad = grad / np.prod([x.shape[axis] for axis in axes]).astype(x.dtype)
-        return np.array(np.broadcast_to(grad, x.shape))
+    return reduction
 
 
-def _to_first_maximum(grad: Array, x: Array, axes: tuple[int, ...]) -> Array:
-    kept = [axis for axis in range(x.ndim) if axis not in axes]
-    order = [*kept, *axes]
-    rows = x.transpose(order).reshape(*(x.shape[axis] for axis in kept), -1)
-    dx = np.zeros_like(rows)
-    np.put_along_axis(dx, rows.argmax(axis=-1)[..., None], grad.transpose(order).reshape(*rows.shape[:-1], 1), -1)
-    return np.transpose(dx.reshape([x.shape[axis] for axis in order]), np.argsort(order))
+def _extreme(name: str) -> Callable[..., Any]:
+    """Return maximum or minimum; the gradient of a tie goes to the first one in row-major order."""
+
+    def extreme(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        for axis in sorted(axes, reverse=True):
+            x = getattr(x, name)(dim=axis, keepdim=True)[0]
+        return x if keepdims else np.squeeze(x, axes)
+
+    return extreme
 
 
-class Concat(Module):
-    """Concatenate arrays along an axis."""
-
-    def __init__(self, axis: int) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def forward(self, *inputs: Array) -> Array:
-        """Concatenate them."""
-        out = np.concatenate(inputs, axis=self.axis)
-        self.save_for_backward(([x.shape[self.axis] for x in inputs], out.shape, out.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> tuple[Array, ...]:
-        """Split the gradient."""
-        sizes, shape, dtype = self.take_saved()
-        check_grad(grad_output, shape, dtype)
-        return tuple(np.split(grad_output, np.cumsum(sizes)[:-1], axis=self.axis))
+def _logsumexp(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    largest = x.detach().amax(axes, keepdim=True)
+    out = np.log(np.sum(np.exp(x - largest), axis=axes, keepdims=True)) + largest
+    return out if keepdims else np.squeeze(out, axes)
 
 
-class Take(Module):
-    """Take a part of an array.
-
-    Args:
-        index: by axis, a slice or an array of positions; a position may appear more than once.
-    """
-
-    def __init__(self, index: dict[int, Any]) -> None:
-        super().__init__()
-        self.index = index
-
-    def _index(self, dimensions: int) -> tuple[Any, ...]:
-        wanted = {axis % dimensions: part for axis, part in self.index.items()}
-        return tuple(wanted.get(axis, slice(None)) for axis in range(dimensions))
-
-    def forward(self, x: Array) -> Array:
-        """Take it."""
-        out: Array = x[self._index(x.ndim)]
-        self.save_for_backward((x.shape, out.shape, x.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Add the gradient where the part was taken from."""
-        shape, out_shape, dtype = self.take_saved()
-        check_grad(grad_output, out_shape, dtype)
-        dx: Array = np.zeros(shape, dtype)
-        np.add.at(dx, self._index(len(shape)), grad_output)
-        return dx
+def _concatenate(*inputs: Any, axis: int) -> Any:
+    return np.concatenate(list(inputs), axis=axis)
 
 
-class Pad(Module):
-    """Pad an array with a constant, or crop it where a size is negative.
-
-    Args:
-        pads: (before, after) for each axis.
-        value: the constant.
-    """
-
-    def __init__(self, pads: Sequence[tuple[int, int]], value: float) -> None:
-        super().__init__()
-        self.pads, self.value = list(pads), value
-
-    def forward(self, x: Array) -> Array:
-        """Pad and crop."""
-        out = _padded(x, self.pads, self.value)
-        self.save_for_backward((out.shape, out.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Crop what was padded, and pad what was cropped with zeros."""
-        check_grad(grad_output, *self.take_saved())
-        return _padded(grad_output, [(-before, -after) for before, after in self.pads], 0.0)
+def _taken(x: Any, index: dict[int, Any]) -> Any:
+    """Take slices and positions by axis, one axis after another."""
+    for axis, part in index.items():
+        x = x[(slice(None),) * (axis % x.ndim) + (part,)]
+    return x
 
 
-def _padded(x: Array, pads: Sequence[tuple[int, int]], value: float) -> Array:
+def _padded(x: Any, pads: Sequence[tuple[int, int]], value: float) -> Any:
     grown = [(max(before, 0), max(after, 0)) for before, after in pads]
     crop = tuple(slice(max(-before, 0), -max(-after, 0) or None) for before, after in pads)
-    return np.pad(x, grown, constant_values=value)[crop]
+    x = np.pad(x, grown, constant_values=value) if any(map(any, grown)) else x
+    return x[crop] if any(part != slice(0, None) for part in crop) else np.positive(x)
 
 
-class _Reshaped(Module):
-    """Base of the operators that only change the shape: a subclass defines the output's shape in `new_shape`."""
-
-    def new_shape(self, shape: tuple[int, ...]) -> Sequence[int]:
-        """Return the shape of the output for an input of ``shape``."""
-        raise NotImplementedError
-
-    def forward(self, x: Array) -> Array:
-        """Reshape."""
-        out = x.reshape(self.new_shape(x.shape))
-        self.save_for_backward((x.shape, out.shape, x.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Reshape back."""
-        shape, out_shape, dtype = self.take_saved()
-        return np.reshape(check_grad(grad_output, out_shape, dtype), shape)
+def _reshaped(x: Any, shape: Sequence[int]) -> Any:
+    """Give a shape in which 0 keeps the size of that axis and one -1 is inferred."""
+    return np.reshape(x, [x.shape[axis] if size == 0 else size for axis, size in enumerate(shape)])
 
 
-class Reshape(_Reshaped):
-    """Give an array a shape in which 0 keeps the size of that axis and one -1 is inferred."""
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = list(shape)
-
-    def new_shape(self, shape: tuple[int, ...]) -> Sequence[int]:
-        """Fill in the sizes that are kept."""
-        return [shape[axis] if size == 0 else size for axis, size in enumerate(self.shape)]
+def _flattened(x: Any, axis: int) -> Any:
+    return np.reshape(x, (int(np.prod(x.shape[:axis])), -1))
 
 
-class Flatten(_Reshaped):
-    """Make an array a matrix: its rows are the axes before ``axis``, its columns the others."""
-
-    def __init__(self, axis: int) -> None:
-        super().__init__()
-        self.axis = axis
-
-    def new_shape(self, shape: tuple[int, ...]) -> Sequence[int]:
-        """Multiply the sizes on both sides of the axis."""
-        return [int(np.prod(shape[: self.axis])), -1]
+def _squeezed(x: Any, axes: Sequence[int] | None) -> Any:
+    ones = [axis for axis, size in enumerate(x.shape) if size == 1]
+    wanted = ones if axes is None else [axis % x.ndim for axis in axes]
+    if not set(wanted) <= set(ones):
+        raise ValueError(f"Squeeze: axes {axes} must have size 1, got an input of shape {x.shape}")
+    return np.squeeze(x, tuple(wanted))
 
 
-class Squeeze(_Reshaped):
-    """Remove axes of size 1; None means all of them."""
-
-    def __init__(self, axes: Sequence[int] | None) -> None:
-        super().__init__()
-        self.axes = axes
-
-    def new_shape(self, shape: tuple[int, ...]) -> Sequence[int]:
-        """Leave the axes out."""
-        ones = [axis for axis, size in enumerate(shape) if size == 1]
-        axes = ones if self.axes is None else [axis % len(shape) for axis in self.axes]
-        if not set(axes) <= set(ones):
-            raise ValueError(f"axes {self.axes} must have size 1, got an input of shape {shape}")
-        return [size for axis, size in enumerate(shape) if axis not in axes]
+def _expanded(x: Any, shape: Sequence[int]) -> Any:
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape)))
 
 
-class Unsqueeze(_Reshaped):
-    """Insert axes of size 1, counted in the output."""
-
-    def __init__(self, axes: Sequence[int]) -> None:
-        super().__init__()
-        self.axes = axes
-
-    def new_shape(self, shape: tuple[int, ...]) -> Sequence[int]:
-        """Insert them."""
-        rank, sizes = len(shape) + len(self.axes), iter(shape)
-        axes = [axis % rank for axis in self.axes]
-        return [1 if axis in axes else next(sizes) for axis in range(rank)]
+def _triangle(x: Any, k: int, upper: bool) -> Any:
+    return np.triu(x, k) if upper else np.tril(x, k)
 
 
-class Transpose(Module):
-    """Permute the axes; None reverses them."""
+def _place(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, axis, keepdims: function(x, axis=axis, keepdims=keepdims)
 
-    def __init__(self, order: Sequence[int] | None) -> None:
-        super().__init__()
-        self.order = order
 
-    def forward(self, x: Array) -> Array:
-        """Permute them."""
-        out = x.transpose(self.order)
-        self.save_for_backward((out.shape, out.dtype))
-        return out
-
-    def backward(self, grad_output: Array) -> Array:
-        """Undo the permutation."""
-        check_grad(grad_output, *self.take_saved())
-        return grad_output.transpose(None if self.order is None else np.argsort(self.order))
+# The value of each operator for its operands; the options are those that `onnx_builders` gives.
+OPERATORS: dict[str, Callable[..., Any]] = {
+    "Abs": np.abs,
+    "Acos": np.arccos,
+    "Add": np.add,
+    "And": np.logical_and,
+    "ArgMax": _place(np.argmax),
+    "ArgMin": _place(np.argmin),
+    "Asin": np.arcsin,
+    "Atan": np.arctan,
+    "Cast": lambda x, dtype: x.astype(np.dtype(dtype)),
+    "Ceil": np.ceil,
+    "Concat": _concatenate,
+    "Cos": np.cos,
+    "Cosh": np.cosh,
+    "CumSum": np.cumsum,
+    "Div": np.divide,
+    "Einsum": lambda *inputs, equation: np.einsum(equation, *inputs),
+    "Equal": np.equal,
+    "Exp": np.exp,
+    "Expand": _expanded,
+    "Flatten": _flattened,
+    "Floor": np.floor,
+    "Gather": lambda table, indices: table[indices],
+    "Gemm": _matmul_add,
+    "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
+    "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "Log": np.log,
+    "MatMul": np.matmul,
+    "Max": _many(np.maximum),
+    "Min": _many(np.minimum),
+    "Mul": np.multiply,
+    "Neg": np.negative,
+    "Not": np.logical_not,
+    "Or": np.logical_or,
+    "Pad": _padded,
+    "Pow": _power,
+    "Reciprocal": np.reciprocal,
+    "ReduceL1": _reduced(lambda x, axes, keepdims: np.sum(np.abs(x), axis=axes, keepdims=keepdims)),
+    "ReduceL2": _reduced(lambda x, axes, keepdims: np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))),
+    "ReduceLogSumExp": _reduced(_logsumexp),
+    "ReduceMax": _reduced(_extreme("max")),
+    "ReduceMean": _reduced(lambda x, axes, keepdims: np.mean(x, axis=axes, keepdims=keepdims)),
+    "ReduceMin": _reduced(_extreme("min")),
+    "ReduceProd": _reduced(lambda x, axes, keepdims: np.prod(x, axis=axes, keepdims=keepdims)),
+    "ReduceSum": _reduced(lambda x, axes, keepdims: np.sum(x, axis=axes, keepdims=keepdims)),
+    "Reshape": _reshaped,
+    "Round": np.rint,
+    "Sign": np.sign,
+    "Sin": np.sin,
+    "Sinh": np.sinh,
+    "Slice": _taken,
+    "Sqrt": np.sqrt,
+    "Squeeze": _squeezed,
+    "Sub": np.subtract,
+    "Sum": _many(np.add),
+    "Tan": np.tan,
+    "Tanh": np.tanh,
+    "Tile": lambda x, reps: np.tile(x, tuple(reps)),
+    "Transpose": np.transpose,
+    "Trilu": _triangle,
+    "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes)),
+    "Where": np.where,
+    "Xor": np.logical_xor,
+}
