@@ -6,12 +6,14 @@ Values of a recorded forward pass, and Parameters in it, are recorded; arrays gi
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
 from . import operations as op
-from .recording import apply, compute, constant, plain
+from .modes import mode
+from .recording import apply, compute, constant, outside, plain
 from .tensor import Operand, Tensor, operand
 
 __all__ = [
@@ -313,4 +315,33 @@ def outer(input: Any, vec2: Any) -> Any:
 
 def einsum(equation: str, *operands: Any) -> Any:
     """Return the sum of products that ``equation`` describes, such as "ij,jk->ik", of the operands."""
-    return apply(op.einsum, equation, *operands)
+    if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
+        operands = tuple(operands[0])
+    if mode.record is None:
+        return np.einsum(equation, *[outside(x) for x in operands], optimize=True)
+    return apply(op.einsum, _explicit(equation, [plain(x).shape for x in operands]), *operands)
+
+
+def _explicit(equation: str, shapes: list[tuple[int, ...]]) -> str:
+    """Return an equation with the indices of the output, and indices in place of dots."""
+    left, arrow, result = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    if len(terms) != len(shapes):
+        raise ValueError(f"einsum: {equation!r} describes {len(terms)} arrays, got {len(shapes)}")
+    hidden = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
+    free = [letter for letter in ascii_letters if letter not in equation]
+    extra = "".join(free[: max(hidden, default=0)])
+    terms = [term.replace("...", extra[len(extra) - n :]) for term, n in zip(terms, hidden, strict=True)]
+    if not arrow:
+        once = sorted({index for index in left if left.count(index) == 1} - set(",."))
+        result = ("..." if "..." in left else "") + "".join(once)
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        if len(term) != len(shape):
+            raise ValueError(f"einsum: {equation!r} does not fit an array of shape {shape}")
+        for index, size in zip(term, shape, strict=True):
+            if sizes.setdefault(index, size) != size:
+                raise ValueError(
+                    f"einsum: {equation!r} has an index of two sizes, {sizes[index]} and {size}; use expand"
+                )
+    return f"{','.join(terms)}->{result.replace('...', extra)}"

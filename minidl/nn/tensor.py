@@ -111,7 +111,10 @@ class Operand(Sums):
         return apply(_ABSOLUTE, self)
 
     def clamp(self, min: Any = None, max: Any = None) -> Any:
-        """Limit every element to what lies between ``min`` and ``max``."""
+        """Limit every element to what lies between ``min`` and ``max``, numbers or arrays."""
+        if isinstance(min, Operand) or isinstance(max, Operand):
+            low = self if min is None else apply(op.where, compute(np.less, self, min), min, self)
+            return low if max is None else apply(op.where, compute(np.greater, low, max), max, low)
         return apply(op.clip, self, a_min=min, a_max=max)
 
     clip = clamp

@@ -278,18 +278,24 @@ def any(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     return operand(input).any(dim, keepdim)
 
 
-def sort(input: Any, dim: int = -1, descending: bool = False) -> Maximum:
-    """Return ``(values, indices)`` of input in order along the axis ``dim``, the largest first if ``descending``."""
+def sort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Maximum:
+    """Return ``(values, indices)`` of input in order along the axis ``dim``, the largest first if ``descending``.
+
+    It is always ``stable``: equal ones keep their order.
+    """
     return operand(input).sort(dim, descending)
 
 
-def argsort(input: Any, dim: int = -1, descending: bool = False) -> Any:
-    """Return the indices of `sort`, with the same input, dim and descending."""
+def argsort(input: Any, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Any:
+    """Return the indices of `sort`, with the same input, dim, descending and stable."""
     return operand(input).sort(dim, descending).indices
 
 
-def topk(input: Any, k: int, dim: int = -1, largest: bool = True) -> Maximum:
-    """Return ``(values, indices)`` of the k largest of input along the axis ``dim``, or smallest if not ``largest``."""
+def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Maximum:
+    """Return ``(values, indices)`` of the k largest of input along the axis ``dim``, or smallest if not ``largest``.
+
+    They are always ``sorted``.
+    """
     return operand(input).topk(k, dim, largest)
 
 

@@ -111,16 +111,21 @@ class Sums(Shapes):
         values = apply(op.picked, self, indices=indices, axis=at)
         return Maximum(values if keepdim else values.squeeze(at), constant(indices if keepdim else indices.squeeze(at)))
 
-    def sort(self, dim: int = -1, descending: bool = False) -> Maximum:
-        """Return ``(values, indices)`` in order along an axis."""
+    def sort(self, dim: int = -1, descending: bool = False, *, stable: bool = True) -> Maximum:
+        """Return ``(values, indices)`` in order along an axis, NaN as the largest; equal ones keep theirs."""
         at = axis_of(dim, self.ndim)
-        keys = -self.data if descending else self.data
-        indices = np.argsort(keys, axis=at, kind="stable")
+        if descending:  # in the order of the array from its end, so that equal ones keep theirs
+            backwards = np.argsort(np.flip(self.data, at), axis=at, kind="stable")
+            indices = np.flip(self.shape[at] - 1 - backwards, at)
+        else:
+            indices = np.argsort(self.data, axis=at, kind="stable")
         return Maximum(apply(op.picked, self, indices=indices, axis=at), constant(indices))
 
-    def topk(self, k: int, dim: int = -1, largest: bool = True) -> Maximum:
-        """Return ``(values, indices)`` of the k largest, in order."""
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Maximum:
+        """Return ``(values, indices)`` of the k largest, always in order."""
         values, indices = self.sort(dim, descending=largest)
+        if not 0 <= k <= self.shape[axis_of(dim, self.ndim)]:
+            raise ValueError(f"topk: k must be between 0 and {self.shape[dim]}, got {k}")
         key = (slice(None),) * axis_of(dim, self.ndim) + (slice(k),)
         return Maximum(values[key], indices[key])
 

@@ -161,6 +161,9 @@ def roll(r):
 
 
 def clamp(r):
+    if flag(r):
+        x, low = two()(r)[0]
+        return (x, low, *pick(r, (), (low + positive(r, 1),))), {}
     limits = pick(r, {"min": -0.5}, {"max": 0.5}, {"min": -0.5, "max": 1.0})
     return (normal(r, *shape(r)),), limits
 
@@ -209,6 +212,10 @@ def einsum(r):
         (("bij,bkj->bik", normal(r, 2, n, m), normal(r, 2, p, m)), {}),
         (("ij->j", normal(r, n, m)), {}),
         (("i,j,ij->", normal(r, n), normal(r, m), normal(r, n, m)), {}),
+        (("...ij,...jk->...ik", normal(r, 2, n, m), normal(r, 2, m, p)), {}),
+        (("...ij, jk -> ...k", normal(r, 3, 2, n, m), normal(r, m, p)), {}),
+        (("jk,ij", normal(r, m, p), normal(r, n, m)), {}),
+        (("b...,b...", normal(r, n, m), normal(r, n, m)), {}),
     )
 
 
@@ -397,6 +404,46 @@ def test_arguments_have_pytorchs_names(name):
     assert not described or names <= described | ({"operands"} if name == "einsum" else set())
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_order_with_ties_nan_and_every_dtype(descending):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    floats = rng.integers(0, 3, (4, 7)).astype(float)
+    floats[1, 2] = floats[3, 5] = np.nan
+    for x in (floats, rng.integers(0, 4, (4, 7)).astype(np.uint8), floats > 1, rng.integers(-3, 3, (4, 7))):
+        ours, theirs = (
+            minidl.sort(x, 1, descending),
+            torch.sort(torch.tensor(x), dim=1, descending=descending, stable=True),
+        )
+        assert_array_equal(ours.values, theirs.values.numpy())
+        assert_array_equal(ours.indices, theirs.indices.numpy())
+        assert_array_equal(
+            minidl.topk(x, 3, 1, descending, True).values, torch.topk(torch.tensor(x), 3, 1, descending)[0]
+        )
+
+
+def test_einsum_of_indices_that_repeat_or_differ():
+    x = np.arange(9.0).reshape(3, 3)
+    assert minidl.einsum("ii->", x) == 12  # only in a recorded forward there is no gradient of it
+
+    class Sums(nn.Module):
+        def __init__(self, equation):
+            super().__init__()
+            self.equation = equation
+
+        def forward(self, *arrays):
+            return minidl.einsum(self.equation, arrays)
+
+    for equation, arrays, message in (
+        ("ii->", [x], "none twice in a term"),
+        ("ij,jk->ik", [x], "describes 2 arrays, got 1"),
+        ("ij,jk->ik", [x, np.ones((1, 3))], "an index of two sizes"),
+        ("ijk->i", [x], "does not fit an array of shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Sums(equation)(*arrays)
+
+
 def test_ties_and_integers():
     x = np.array([[1, 3, 3], [2, 2, 0]])
     values, indices = minidl.max(x, 1)
@@ -560,6 +607,7 @@ WRONG = {
     "normal": (lambda: minidl.normal(0.0, -1.0, (2,)), ValueError, "not negative"),
     "randn of integers": (lambda: minidl.randn(2, dtype=minidl.int64), TypeError, "for integers use randint"),
     "mm": (lambda: minidl.mm(np.ones((2, 2, 2)), np.ones((2, 2))), ValueError, "mm: expected arrays with 2 axes"),
+    "topk": (lambda: minidl.topk(np.ones(3), 4), ValueError, "topk: k must be between 0 and 3, got 4"),
     "split": (lambda: minidl.split(np.ones(5), [2, 2]), ValueError, "split: the lengths"),
     "dim": (lambda: minidl.max(np.ones((2, 2)), 2), IndexError, "dim 2 does not exist"),
     "unflatten": (lambda: minidl.unflatten(np.ones((2, 6)), 1, (4, -1)), ValueError, "cannot reshape"),
