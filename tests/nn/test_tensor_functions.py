@@ -417,9 +417,7 @@ def test_order_with_ties_nan_and_every_dtype(descending):
         )
         assert_array_equal(ours.values, theirs.values.numpy())
         assert_array_equal(ours.indices, theirs.indices.numpy())
-        assert_array_equal(
-            minidl.topk(x, 3, 1, descending, True).values, torch.topk(torch.tensor(x), 3, 1, descending)[0]
-        )
+        assert_array_equal(minidl.topk(x, 3, 1, descending, True).values, theirs.values.numpy()[:, :3])
 
 
 def test_einsum_of_indices_that_repeat_or_differ():
