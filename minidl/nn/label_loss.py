@@ -326,8 +326,8 @@ class NLLLoss(LabelLoss):
         """Warn if the predictions are no logarithms of probabilities."""
         if prediction.size and 1e-4 < prediction.max() < np.inf:
             _warn(
-                "NLLLoss: it takes logarithms of probabilities, which are not above 0 as these are: put LogSoftmax at the "
-                "end of the model, or give scores to CrossEntropyLoss"
+                "NLLLoss: it takes logarithms of probabilities, which are not above 0 as these are: put LogSoftmax at "
+                "the end of the model, or give scores to CrossEntropyLoss"
             )
 
 
