@@ -11,7 +11,6 @@ from ..nn import (
     BatchNorm2d,
     Conv2d,
     Dropout,
-    Flatten,
     Linear,
     MaxPool2d,
     Module,
@@ -68,13 +67,42 @@ class BasicBlock(Module):
         return self.relu2(out + (x if self.downsample is None else self.downsample(x)))
 
 
+class ResNet18(Module):
+    """A stem, four stages of two blocks each, and a linear layer; see `resnet18`.
+
+    Args:
+        num_classes: number of logits.
+        rng: generator for the initial weights; None means minidl's own.
+    """
+
+    def __init__(self, num_classes: int, rng: np.random.Generator | None) -> None:
+        super().__init__()
+        self.conv1, self.bn1, self.relu = _conv(3, 64, 7, 2, rng), BatchNorm2d(64), ReLU()
+        self.maxpool = MaxPool2d(3, 2, padding=1)
+        self.layer1 = _stage(64, 64, 1, rng)
+        self.layer2 = _stage(64, 128, 2, rng)
+        self.layer3 = _stage(128, 256, 2, rng)
+        self.layer4 = _stage(256, 512, 2, rng)
+        self.avgpool, self.fc = AdaptiveAvgPool2d(1), Linear(512, num_classes, rng=rng)
+
+    def forward(self, x: Any) -> Any:
+        """Return the logits of images (N, 3, H, W)."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return self.fc(self.avgpool(x).flatten(1))
+
+
+def _stage(inputs: int, outputs: int, stride: int, rng: np.random.Generator | None) -> Sequential:
+    return Sequential(BasicBlock(inputs, outputs, stride, rng), BasicBlock(outputs, outputs, 1, rng))
+
+
 def resnet18(
     num_classes: int = 1000,
     *,
     weights: None = None,
     pretrained: bool = False,
     rng: np.random.Generator | None = None,
-) -> Sequential:
+) -> ResNet18:
     """ResNet with 18 layers and torchvision's names; 11,689,512 parameters for 1,000 classes.
 
     Args:
@@ -88,16 +116,7 @@ def resnet18(
     Source: He, Zhang, Ren and Sun 2016, arXiv:1512.03385.
     """
     _check_no_weights("resnet18", weights, pretrained)
-    layers: dict[str, Module] = {"conv1": _conv(3, 64, 7, 2, rng), "bn1": BatchNorm2d(64), "relu": ReLU()}
-    layers["maxpool"] = MaxPool2d(3, 2, padding=1)
-    inputs = 64
-    for number, outputs in enumerate((64, 128, 256, 512)):
-        first = BasicBlock(inputs, outputs, 1 if number == 0 else 2, rng)
-        layers[f"layer{number + 1}"] = Sequential(first, BasicBlock(outputs, outputs, 1, rng))
-        inputs = outputs
-    return Sequential(
-        {**layers, "avgpool": AdaptiveAvgPool2d(1), "flatten": Flatten(), "fc": Linear(512, num_classes, rng=rng)}
-    )
+    return ResNet18(num_classes, rng)
 
 
 def _conv_bn_relu6(
@@ -131,13 +150,46 @@ class InvertedResidual(Module):
         return x + self.conv(x) if self.around else self.conv(x)
 
 
+class MobileNetV2(Module):
+    """A stem, seventeen inverted residuals, a 1x1 convolution and a classifier; see `mobilenet_v2`.
+
+    Args:
+        num_classes: number of logits.
+        rng: generator for the initial weights and the dropout masks; None means minidl's own.
+    """
+
+    def __init__(self, num_classes: int, rng: np.random.Generator | None) -> None:
+        super().__init__()
+        features: list[Module] = [_conv_bn_relu6(3, 32, 3, 2, rng)]
+        inputs = 32
+        for ratio, outputs, count, first_stride in _PLAN:
+            for number in range(count):
+                features.append(InvertedResidual(inputs, outputs, first_stride if number == 0 else 1, ratio, rng))
+                inputs = outputs
+        self.features = Sequential(*features, _conv_bn_relu6(inputs, 1280, 1, 1, rng))
+        self.avgpool = AdaptiveAvgPool2d(1)
+        head = Linear(1280, num_classes, rng=rng)
+        init.normal_(head.weight, std=0.01, rng=rng)
+        if head.bias is not None:
+            init.zeros_(head.bias)
+        self.classifier = Sequential(Dropout(0.2, rng=rng), head)
+
+    def forward(self, x: Any) -> Any:
+        """Return the logits of images (N, 3, H, W)."""
+        return self.classifier(self.avgpool(self.features(x)).flatten(1))
+
+
+# Factor by which the channels are expanded, output channels, number of blocks, stride of the first
+_PLAN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
 def mobilenet_v2(
     num_classes: int = 1000,
     *,
     weights: None = None,
     pretrained: bool = False,
     rng: np.random.Generator | None = None,
-) -> Sequential:
+) -> MobileNetV2:
     """MobileNetV2 with torchvision's names; 3,504,872 parameters for 1,000 classes.
 
     Args:
@@ -151,23 +203,4 @@ def mobilenet_v2(
     Source: Sandler, Howard, Zhu, Zhmoginov and Chen 2018, arXiv:1801.04381.
     """
     _check_no_weights("mobilenet_v2", weights, pretrained)
-    features: list[Module] = [_conv_bn_relu6(3, 32, 3, 2, rng)]
-    inputs = 32
-    plan = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-    for expand_ratio, outputs, count, first_stride in plan:
-        for number in range(count):
-            features.append(InvertedResidual(inputs, outputs, first_stride if number == 0 else 1, expand_ratio, rng))
-            inputs = outputs
-    features.append(_conv_bn_relu6(inputs, 1280, 1, 1, rng))
-    head = Linear(1280, num_classes, rng=rng)
-    init.normal_(head.weight, std=0.01, rng=rng)
-    if head.bias is not None:
-        init.zeros_(head.bias)
-    return Sequential(
-        {
-            "features": Sequential(*features),
-            "avgpool": AdaptiveAvgPool2d(1),
-            "flatten": Flatten(),
-            "classifier": Sequential(Dropout(0.2, rng=rng), head),
-        }
-    )
+    return MobileNetV2(num_classes, rng)

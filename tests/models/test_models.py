@@ -1,6 +1,7 @@
 """The larger networks: published sizes, gradients, torchvision's names and PyTorch's outputs."""
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,25 @@ def test_size_and_output(name, options, shape, parameters):
     model = getattr(models, name)(**options, rng=np.random.default_rng(0))
     assert sum(p.data.size for p in model.params()) == parameters
     assert model.output_shape(shape) == (shape[0], 1000 if shape[2] == 64 else 10)
+
+
+def known_names():
+    """Names and shapes of the models' states, in order, by model; written at commit 5f172e7."""
+    known = {}
+    for line in (Path(__file__).parent / "names.txt").read_text().splitlines():
+        if line.startswith("# "):
+            state = known[line[2:]] = []
+        else:
+            name, _, shape = line.partition(" ")
+            state.append((name, tuple(int(n) for n in shape.split(",") if n)))
+    return known
+
+
+@pytest.mark.parametrize(("model", "state"), known_names().items(), ids=list(known_names()))
+def test_checkpoints_of_before_load(model, state):
+    name, *option = model.split()
+    net = getattr(models, name)(*([10, *option] if option else []))
+    assert [(key, value.shape) for key, value in net.state_dict().items()] == state
 
 
 def test_the_units_of_1989():
