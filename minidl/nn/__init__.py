@@ -32,6 +32,7 @@ from .parameter import Parameter as Parameter
 from .piecewise import *
 from .reshape import *
 from .resize import *
+from .smooth_activation import *
 from .softmax import *
 from .squeeze_excite import *
 from .summary import Summary as Summary

@@ -33,6 +33,7 @@ from .max_pool import *
 from .pad import *
 from .reshape import *
 from .resize import *
+from .smooth_activation import *
 from .softmax import *
 from .unfold import *
 

@@ -7,26 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .activation import (
-    CELU,
-    ELU,
-    GELU,
-    SELU,
-    LogSigmoid,
-    Mish,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-    Tanhshrink,
-)
+from .activation import ReLU, Sigmoid, Tanh
 from .dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from .gated import GLU
 from .operations import astype
 from .piecewise import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, ReLU6, Softshrink, Threshold
 from .recording import apply, apply_layer, plain
+from .smooth_activation import CELU, ELU, GELU, SELU, LogSigmoid, Mish, SiLU, Softplus, Softsign, Tanhshrink
 from .softmax import LogSoftmax, Softmax, Softmin
 
 __all__ = [
