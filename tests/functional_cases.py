@@ -275,6 +275,15 @@ def labels(r, x):
     return r.integers(0, x.shape[1], (x.shape[0], *x.shape[2:]))
 
 
+def attention(r):
+    lead, (a, b, e, v) = shape(r, 0, 2), (int(k) for k in r.integers(1, 5, 4))
+    query, key, value = normal(r, *lead, a, e), normal(r, *lead, b, e), normal(r, *lead, b, v)
+    allowed = r.integers(0, 2, (a, b)).astype(bool)
+    allowed[:, 0] = True  # of a query that may take nothing the result is NaN
+    mask, options = pick(r, ((), {}), ((), {"is_causal": True}), ((allowed,), {}), ((normal(r, a, b),), {}))
+    return (query, key, value, *mask), {**options, **some(r, scale=number(r, 0.1, 2))}
+
+
 def reduction(r):
     return some(r, reduction=pick(r, "mean", "sum", "none"))
 
@@ -406,6 +415,7 @@ CASES = {
     "normalize": normalize,
     "cosine_similarity": cosine_similarity,
     "pairwise_distance": pairwise_distance,
+    "scaled_dot_product_attention": attention,
     "pad": pad,
     "interpolate": interpolate,
     "upsample": upsample,

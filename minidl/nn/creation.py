@@ -55,9 +55,11 @@ def _check(owner: str, device: Any, requires_grad: bool) -> None:
 
 
 def _array(data: Any, dtype: DTypeLike | None) -> Array:
-    """Return data as an array: Python's floats become float32, arrays keep their dtype."""
-    array = np.asarray(plain(data))
-    if dtype is None and array.dtype == np.float64 and not hasattr(plain(data), "dtype"):
+    """Return data as an array: Python's floats become float32, arrays and NumPy's numbers keep their dtype."""
+    first, array = plain(data), np.asarray(plain(data))
+    while isinstance(first, (tuple, list)) and first:
+        first = first[0]
+    if dtype is None and array.dtype == np.float64 and not hasattr(first, "dtype"):
         dtype = np.float32
     return array if dtype is None else array.astype(dtype, copy=False)
 

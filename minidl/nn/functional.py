@@ -21,6 +21,7 @@ from .dropout import *
 from .elementwise_loss import *
 from .embedding import *
 from .functional_activations import *
+from .functional_attention import *
 from .functional_layers import *
 from .functional_losses import *
 from .functional_shapes import *
@@ -172,6 +173,7 @@ __all__ = [
     "rms_norm",
     "rms_norm_backward",
     "rms_norm_forward",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sigmoid_backward",

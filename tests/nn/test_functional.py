@@ -217,6 +217,15 @@ def test_dropout_draws_the_layers_mask_and_keeps_it(name, rng):
     assert_array_equal(getattr(F, name)(x, 0.4, True), once)
 
 
+def test_attention_drops_weights(rng):
+    q, k = rng.standard_normal((2, 3, 4)), rng.standard_normal((2, 5, 4))
+    v = np.broadcast_to(np.eye(5), (2, 5, 5))  # so that the result is the weights
+    weights = F.scaled_dot_product_attention(q, k, v)
+    dropped = F.scaled_dot_product_attention(q, k, v, dropout_p=0.4, rng=np.random.default_rng(3))
+    close(dropped, F.dropout(weights, 0.4, rng=np.random.default_rng(3)), "dropout_p")
+    assert (dropped == 0).any()
+
+
 @pytest.mark.parametrize("inner", [False, True])
 def test_the_inputs_gradient_is_computed_only_if_somebody_needs_it(rng, monkeypatch, inner):
     asked = []
@@ -313,6 +322,12 @@ WRONG = {
     "dim": (lambda: F.normalize(X, dim=4), ValueError, "normalize: dim 4 does not exist"),
     "softmax's dim": (lambda: F.softmax(X, dim=4), ValueError, "axis 4"),
     "glu": (lambda: F.glu(np.ones((2, 3))), ValueError, "GLU: expected an even size"),
+    "attention": (lambda: F.scaled_dot_product_attention(X, X, X[..., :2, :]), ValueError, "expected query"),
+    "two masks": (
+        lambda: F.scaled_dot_product_attention(X, X, X, np.ones((4, 4), bool), is_causal=True),
+        ValueError,
+        "attn_mask or is_causal, not both",
+    ),
     "prelu": (lambda: F.prelu(X, np.ones(2)), ValueError, "prelu: expected a weight of shape"),
     "labels": (lambda: F.cross_entropy(X[:, :, 0, 0], np.array([0, 3])), ValueError, "expected labels from 0 to 2"),
     "reduction": (lambda: F.mse_loss(X, X, reduction="avg"), ValueError, "MSELoss: reduction must be one of"),
