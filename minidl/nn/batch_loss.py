@@ -107,10 +107,10 @@ def _divisor(loss: Any, samples: int) -> float:
 def _counted(loss: Any, target: Any, samples: int, weights: Array | None) -> Array | None:
     """Return which labels (N, ...) or samples (N,) count; None if all do."""
     counted, shares = None, getattr(loss, "shares", None)
-    labels = np.asarray(target) if shares is None and hasattr(loss, "ignore_index") else np.zeros(0)
+    labels = np.asarray(target) if shares is None and hasattr(loss, "ignore_index") else None
     if shares is not None and np.shape(shares)[:1] == (samples,):
         counted = np.asarray(shares).astype(bool, copy=False)
-    elif labels.dtype.kind in "iu" and labels.shape[:1] == (samples,):
+    elif labels is not None and labels.dtype.kind in "iu" and labels.shape[:1] == (samples,):
         counted = labels != loss.ignore_index
     if weights is not None:
         some = weights != 0

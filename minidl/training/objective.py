@@ -37,6 +37,7 @@ class Objective:
 
     def __init__(self, loss: Module) -> None:
         self.loss, self.parts = loss, parts_of(loss)
+        self._single = not isinstance(loss, Losses)
 
     def measure(self, output: Any, target: Any, weights: Any = None, *, walked: bool = False) -> Done:
         """Call the losses on a batch.
@@ -46,6 +47,8 @@ class Objective:
             weights: of the samples (N,), or None.
             walked: whether the way back from each loss is kept, as its ``value``.
         """
+        if self._single and type(output) is np.ndarray:  # nearly always
+            return Done((batch_loss(self.loss, output, target, weights, walked=walked),), output, target)
         if isinstance(self.loss, Losses):
             self.loss.check("model's output", output)
             self.loss.check("target", target)
@@ -67,6 +70,8 @@ class Objective:
 
     def mean(self, done: Sequence[Done]) -> tuple[float, bool]:
         """Return the loss of several batches together, and whether anything counted in them."""
+        if len(done) == 1 and len(self.parts) == 1 and done[0].losses[0].weight:  # nearly always
+            return done[0].losses[0].mean, True
         total, counted = 0.0, False
         for number, part in enumerate(self.parts):
             losses = [one.losses[number] for one in done if one.losses[number].weight]

@@ -120,7 +120,7 @@ class FitState:
 
     def schedule(self, interval: str) -> None:
         """Step the learning rate schedule if it is one that is stepped after each ``interval``: "step" or "epoch"."""
-        for scheduler in members(self.scheduler):
+        for scheduler in members(self.scheduler) if self.scheduler is not None else ():
             if scheduler.interval != interval:
                 continue
             if isinstance(scheduler, ReduceLROnPlateau):

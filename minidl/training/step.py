@@ -78,7 +78,8 @@ class Step:
 
     def _run(self, batches: Sequence[Batch]) -> list[Done]:
         try:
-            self._sums = [{} for _ in self.objective.parts]
+            if len(batches) > 1:
+                self._sums = [{} for _ in self.objective.parts]
             done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
             if not any(one.counts for one in done):
                 self._buffers.restore()
@@ -119,12 +120,13 @@ class Step:
 
     def _backward(self, batch: Batch, share_out: bool) -> Done:
         x, target, *weights = batch
-        output = call(self.model, x)
+        output = self.model(x) if type(x) is np.ndarray else call(self.model, x)
         explicit = self._explicit and type(output) is np.ndarray
         done = self.objective.measure(output, target, *weights, walked=not explicit)
-        for part, loss in zip(self.objective.parts, done.losses, strict=True):
+        for number, loss in enumerate(done.losses):
             if loss.weight and not math.isfinite(loss.mean):
-                of = "" if part.key is None else f" of {part.key!r}"
+                key = self.objective.parts[number].key
+                of = "" if key is None else f" of {key!r}"
                 raise NonFinite(f"the loss{of} is {loss.mean}", first_non_finite(self.model, x))
         if explicit:
             self._walk_back(done.losses[0], output, share_out)

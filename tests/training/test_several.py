@@ -286,6 +286,23 @@ def test_functions_and_derived_losses_are_losses():
             np.testing.assert_allclose(trainer.model.state_dict()[name], value, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_function_may_penalise_parameters(accumulate):
+    models = [nn.Linear(3, 3, dtype=np.float64) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+
+    def penalised(output, target):
+        model = models[0]
+        return nn.CrossEntropyLoss()(output, target) + 0.05 * ((model.weight**2).sum() + (model.bias**2).sum())
+
+    for model, loss, decay in zip(models, (penalised, nn.CrossEntropyLoss()), (0.0, 0.1), strict=True):
+        optimizer = optim.SGD(model.params(), lr=0.1, weight_decay=decay)
+        trainer = Trainer(model, loss, optimizer, accumulate=accumulate, progress="none")
+        trainer.fit(DataLoader(ArrayDataset(X.astype(np.float64), LABELS), 5), epochs=3)
+    for one, other in zip(*(model.params() for model in models), strict=True):
+        np.testing.assert_allclose(one.data, other.data, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.filterwarnings("ignore:Trainer.fit. no gradient came to 'kind.weight':UserWarning")
 def test_accumulated_derived_losses_are_those_of_one_large_batch():
     one, other = (two(lambda o, t: ((o["size"] - t["size"]) ** 2).mean(), accumulate=n) for n in (1, 4))
