@@ -115,6 +115,9 @@ class OwnStep(Step):
                     if parameter.grad is not None:
                         parameter.grad *= 1 / whole
             self.grad_norm = self._check_gradients()
+            if not self._idle_told:
+                self._idle_told = True
+                self._tell_idle()
             self._clip_and_step()
         elif not found:
             self._buffers.restore()

@@ -270,6 +270,16 @@ def test_options_of_each_optimizer_are_compared(tmp_path):
         fit(0.03, resume=tmp_path)
 
 
+def test_a_parameter_that_gets_no_gradient_is_told_once():
+    class Half(Trainer):
+        def training_step(self, batch):
+            return self.loss(np.asarray(self.model.g(batch[0])), batch[1])
+
+    with pytest.warns(UserWarning, match="no gradient came to 'd.weight', 'd.bias' in the first step") as told:
+        trainer(Half).fit(DataLoader(DATA, 6))
+    assert len(told) == 1
+
+
 def test_nothing_that_is_not_finite_enters_an_automatic_step():
     class Broken(Own):
         def training_step(self, batch):
