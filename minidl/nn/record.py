@@ -27,6 +27,7 @@ from .recording import plain
 from .saved import Locked, forget, remember, trains, without_input_grad
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
+from .unchanged import content
 
 if TYPE_CHECKING:
     from .module import Module
@@ -67,7 +68,7 @@ class Record:
         self.given: tuple[Any, ...] = ()
         self.memory: list[tuple[Module, Any]] | None = None
         self.origins: Sequence[Any] = ()
-        self.sums: Sequence[Any] = ()
+        self.sums: list[Any] = []
         self.followers: list[Record] | None = None
         self.locked: Locked | None = None
         self.parameters: dict[int, tuple[Parameter, int]] | None = None
@@ -161,10 +162,11 @@ class Record:
             number = self.number_of(x) if isinstance(x, Operand) else _CONSTANT
             tracked = tracked or number >= 0
             numbers.append(number)
-            arrays.append(x if number < 0 and not isinstance(x, Operand) else x.data)
+            arrays.append(x.data if isinstance(x, Operand) else x)
         out, gradients = operation(*arrays, **options)
         if not tracked:
             return rebuild(out, self.constant)
+        self.sums += [(x, content(x)) for x in inputs if type(x) is np.ndarray and x.flags.writeable]
         back, memory, to = [], [], []
         for number, gradient, x in zip(numbers, gradients, arrays, strict=True):
             if number >= 0:
@@ -279,7 +281,7 @@ class Record:
     def release(self) -> None:
         """Forget everything: the backward pass has been run."""
         self.used = True
-        self.steps, self.inputs, self.sums, self.given = [], [], (), ()
+        self.steps, self.inputs, self.sums, self.given = [], [], [], ()
         self.memory = self.followers = self.locked = self.parameters = None
         module = self.module()
         if module is not None and module._pass is self:

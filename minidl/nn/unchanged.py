@@ -47,11 +47,12 @@ def check_unchanged(record: Record) -> None:
                 raise RuntimeError(
                     f"{name} was changed after the forward pass: call backward() before optimizer.step()"
                 )
-    for x, total in record.sums:
+    for number, (x, total) in enumerate(record.sums):  # the inputs come first
         if total is not None and content(x) != total and _keeps(record, x):
+            what = "the input" if number < len(record.origins) else "an array that the forward used,"
             raise RuntimeError(
-                f"the input of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
-                "copy, or call backward() first"
+                f"{what} of shape {x.shape} was changed in place after the forward pass, which saved it: change a copy, "
+                "or call backward() first"
             )
 
 
@@ -64,8 +65,18 @@ def mark_changed(parameters: Iterable[Parameter]) -> None:
 
 
 def _keeps(record: Record, x: Array) -> bool:
-    """Return whether something that lies in x's memory may be kept for a backward pass."""
-    if any(module is None for module, *_ in record.steps):  # what the gradients of operations keep cannot be seen
-        return True
-    memories = [memory for _, _, memory, _, _ in record.steps] if record.memory is None else [record.memory]
-    return any(shares(value, x) for memory in memories for _, value in memory)
+    """Return whether something that lies in x's memory is kept for a backward pass."""
+    if record.memory is not None:
+        return any(shares(value, x) for _, value in record.memory)
+    return any(
+        _mentions(backward, x) if module is None else any(shares(value, x) for _, value in memory)
+        for module, backward, memory, _, _ in record.steps
+    )
+
+
+def _mentions(gradient: Any, x: Array) -> bool:
+    """Return whether the gradient of an operation mentions something that lies in x's memory."""
+    if isinstance(gradient, list):
+        return any(_mentions(each, x) for each in gradient)
+    inside = [cell.cell_contents for cell in getattr(gradient, "__closure__", None) or ()]
+    return any(_mentions(value, x) if callable(value) else shares(value, x) for value in inside)

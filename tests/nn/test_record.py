@@ -476,3 +476,43 @@ def test_integers_do_not_change_the_dtype(dtype):
     dx = model.backward(np.ones_like(y))
     assert dx.dtype == dtype
     np.testing.assert_allclose(dx, [[1 + 1 - 1, 0.5 - 1 + 1, 0.5 - 0 + 1]])
+
+
+def test_an_array_that_the_forward_used_and_that_was_changed_since_is_refused(rng):
+    x = draw(rng, 2, 4)
+
+    def product(self, x):
+        self.mask[...] = 1
+        y = x * self.mask
+        self.mask[0] = 0  # PyTorch refuses this as well
+        return y * self.mask
+
+    net = module(product, mask=np.ones((2, 4)))
+    out = net(x)
+    with pytest.raises(RuntimeError, match="an array that the forward used, of shape .2, 4. was changed in"):
+        net.backward(out)
+
+    def total(self, x):
+        y = x + self.mask
+        self.mask += 1  # the gradient of a sum needs neither
+        return y
+
+    net = module(total, mask=np.ones((2, 4)))
+    assert net.backward(net(x)).shape == (2, 4)
+
+    class Statistics(nn.Module):
+        """A running mean that the forward uses before its layer moves it."""
+
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(4, dtype=np.float64)
+
+        def forward(self, x):
+            return self.norm(x * self.norm.running_var)
+
+    net = Statistics()
+    out = net(x)
+    with pytest.raises(RuntimeError, match="an array that the forward used"):
+        nn.MSELoss()(net(x), x).backward()
+    net.eval()
+    assert net.backward(net(x)).shape == out.shape
