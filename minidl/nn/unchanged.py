@@ -51,8 +51,8 @@ def check_unchanged(record: Record) -> None:
         if total is not None and content(x) != total and _keeps(record, x):
             what = "the input" if number < len(record.origins) else "an array that the forward used,"
             raise RuntimeError(
-                f"{what} of shape {x.shape} was changed in place after the forward pass, which saved it: change a copy, "
-                "or call backward() first"
+                f"{what} of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
+                "copy, or call backward() first"
             )
 
 
