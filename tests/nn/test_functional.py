@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from functional_cases import CASES
 from numpy.testing import assert_array_equal
-from recorded_calls import close, compare, constant, parameters_of
+from recorded_calls import close, compare, constant, differentiable, parameters_of
 
 import minidl
 from minidl import nn
@@ -27,10 +27,14 @@ def rng():
 
 
 def draw(name, seed):
-    """The arguments and options of a call; the arguments without a gradient are read-only."""
+    """The arguments and options of a call; the arguments without a gradient are read-only, and some others."""
     args, options = CASES[name](np.random.default_rng([seed, zlib.crc32(name.encode())]))
     fixed = {1, 2} if name in RUNNING else range(1, 9) if name in TARGETS else ()
-    return [constant(a) if i in fixed and isinstance(a, np.ndarray) else a for i, a in enumerate(args)], options
+    args = [constant(a) if i in fixed and isinstance(a, np.ndarray) else a for i, a in enumerate(args)]
+    several = [i for i, a in enumerate(args) if differentiable(a)]
+    if seed % 3 == 2 and len(several) > 1:
+        args[several[seed % len(several)]] = constant(args[several[seed % len(several)]])
+    return args, options
 
 
 @pytest.mark.parametrize("seed", SEEDS)
