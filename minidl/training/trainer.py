@@ -174,9 +174,9 @@ class Trainer(TrainingStep):
         for note in notes:
             self.progress.note(note)
         state = self._new_state(train, val)
-        step = {"training_step": type(self).training_step.__qualname__} if state.own_step else {}
-        options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite, **step}
-        state.options = describe_fit(state, epochs, **options)
+        options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}
+        step = type(self).training_step.__qualname__
+        state.options = describe_fit(state, epochs, training_step=step, **options)
         # what was made stays what it was made as, whatever earlier fits have changed
         self._made.update({name: value for name, value in state.options.items() if name not in self._made})
         state.options.update({name: self._made[name] for name in PARTS})

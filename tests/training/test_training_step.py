@@ -258,6 +258,13 @@ def test_a_fit_that_is_killed_goes_on_bit_for_bit(tmp_path, kind):
         changed.fit(DataLoader(DATA, 6, shuffle=True), epochs=4, resume=tmp_path / "a")
 
 
+@pytest.mark.parametrize(("before", "after"), [(Trainer, Own), (Own, Trainer), (Own, Manual)])
+def test_a_fit_with_another_step_does_not_continue(tmp_path, before, after):
+    trainer(before, callbacks=[ModelCheckpoint(tmp_path)]).fit(DataLoader(DATA, 6))
+    with pytest.raises(ValueError, match=r"cannot resume: training_step of the checkpoint: \w+.training_step, of this"):
+        trainer(after, callbacks=[ModelCheckpoint(tmp_path)]).fit(DataLoader(DATA, 6), epochs=2, resume=tmp_path)
+
+
 def test_options_of_each_optimizer_are_compared(tmp_path):
     def fit(lr, **resume):
         model = pair()
