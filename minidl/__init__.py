@@ -74,7 +74,7 @@ _FUNCTIONS = {
         "abs acos add allclose asin atan atan2 bmm ceil clamp clamp_max clamp_min clip clone cos cosh count_nonzero "
         "detach div dot einsum eq equal exp exp2 expm1 floor ge gt hypot is_tensor isfinite isinf isnan le log "
         "log10 log1p log2 logaddexp logical_and logical_not logical_or lt masked_fill matmul maximum minimum mm mul "
-        "mv ne neg nonzero numel outer pow reciprocal round sign sin sinh sqrt square sub tan trunc where"
+        "mv ne neg nonzero numel outer pow reciprocal round rsqrt sign sin sinh sqrt square sub tan trunc where"
     ),
     "nn.functional": "dropout log_softmax relu sigmoid softmax tanh",
     "nn.modes": "enable_grad inference_mode is_grad_enabled no_grad set_grad_enabled",

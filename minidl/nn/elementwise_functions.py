@@ -76,6 +76,7 @@ __all__ = [
     "pow",
     "reciprocal",
     "round",
+    "rsqrt",
     "sign",
     "sin",
     "sinh",
@@ -122,6 +123,11 @@ sinh = _elementwise(np.sinh, "sinh")
 sqrt = _elementwise(np.sqrt, "sqrt")
 square = _elementwise(np.square, "square")
 tan = _elementwise(np.tan, "tan")
+
+
+def rsqrt(input: Any) -> Any:
+    """Return 1 / sqrt(input)."""
+    return reciprocal(sqrt(input))
 
 
 def _binary(function: np.ufunc, name: str) -> Any:

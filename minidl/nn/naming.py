@@ -11,6 +11,23 @@ if TYPE_CHECKING:
 __all__ = ["layer_at", "name_below", "name_layer", "named_init"]
 
 
+# What Python and NumPy say when a method of PyTorch is called on an array: x.unsqueeze(0), x.view(-1), x.size(0)
+_OF_ARRAYS = (
+    "'numpy.ndarray' object has no attribute",
+    *(
+        "as a data type",
+        "a sub-type of ndarray",
+        "view() takes",
+        "'int' object is not callable",
+        "unexpected keyword argument 'dim'",
+    ),
+)
+_ARRAYS = (
+    "; a buffer, and an array from outside of forward, is a NumPy array with NumPy's methods: x.reshape(...), "
+    "x.shape[0], axis=0; or minidl.as_tensor(x), which has PyTorch's"
+)
+
+
 def layer_at(kind: str, path: str) -> str:
     """Return a layer's class and path as errors show them, ``Linear "head.2"``; without a path the class alone."""
     return f'{kind} "{path}"' if path else kind
@@ -23,11 +40,12 @@ def name_layer(error: BaseException, module: Module) -> None:
     the way out adds a part of the path (``Linear "head.2": expected ...``). Only plain errors with a plain message
     are changed; others pass through unchanged.
     """
-    if type(error) not in (ValueError, TypeError, RuntimeError) or len(error.args) != 1:
+    of_array = len(error.args) == 1 and any(part in str(error) for part in _OF_ARRAYS)
+    if (type(error) not in (ValueError, TypeError, RuntimeError) and not of_array) or len(error.args) != 1:
         return
     where = getattr(error, "minidl_where", None)
     if where is None:
-        origin, path, message = type(module).__name__, "", str(error.args[0])
+        origin, path, message = type(module).__name__, "", str(error.args[0]) + (_ARRAYS if of_array else "")
     else:
         origin, path, message, inner = where
         if inner is module:

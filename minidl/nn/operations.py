@@ -36,6 +36,7 @@ _FORMULAS: dict[np.ufunc, tuple[Callable[..., Any], ...]] = {
     np.subtract: (lambda g: g, lambda g: -g),
     np.multiply: (lambda g, b: g * b, lambda g, a: g * a),
     np.divide: (lambda g, b: g / b, lambda g, y, b: -g * y / b),
+    np.remainder: (lambda g: g, lambda g, a, b: -g * np.floor_divide(a, b)),
     np.power: (
         lambda g, a, b: g * np.where(b == 0, 0, b * a ** np.where(b == 0, 1, b - 1)).astype(g.dtype),
         lambda g, y, a, b: g * np.where((a == 0) & (b >= 0), 0, y * np.log(a)).astype(g.dtype),

@@ -23,7 +23,7 @@ from .naming import name_below, name_layer
 from .parameter import Parameter
 from .promotion import check_promotion
 from .rearranging import Operation
-from .recording import plain
+from .recording import plain, settled
 from .saved import Locked, forget, remember, trains, without_input_grad
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
@@ -165,7 +165,7 @@ class Record:
             arrays.append(x.data if isinstance(x, Operand) else x)
         out, gradients = operation(*arrays, **options)
         if not tracked:
-            return rebuild(out, self.constant)
+            return rebuild(settled(out, arrays, self.inputs), self.constant)
         self.sums += [(x, content(x)) for x in inputs if type(x) is np.ndarray and x.flags.writeable]
         back, memory, to = [], [], []
         for number, gradient, x in zip(numbers, gradients, arrays, strict=True):

@@ -26,6 +26,7 @@ __all__ = [
     "either",
     "outside",
     "plain",
+    "settled",
     "sizes",
 ]
 
@@ -94,6 +95,15 @@ def compute(function: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
         return out
     origin = function, inputs, options
     return rebuild(out, lambda y: record.constant(y, origin) if isinstance(y, (np.ndarray, np.generic)) else y)
+
+
+def settled(out: Any, operands: list[Any], inputs: list[tuple[Any, int]]) -> Any:
+    """Return a result in the inputs' float dtype if NumPy made it float64 of integers and numbers alone."""
+    if type(out) is not np.ndarray or out.dtype != np.float64:
+        return out
+    if any(isinstance(x, (np.ndarray, np.floating)) and x.dtype.kind == "f" for x in operands):
+        return out
+    return out.astype(next((x.dtype for x, _ in inputs if x.dtype.kind == "f"), np.float32))
 
 
 def outside(x: Any) -> Any:

@@ -101,6 +101,18 @@ class Operand(Sums):
     def __rmatmul__(self, other: Any) -> Any:
         return apply(op.matmul, other, self)
 
+    def __mod__(self, other: Any) -> Any:
+        return apply(_REMAINDER, self, other)
+
+    def __rmod__(self, other: Any) -> Any:
+        return apply(_REMAINDER, other, self)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return compute(np.floor_divide, self, other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return compute(np.floor_divide, other, self)
+
     def __neg__(self) -> Any:
         return apply(_NEGATIVE, self)
 
@@ -149,6 +161,10 @@ class Operand(Sums):
         """Return -self."""
         return -self
 
+    def rsqrt(self) -> Any:
+        """Return 1 / sqrt(self)."""
+        return apply(_POWER, self, -0.5)
+
     # dtypes and devices
 
     def astype(self, dtype: Any) -> Any:
@@ -156,7 +172,9 @@ class Operand(Sums):
         wanted = np.dtype(dtype)
         if wanted == self.dtype:
             return self
-        return apply(op.astype, self, dtype=wanted) if wanted.kind == "f" else constant(self.data.astype(wanted))
+        if wanted.kind == "f" == self.dtype.kind:
+            return apply(op.astype, self, dtype=wanted)
+        return constant(self.data.astype(wanted))
 
     def to(self, *args: Any, **options: Any) -> Any:
         """Return the elements in another dtype, or another array's; a device other than the CPU is an error."""
@@ -212,6 +230,7 @@ class Operand(Sums):
 
 _ADD, _SUBTRACT = op.ELEMENTWISE[np.add], op.ELEMENTWISE[np.subtract]
 _MULTIPLY, _DIVIDE = op.ELEMENTWISE[np.multiply], op.ELEMENTWISE[np.divide]
+_REMAINDER = op.ELEMENTWISE[np.remainder]
 _POWER, _NEGATIVE = op.ELEMENTWISE[np.power], op.ELEMENTWISE[np.negative]
 _ABSOLUTE, _POSITIVE = op.ELEMENTWISE[np.absolute], op.ELEMENTWISE[np.positive]
 

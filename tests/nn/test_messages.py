@@ -166,6 +166,28 @@ def test_what_has_no_derivative(function, x):
         model(x)
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda b: b.view(-1),
+        lambda b: b.unsqueeze(0),
+        lambda b: b.size(0),
+        lambda b: b.sum(dim=0),
+        lambda b: b.view(1, -1),
+    ],
+)
+def test_methods_of_pytorch_on_a_buffer(use, x):
+    layer = module(lambda self, x: x + use(self.offset))
+    layer.register_buffer("offset", np.ones((1, 4), np.float32))
+    with pytest.raises(
+        (TypeError, AttributeError), match=r'Net "1": .*; a buffer, .* is a NumPy array.*minidl.as_tensor'
+    ):
+        nn.Sequential(nn.Linear(4, 4), layer)(x)
+    given = module(lambda self, x: x + minidl.as_tensor(self.offset).unsqueeze(0).view(-1).sum(dim=0))
+    given.register_buffer("offset", np.ones((1, 4), np.float32))
+    np.testing.assert_allclose(given(x), x + 4)
+
+
 def test_a_straight_through_layer_is_recognised(x):
     class Round(nn.Module):
         def forward(self, x):

@@ -461,6 +461,38 @@ def test_losses_inside_a_forward(rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_made_of_integers_has_the_inputs_dtype(dtype):
+    class Net(nn.Module):
+        def forward(self, x, labels):
+            share = 1.0 - minidl.nn.functional.one_hot(labels, 3)
+            return x * share / (1 + labels / 2).sum() + labels.double().mean()
+
+    x, labels = np.ones((2, 3), dtype), np.array([0, 2])
+    model = Net()
+    assert model(x, labels).dtype == (np.float64 if dtype == np.float64 else dtype)
+    np.testing.assert_allclose(model(x, labels), (1 - np.eye(3)[labels]) / 3 + 1)
+
+
+def test_remainders_and_whole_quotients(torch, rng):
+    a, b = rng.standard_normal((3, 4)) * 5, rng.choice([-2.0, 3.0, 1.5], (3, 4))
+    ta, tb = torch.tensor(a, requires_grad=True), torch.tensor(b, requires_grad=True)
+
+    class Net(nn.Module):
+        def forward(self, a, b):
+            return a % b + 7 % b + a % 3 + a // b + 2 * (9 // b), np.arange(4) % 3 + (a > 0).long() // 2
+
+    model = Net()
+    out, whole = model(a, b)
+    expected = ta % tb + torch.full_like(tb, 7.0) % tb + ta % 3 + torch.floor(ta / tb) + 2 * torch.floor(9 / tb)
+    np.testing.assert_allclose(out, expected.detach().numpy())
+    assert whole.dtype == np.int64
+    g = rng.standard_normal(a.shape)
+    expected.backward(torch.tensor(g))
+    for mine, other in zip(model.backward((g, None)), (ta.grad, tb.grad), strict=True):
+        np.testing.assert_allclose(mine, other.numpy())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_integers_do_not_change_the_dtype(dtype):
     label = np.array([0, 1, 1])
 
