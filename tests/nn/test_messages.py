@@ -180,7 +180,7 @@ def test_methods_of_pytorch_on_a_buffer(use, x):
     layer = module(lambda self, x: x + use(self.offset))
     layer.register_buffer("offset", np.ones((1, 4), np.float32))
     with pytest.raises(
-        (TypeError, AttributeError), match=r'Net "1": .*; a buffer, .* is a NumPy array.*minidl.as_tensor'
+        (TypeError, ValueError, AttributeError), match=r'Net "1": .*; a buffer, .* is a NumPy array.*minidl.as_tensor'
     ):
         nn.Sequential(nn.Linear(4, 4), layer)(x)
     given = module(lambda self, x: x + minidl.as_tensor(self.offset).unsqueeze(0).view(-1).sum(dim=0))
