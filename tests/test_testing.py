@@ -441,7 +441,7 @@ def test_a_loss_of_several_batches_is_what_it_says(rng):
     assert check_module(Squares(), x, target)
     assert check_module(Squares(), x[:1], target[1:2])
     whole = np.abs(target)
-    for loss in (OfTheBatch(), Dice(), NoDivisor(), nn.MSELoss(reduction="sum"), nn.KLDivLoss("batchmean")):
+    for loss in (OfTheBatch(), Dice(), NoDivisor(), nn.MSELoss(reduction="sum"), nn.KLDivLoss(reduction="batchmean")):
         assert check_module(loss, x, whole)
     assert check_module(nn.CrossEntropyLoss([1, 5, 0], ignore_index=1), x, np.array([0, 2, 1, 0]))
     with pytest.raises(AssertionError, match="with a weight of 1 for each sample the loss is .* set self.shares"):

@@ -14,7 +14,7 @@ from . import onnx_operators as operators
 from .onnx_node import Constant, Node
 from .onnx_package import require_onnx
 
-__all__ = ["BUILDERS"]
+__all__ = ["BUILDERS", "constant"]
 
 Builder = Callable[[Node], Module]
 Pads = list[tuple[int, int]]
@@ -50,6 +50,16 @@ def _operator(node: Node, count: int | None = None, **options: Any) -> Module:
         learnt = constant.learnt and value.dtype.kind == "f" and value.ndim > 0 and not exponent
         operands.append(node.shared(constant, Parameter(value)) if learnt else value)
     return operators.Operator(node.operator, operands, **options)
+
+
+def constant(node: Node, index: int) -> Module:
+    """Return a module that gives a constant input of a node, for a layer that takes computed ones only."""
+    given = node.constant(index)
+    if given is None:
+        raise ValueError(f"input {index} is missing")
+    floats = given.learnt and given.value.dtype.kind == "f" and given.value.ndim
+    operand = node.shared(given, Parameter(given.value)) if floats else given.value
+    return operators.Operator("Identity", [operand])
 
 
 def _after(pad: Module | None, layer: Module) -> Module:
@@ -398,7 +408,7 @@ BUILDERS: dict[str, Builder] = {
     "DepthToSpace": _depth_to_space,
     "Einsum": lambda node: _operator(node, equation=node.attribute("equation", "").replace(" ", "")),
     "Elu": _layer(nn.ELU, alpha=("alpha", 1.0)),
-    "Expand": lambda node: _operator(node, 1, shape=node.ints(1) or []),
+    "Expand": lambda node: _operator(node) if node.computed(1) else _operator(node, 1, shape=node.ints(1) or []),
     "Flatten": _flatten,
     "Gather": _gather,
     "Gelu": _layer(nn.GELU, approximate=("approximate", "none")),
@@ -419,6 +429,7 @@ BUILDERS: dict[str, Builder] = {
     "Resize": _resize,
     "Selu": _only(nn.SELU, alpha=(1.6732632, 1.6732632), gamma=(1.0507010, 1.0507010)),
     "Shrink": _shrink,
+    "Shape": lambda node: _operator(node, start=node.attribute("start", 0), end=node.attribute("end", None)),
     "Sigmoid": _layer(nn.Sigmoid),
     "Slice": _slice,
     "Softmax": _layer(nn.Softmax, dim=("axis", -1)),

@@ -77,7 +77,7 @@ class OnnxGraph:
         runs = dry_runs(model, shapes, dtype, kind_of(self._paths))
         self._traces, self._shapes = [run.trace for run in runs], [run.shapes for run in runs]
         self.dtype = model_dtype(model)
-        size = runs[0].size
+        size, self._sizes = runs[0].size, [run.size for run in runs]
         self.inputs, self.outputs = [], []  # (name, dtype, sizes of the axes)
         for name, *values in zip(_names(runs[0].inputs), *(leaves(run.inputs) for run in runs), strict=True):
             self._names[values[0].number] = name
@@ -133,6 +133,16 @@ class OnnxGraph:
         if any(not equal(data, np.asarray(other.data)) for other in values[1:]):
             raise ValueError("an output of the model depends on the input in a way that is not noted (.data, item())")
         return self.node("Identity", data), data.dtype, list(data.shape)
+
+    def is_batch(self, sizes: list[int]) -> bool:
+        """Return whether sizes, one for each dry run, are the batch sizes."""
+        return sizes == self._sizes
+
+    def repeated(self, x: str | Array, sizes: Sequence[int] | None = None) -> str:
+        """Repeat a value once for each sample; ``sizes`` are those of the other axes of the result."""
+        rest = np.shape(x)[1:] if sizes is None else sizes
+        batch = self.node("Shape", self.inputs[0][0], start=0, end=1)
+        return self.node("Expand", x, self.node("Concat", batch, np.array(rest, np.int64), axis=0))
 
     def value(self, number: int) -> str:
         """Return the name of a value of the model, or of a Parameter."""

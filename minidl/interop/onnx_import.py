@@ -11,7 +11,7 @@ import numpy as np
 
 from .._core import Array, user_path
 from ..nn import Module, ModuleDict, Parameter
-from .onnx_builders import BUILDERS
+from .onnx_builders import BUILDERS, constant
 from .onnx_node import Constant, Node
 from .onnx_package import require_onnx
 
@@ -148,8 +148,14 @@ class _Reader:
     def _add(self, node: Node, output: str) -> None:
         module = BUILDERS[node.operator](node)
         inputs = tuple(node.inputs())
+        for given in inputs:
+            if given in self.constants:
+                self._step(f"{node.name}_input", constant(node, node.place(given)), (), given)
         self._check_computed(inputs)
-        name = _free_name(node.name, self.modules)
+        self._step(node.name, module, inputs, output)
+
+    def _step(self, title: str, module: Module, inputs: tuple[str, ...], output: str) -> None:
+        name = _free_name(title, self.modules)
         self.modules[name] = module
         self.computed.add(output)
         self.steps.append(Step(name, inputs, output))

@@ -85,6 +85,10 @@ class Node:
         """Return whether there is such an input, and it is no constant."""
         return index < len(self._inputs) and bool(self._inputs[index]) and self._inputs[index] not in self._constants
 
+    def place(self, name: str) -> int:
+        """Return which input has this name."""
+        return self._inputs.index(name)
+
     def is_shared(self, index: int) -> bool:
         """Return whether an input is an initializer that other nodes use, too."""
         return self._uses[self._inputs[index]] > 1

@@ -124,7 +124,7 @@ def _squeezed(x: Any, axes: Sequence[int] | None) -> Any:
 
 
 def _expanded(x: Any, shape: Sequence[int]) -> Any:
-    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(shape)))
+    return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(int(n) for n in shape)))
 
 
 def _triangle(x: Any, k: int, upper: bool) -> Any:
@@ -162,6 +162,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Gemm": _matmul_add,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
+    "Identity": lambda x: x,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
     "Log": np.log,
@@ -185,6 +186,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "ReduceSum": _reduced(lambda x, axes, keepdims: np.sum(x, axis=axes, keepdims=keepdims)),
     "Reshape": _reshaped,
     "Round": np.rint,
+    "Shape": lambda x, start, end: np.array(x.shape[start:end], np.int64),
     "Sign": np.sign,
     "Sin": np.sin,
     "Sinh": np.sinh,

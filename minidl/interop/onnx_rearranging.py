@@ -33,11 +33,14 @@ def _reshape(s: Step) -> str:
 
 def _broadcast(s: Step) -> str:
     before = [(1,) * (len(s.sizes()) - s.ndim) + shape for shape in s.shapes()]
-    wanted = []
+    wanted: list[Any] = []
     for axis, sizes in enumerate(s.sizes()):
-        if len(set(sizes)) > 1 and [b[axis] for b in before] != sizes:
+        grows = len(set(sizes)) > 1 and [b[axis] for b in before] != sizes
+        if grows and (axis or not s.graph.is_batch(sizes)):
             raise s.refuse("an axis becomes as long as the batch")
-        wanted.append(sizes[0] if len(set(sizes)) == 1 else 1)
+        wanted.append(sizes[0] if len(set(sizes)) == 1 else None if grows else 1)
+    if wanted[:1] == [None]:
+        return s.graph.repeated(s.input(0), wanted[1:])
     return s.node("Expand", s.input(0), np.array(wanted, np.int64))
 
 

@@ -68,7 +68,8 @@ class Step:
         Args:
             index: which.
             dtype: what it is converted to; None leaves it.
-            spread: whether a constant with one equal row for each sample may become a single row.
+            spread: whether a constant with one equal row for each sample may become a single row, since another input
+                has as many.
         """
         refs = [note.inputs[index] for note in self.notes]
         first = refs[0]
@@ -87,15 +88,20 @@ class Step:
             rows = [np.atleast_1d(x) for x in found]
             one = rows[0][:1]
             free = len({x.shape[0] for x in rows}) > 1 and len({x.shape[1:] for x in rows}) == 1
-            if not (spread and free and all((x == one).all() for x in rows)):
+            if not (free and self.graph.is_batch([len(x) for x in rows]) and all((x == one).all() for x in rows)):
                 raise self.refuse(
                     "a value that depends on the input, or on the batch size, was made a constant (by .data, item(), "
                     "an integer dtype, or random numbers)"
                 )
-            data = one
-        if data is None or isinstance(data, str):
+            data = one if spread and self._has_batch(rows) else self.graph.repeated(np.asarray(one, dtype))
+        if data is None or isinstance(data, str):  # None, a formula, or the name of a value
             return data
         return np.asarray(data, dtype)
+
+    def _has_batch(self, rows: list[Any]) -> bool:
+        """Return whether a value among the inputs has the batch axis of a constant with a row for each sample."""
+        values = [x for x in self.note.inputs if isinstance(x, Value)]
+        return any(len(x.shape) == rows[0].ndim and x.shape[0] == len(rows[0]) for x in values)
 
     def inputs(self) -> list[Any]:
         """Return all inputs, of the output's dtype, as those of an elementwise operation."""

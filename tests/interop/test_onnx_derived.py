@@ -1,6 +1,7 @@
 """ONNX export of modules that define forward only: the notes of a dry run are the graph, whatever they do."""
 
 import numpy as np
+import onnx_zoo
 import pytest
 from derived_nets import C, H, RandomNet, W
 
@@ -154,6 +155,9 @@ OPERATIONS = {
     "parts": lambda x, w: x.chunk(3, dim=1)[1] + x.split([1, 2], dim=1)[1] + sum(x.unbind(1))[:, None],
     "detached": lambda x, w: x * x.detach() + w.detach(),
     "ones like it": lambda x, w: x + np.ones_like(x) * 2 - x.new_zeros(x.shape),
+    "zeros for each sample": lambda x, w: np.concatenate([x, np.zeros((len(x), 2, H, W), np.float32)], axis=1),
+    "weights for each sample": lambda x, w: np.stack([w[None].expand(len(x), -1, -1, -1), x], axis=1),
+    "a row for each sample": lambda x, w: w[:1] + np.ones((len(x), 1, 1, 1), np.float32),
     "functions": lambda x, w: F.relu(x) + F.gelu(x) + F.softmax(x, dim=1) + F.dropout(x, 0.5, False) + F.silu(x),
     "pools": lambda x, w: F.max_pool2d(x, 2) + F.avg_pool2d(x, 2) + F.adaptive_avg_pool2d(x, (2, 2)),
     "linear": lambda x, w: F.linear(x, w[0]) + F.linear(x, w[0], w[0, :, 0]),
@@ -326,3 +330,24 @@ class Doubled(nn.Conv2d):
 def test_a_forward_that_uses_its_bases(tmp_path):
     net = nn.Sequential(Doubled(C, C, 3, padding=1), Shifted(), nn.Residual(Doubled(C, C, 1)))
     assert_exported(net, (X,), tmp_path / "m.onnx", [(X[:1],)])
+
+
+def normal(*shape):
+    return np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+
+
+WORDS = np.random.default_rng(5).integers(0, 20, (6, 3))
+ZOO = {
+    "Attention": lambda n: (normal(n, 5, 8),),
+    "VisionTransformer": lambda n: (normal(n, 3, 8, 8),),
+    "UNet": lambda n: (normal(n, 1, 8, 8),),
+    "Recurrent": lambda n: (normal(n, 4, 3),),
+    "Towers": lambda n: (normal(n, 3, 5, 5), WORDS[:n]),
+}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_models_as_pytorch_users_write_them(name, tmp_path):
+    minidl.manual_seed(0)
+    net, draw = getattr(onnx_zoo, name)(), ZOO[name]
+    assert_exported(net, draw(2), tmp_path / "m.onnx", [draw(1), draw(6)])
