@@ -92,26 +92,48 @@ def from_numpy(ndarray: Any) -> Any:
     return constant(ndarray)
 
 
+def _shape(owner: str, shape: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    """Return a shape that was given as numbers, as a tuple, or by its name ``size``."""
+    if size is not None and shape:
+        raise TypeError(f"{owner}: give the shape once, by position or as size=")
+    return sizes(shape if size is None else (size,))
+
+
 def _float(dtype: DTypeLike | None) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype is None else dtype)
 
 
-def zeros(*size: Any, dtype: DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Return zeros of a shape, ``zeros(2, 3)`` or ``zeros((2, 3))``; dtype, device, requires_grad as for `tensor`."""
+def zeros(
+    *shape: Any, size: Any = None, dtype: DTypeLike | None = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """Return zeros of a shape: ``zeros(2, 3)``, ``zeros((2, 3))`` or ``zeros(size=(2, 3))``.
+
+    dtype, device and requires_grad as for `tensor`.
+    """
     _check("zeros", device, requires_grad)
-    return constant(np.zeros(sizes(size), _float(dtype)))
+    return constant(np.zeros(_shape("zeros", shape, size), _float(dtype)))
 
 
-def ones(*size: Any, dtype: DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Return ones of a shape, ``ones(2, 3)`` or ``ones((2, 3))``; dtype, device and requires_grad as for `tensor`."""
+def ones(
+    *shape: Any, size: Any = None, dtype: DTypeLike | None = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """Return ones of a shape: ``ones(2, 3)``, ``ones((2, 3))`` or ``ones(size=(2, 3))``.
+
+    dtype, device and requires_grad as for `tensor`.
+    """
     _check("ones", device, requires_grad)
-    return constant(np.ones(sizes(size), _float(dtype)))
+    return constant(np.ones(_shape("ones", shape, size), _float(dtype)))
 
 
-def empty(*size: Any, dtype: DTypeLike | None = None, device: Any = None, requires_grad: bool = False) -> Any:
-    """Return an array of a shape whose values are arbitrary; dtype, device and requires_grad as for `tensor`."""
+def empty(
+    *shape: Any, size: Any = None, dtype: DTypeLike | None = None, device: Any = None, requires_grad: bool = False
+) -> Any:
+    """Return an array of a shape, given as to `zeros` (perhaps as ``size``), whose values are arbitrary.
+
+    dtype, device and requires_grad as for `tensor`.
+    """
     _check("empty", device, requires_grad)
-    return constant(np.empty(sizes(size), _float(dtype)))
+    return constant(np.empty(_shape("empty", shape, size), _float(dtype)))
 
 
 def full(
@@ -212,35 +234,37 @@ def _draw(rng: np.random.Generator, kind: str, shape: tuple[int, ...], dtype: np
 
 
 def rand(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     generator: Generator = None,
     rng: Generator = None,
     dtype: DTypeLike | None = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
-    """Return random numbers from U(0, 1) of a shape, ``rand(2, 3)`` or ``rand((2, 3))``.
+    """Return random numbers from U(0, 1) of a shape: ``rand(2, 3)``, ``rand((2, 3))`` or ``rand(size=(2, 3))``.
 
     ``generator`` or ``rng`` draws them, None meaning minidl's own; dtype, device and requires_grad as for `tensor`.
     """
     _check("rand", device, requires_grad)
-    return constant(_draw(_rng("rand", generator, rng), "uniform", sizes(size), _float(dtype)))
+    return constant(_draw(_rng("rand", generator, rng), "uniform", _shape("rand", shape, size), _float(dtype)))
 
 
 def randn(
-    *size: Any,
+    *shape: Any,
+    size: Any = None,
     generator: Generator = None,
     rng: Generator = None,
     dtype: DTypeLike | None = None,
     device: Any = None,
     requires_grad: bool = False,
 ) -> Any:
-    """Return random numbers from N(0, 1) of a shape, ``randn(2, 3)`` or ``randn((2, 3))``.
+    """Return random numbers from N(0, 1) of a shape: ``randn(2, 3)``, ``randn((2, 3))`` or ``randn(size=(2, 3))``.
 
     ``generator`` or ``rng`` draws them, None meaning minidl's own; dtype, device and requires_grad as for `tensor`.
     """
     _check("randn", device, requires_grad)
-    return constant(_draw(_rng("randn", generator, rng), "normal", sizes(size), _float(dtype)))
+    return constant(_draw(_rng("randn", generator, rng), "normal", _shape("randn", shape, size), _float(dtype)))
 
 
 def rand_like(

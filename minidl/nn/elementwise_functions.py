@@ -192,6 +192,9 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """Return ``input`` where the condition holds, else ``other``; of a condition alone the indices where it holds."""
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
+    if not (hasattr(plain(input), "dtype") or hasattr(plain(other), "dtype")):  # two of Python's numbers
+        chosen = np.where(plain(condition), input, other)
+        return constant(chosen.astype(np.float32) if chosen.dtype.kind == "f" else chosen)
     return apply(op.where, condition, input, other)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,11 +128,13 @@ def sizes(values: tuple[Any, ...]) -> tuple[int, ...]:
     """Return sizes or axes that were given one by one, or as a tuple."""
     if len(values) == 1 and isinstance(values[0], (tuple, list)):
         values = tuple(values[0])
-    return tuple([int(v) for v in values])
+    return tuple([index(v) for v in values])
 
 
 def axis_of(dim: int, ndim: int) -> int:
-    """Return an axis as a number from 0 on, or raise IndexError."""
+    """Return an axis as a number from 0 on, or raise IndexError; TypeError if it is not a number."""
+    if isinstance(dim, (tuple, list)):
+        raise TypeError(f"dim must be one axis here, got {dim}")
     if not -ndim <= dim < ndim:
         raise IndexError(f"dim {dim} does not exist in an array of {ndim} axes")
     return dim % ndim

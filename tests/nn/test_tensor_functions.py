@@ -452,6 +452,8 @@ def test_ties_and_integers():
     assert minidl.sum(x > 1) == 4
     assert minidl.mean(x, dtype=minidl.float32).dtype == np.float32
     assert_array_equal(minidl.where(x == 3)[1], [1, 2])
+    assert minidl.where(x == 3, 1.0, 0.0).dtype == np.float32
+    assert minidl.where(x == 3, 1, 0).dtype == np.int64
 
 
 def test_detach_is_not_recognised_as_an_output():
@@ -496,7 +498,10 @@ MADE = [
     ("from_numpy", (np.ones(2),), {}),
     ("zeros", (2, 3), {}),
     ("zeros", ((2, 3),), {}),
+    ("zeros", (), {"size": (2, 3)}),
     ("ones", (2,), {}),
+    ("ones", (), {"size": (2,)}),
+    ("empty", (), {"size": (2,)}),
     ("ones", ([2, 1],), {}),
     ("full", ((2, 3), 1.5), {}),
     ("full", ((2,), 1), {}),
@@ -515,6 +520,8 @@ MADE = [
     ("empty", (2, 3), {}),
     ("empty_like", (np.ones(2),), {}),
     ("rand", (2, 3), {}),
+    ("rand", (), {"size": (2, 3)}),
+    ("randn", (), {"size": (2, 3)}),
     ("randn", ((2, 3),), {}),
     ("rand_like", (np.ones((2, 3)),), {}),
     ("randn_like", (np.ones(2, np.float32),), {}),
@@ -550,7 +557,10 @@ def test_arrays_are_made_as_pytorch_makes_them(name, args, options):
         theirs_more = {} if dtype is None else {"dtype": getattr(torch, dtype)}
         taken = name in ("from_numpy", "tensor", "as_tensor")  # by these, NumPy's arrays are
         given = [torch.tensor(a) if isinstance(a, np.ndarray) and not taken else a for a in args]
-        ours, theirs = getattr(minidl, name)(*args, **more), getattr(torch, name)(*given, **theirs_more)
+        ours, theirs = (
+            getattr(minidl, name)(*args, **options, **more),
+            getattr(torch, name)(*given, **options, **theirs_more),
+        )
         assert isinstance(ours, np.ndarray)
         assert ours.dtype == theirs.numpy().dtype
         assert ours.shape == tuple(theirs.shape)
@@ -564,7 +574,7 @@ def test_every_way_to_make_an_array_has_a_case():
 
 @pytest.mark.parametrize("name", sorted(RANDOM - {"empty", "empty_like"}))
 def test_random_numbers_come_from_minidls_generator_or_the_given_one(name):
-    args = next(args for made, args, _ in MADE if made == name)
+    args = next(args for made, args, _ in MADE if made == name and args)
     make = getattr(minidl, name)
     minidl.manual_seed(5)
     first = make(*args)
@@ -610,6 +620,9 @@ WRONG = {
     "mm": (lambda: minidl.mm(np.ones((2, 2, 2)), np.ones((2, 2))), ValueError, "mm: expected arrays with 2 axes"),
     "topk": (lambda: minidl.topk(np.ones(3), 4), ValueError, "topk: k must be between 0 and 3, got 4"),
     "split": (lambda: minidl.split(np.ones(5), [2, 2]), ValueError, "split: the lengths"),
+    "two shapes": (lambda: minidl.zeros(2, size=(2,)), TypeError, "zeros: give the shape once"),
+    "a shape of floats": (lambda: minidl.randn(2.5), TypeError, "float"),
+    "two axes": (lambda: minidl.max(np.ones((2, 2)), (0, 1)), TypeError, "dim must be one axis here"),
     "dim": (lambda: minidl.max(np.ones((2, 2)), 2), IndexError, "dim 2 does not exist"),
     "unflatten": (lambda: minidl.unflatten(np.ones((2, 6)), 1, (4, -1)), ValueError, "cannot reshape"),
     "set_grad_enabled": (lambda: minidl.set_grad_enabled(1), TypeError, "set_grad_enabled: mode must be True or False"),
