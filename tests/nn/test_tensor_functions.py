@@ -270,7 +270,7 @@ CONSTANT = ["eq", "ne", "gt", "ge", "lt", "le", "logical_and", "logical_or", "eq
 
 CASES = {
     **{name: one(scale=1.0) for name in ELEMENTWISE},
-    **{name: one(positive) for name in ("log", "log2", "log10", "log1p", "sqrt")},
+    **{name: one(positive) for name in ("log", "log2", "log10", "log1p", "sqrt", "rsqrt")},
     **{name: compared(name) for name in CONSTANT},
     **{
         name: lambda r: ((constant(normal(r, *shape(r)) * 2),), {})
