@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from .._core import Array, check_float
 from ..engine import empty_like
+from .in_place import InPlace
 from .modes import mode
-from .tensor import Operand
 from .unsized import sealed
 
 __all__ = ["Parameter", "filled"]
 
 
-class Parameter(Operand):
+class Parameter(InPlace):
     """An array that an optimiser changes, with a place for its gradient.
 
     Args:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._core import Array
+from .changes import changes, mark_changed, numbers
 from .saved import shares
 
 if TYPE_CHECKING:
-    from .parameter import Parameter
     from .record import Record
 
 __all__ = ["check_unchanged", "content", "mark_changed", "numbers"]
 
 _SMALL = 2**13  # bytes
-numbers = count(1)  # of the passes
-_changes = [0]  # when a parameter was last changed by an optimiser or by loading, in the passes' numbers
 
 
 def content(x: Array) -> Any:
@@ -41,7 +37,7 @@ def check_unchanged(record: Record) -> None:
         RuntimeError: an input or a parameter was changed since.
     """
     module = record.module()
-    if _changes[0] > record.number and module is not None:
+    if changes[0] > record.number and module is not None:
         for name, parameter in module.named_params():
             if parameter.changed > record.number:
                 raise RuntimeError(
@@ -54,14 +50,6 @@ def check_unchanged(record: Record) -> None:
                 f"{what} of shape {x.shape} was changed in place after the forward pass, which saved it: change a "
                 "copy, or call backward() first"
             )
-
-
-def mark_changed(parameters: Iterable[Parameter]) -> None:
-    """Note that parameters have new values: a forward pass from before has no backward pass any more."""
-    number = next(numbers)
-    for parameter in parameters:
-        parameter.changed = number
-    _changes[0] = number
 
 
 def _keeps(record: Record, x: Array) -> bool:
