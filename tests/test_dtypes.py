@@ -42,10 +42,10 @@ def metric(make):
     return run
 
 
-def loss(make):
+def loss(make, output=OUTPUT):
     def run(labels):
         own = make()
-        return own(OUTPUT, labels), own.backward()
+        return own(output, labels), own.backward()
 
     return run
 
@@ -113,7 +113,7 @@ USES = {
     "CrossEntropyLoss": loss(nn.CrossEntropyLoss),
     "CrossEntropyLoss, ignore_index": loss(lambda: nn.CrossEntropyLoss(WEIGHTS, ignore_index=7, label_smoothing=0.1)),
     "CrossEntropyLoss, ignore_index=255": loss(lambda: nn.CrossEntropyLoss(ignore_index=255)),
-    "NLLLoss": loss(lambda: nn.NLLLoss(WEIGHTS, ignore_index=7)),
+    "NLLLoss": loss(lambda: nn.NLLLoss(WEIGHTS, ignore_index=7), -abs(OUTPUT)),
     "MultiMarginLoss": loss(lambda: nn.MultiMarginLoss(weight=WEIGHTS)),
     "Trainer.evaluate": evaluated,
     "MSELoss": regression,
