@@ -233,7 +233,9 @@ def test_the_trainer_names_what_is_not_batches(kind):
     for method in ("fit", "evaluate", "predict"):
         several = () if method == "predict" else ((IMAGES, np.arange(6)), {"x": IMAGES})  # there these are inputs
         for bare in (*several, "images", 3, Given):
-            with pytest.raises(TypeError, match=f"Trainer.{method}: expected batches, got {type(bare).__name__}; use"):
+            with pytest.raises(
+                TypeError, match=f"{method}: expected batches, got {type(bare).__name__}; for arrays use"
+            ):
                 getattr(trainer(), method)(bare)
 
 
