@@ -211,6 +211,7 @@ OPERATIONS: dict[Any, Emitter] = {
     np.logical_or: _logical("Or"),
     np.logical_xor: _logical("Xor"),
     **dict.fromkeys((np.logical_not, np.invert), _logical("Not")),
+    np.ndarray.astype: lambda s: s.input(0, s.note.outputs.dtype),
     np.sign: _elementwise("Sign"),
     np.floor: _elementwise("Floor"),
     np.ceil: _elementwise("Ceil"),

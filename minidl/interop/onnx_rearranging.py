@@ -151,6 +151,11 @@ def _roll(s: Step) -> Any:
 
 
 def _tile(s: Step) -> str:
+    every = [note.options["reps"] for note in s.notes]
+    along = isinstance(every[0], tuple) and len(every[0]) == s.ndim > 1 and {b[0] for b in s.shapes()} == {1}
+    if along and s.graph.is_batch([reps[0] for reps in every]) and len({reps[1:] for reps in every}) == 1:
+        rest = s.node("Tile", s.input(0), np.array((1, *every[0][1:]), np.int64))
+        return s.graph.repeated(rest, [sizes[0] for sizes in s.sizes()[1:]])
     reps = s.options["reps"]
     reps = (reps,) if isinstance(reps, (int, np.integer)) else tuple(reps)
     x, extra = s.input(0), len(reps) - s.ndim

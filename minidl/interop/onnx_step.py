@@ -39,10 +39,9 @@ class Step:
     def options(self) -> dict[str, Any]:
         """The options, which must be the same in all runs."""
         for other in self.notes[1:]:
-            if not equal(self.note.options, other.options):
-                raise self.refuse(
-                    f"it depends on the batch size or on the input's values ({self.note.options} and {other.options})"
-                )
+            for name, value in self.note.options.items():
+                if not equal(value, other.options.get(name)):
+                    raise self.refuse(f"its {name} depends on the batch size or on the input's values")
         return self.note.options
 
     def shapes(self, index: int = 0) -> list[tuple[int, ...]]:

@@ -174,7 +174,7 @@ class Operand(Sums):
             return self
         if wanted.kind == "f" == self.dtype.kind:
             return apply(op.astype, self, dtype=wanted)
-        return constant(self.data.astype(wanted))
+        return compute(np.ndarray.astype, self, dtype=wanted)
 
     def to(self, *args: Any, **options: Any) -> Any:
         """Return the elements in another dtype, or another array's; a device other than the CPU is an error."""
@@ -201,11 +201,11 @@ class Operand(Sums):
 
     def long(self) -> Any:
         """Return the elements as int64; they have no gradient."""
-        return constant(self.data.astype(np.int64))
+        return self.astype(np.int64)
 
     def bool(self) -> Any:
         """Return whether each element is not 0; this has no gradient."""
-        return constant(self.data.astype(bool))
+        return self.astype(np.bool_)
 
     def cpu(self) -> Any:
         """Return self."""

@@ -157,6 +157,7 @@ OPERATIONS = {
     "ones like it": lambda x, w: x + np.ones_like(x) * 2 - x.new_zeros(x.shape),
     "zeros for each sample": lambda x, w: np.concatenate([x, np.zeros((len(x), 2, H, W), np.float32)], axis=1),
     "weights for each sample": lambda x, w: np.stack([w[None].expand(len(x), -1, -1, -1), x], axis=1),
+    "tiles for each sample": lambda x, w: x * w[None].repeat(len(x), 1, 1, 1) + np.tile(w[:1, None], (len(x), C, 1, 1)),
     "a row for each sample": lambda x, w: w[:1] + np.ones((len(x), 1, 1, 1), np.float32),
     "functions": lambda x, w: F.relu(x) + F.gelu(x) + F.softmax(x, dim=1) + F.dropout(x, 0.5, False) + F.silu(x),
     "pools": lambda x, w: F.max_pool2d(x, 2) + F.avg_pool2d(x, 2) + F.adaptive_avg_pool2d(x, (2, 2)),
@@ -295,9 +296,9 @@ REFUSED = {
     "noise": (lambda x, w: x + minidl.randn(1, C, H, W, rng=np.random.default_rng()), "random numbers"),
     "halves of the batch": (
         lambda x, w: x[: len(x) // 2],
-        "getitem has no ONNX form here: it depends on the batch size",
+        "getitem has no ONNX form here: its key depends on the batch size",
     ),
-    "mask": (lambda x, w: x[x > 0], "getitem has no ONNX form here: it depends on the batch size or on the input"),
+    "mask": (lambda x, w: x[x > 0], "getitem has no ONNX form here: its key depends on the batch size or on the input"),
     "divides by n": (lambda x, w: x.var(dim=0), "var has no ONNX form here: it divides by the batch size"),
     "no form": (
         np.arctan2,
