@@ -135,7 +135,7 @@ def _look_at(record: Record, inputs: Any) -> None:
             held = content(x) if x.flags.writeable else None
             known = _outputs.get(id(x))
             if known is not None and known[0]() is x:
-                origins.append((*known[1:4], known[4] == held or held is None))
+                origins.append((*known[1:4], held is None or known[4] in (None, held)))
             else:
                 origins.append(None)
             sums.append((x, held))

@@ -264,3 +264,24 @@ def test_a_loss_inside_no_grad_is_a_number_with_item(rng):
             assert loss.item() == pytest.approx(np.mean((x - t) ** 2))
             with pytest.raises(RuntimeError, match=r"inside\s+no_grad\(\)"):
                 loss.backward()
+
+
+def test_a_model_that_is_gone_is_told_as_such(rng):
+    class Pair(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, a, b):
+            return self.net(a), self.net(b)
+
+    net = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid())
+    a, b = rng.standard_normal((2, 5, 4)).astype(np.float32)
+    first, second = Pair(net)(a, b)
+    gc.collect()
+    with pytest.raises(RuntimeError, match="a forward pass that led to this loss is gone"):
+        nn.MSELoss()(first, second).backward()
+    pair = Pair(net)
+    first, second = pair(a, b)
+    nn.MSELoss()(first, second).backward()
+    assert net[0].weight.grad.any()
