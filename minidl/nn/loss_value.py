@@ -81,7 +81,8 @@ class LossValue(float):
                 if origin is not None and grad is not None:
                     before = origin[0]()
                     more = pending.setdefault(before.number, (before, [None] * len(before.outputs)))[1]
-                    more[origin[1]] = grad if more[origin[1]] is None else more[origin[1]] + grad
+                    own = grad.astype(before.outputs[origin[1]][2], copy=False)  # a target's dtype may differ
+                    more[origin[1]] = own if more[origin[1]] is None else more[origin[1]] + own
         if not retain_graph:
             for record in done:
                 record.release()

@@ -109,6 +109,17 @@ def test_backward_goes_on_into_the_model_that_made_the_target(name, rng):
         close(ours.grad, theirs.grad.numpy(), name)
 
 
+def test_a_target_of_another_dtype_gets_its_gradient_in_its_own(rng):
+    x, y = rng.standard_normal((5, 3)).astype(np.float32), rng.standard_normal((5, 2))
+    model = nn.Linear(3, 2)
+    F.mse_loss(y, model(x)).backward()
+    swapped = model.weight.grad
+    model.zero_grad()
+    F.mse_loss(model(x), y).backward()
+    assert swapped.dtype == np.float32
+    close(swapped, model.weight.grad, "swapped", 1e-5)
+
+
 class Both(nn.Module):
     """A loss of two outputs of the model itself, within its forward."""
 
