@@ -31,38 +31,50 @@ def wrong_children(module: Module, inputs: tuple[Any, ...], check: Callable[...,
         check: ``check(layer, *inputs)`` raises AssertionError if that layer's gradients are wrong, ValueError if it
             cannot tell.
     """
-    own = [(path, child) for path, child in module.named_modules() if path and has_backward(child)]
-    if not own:
-        return []
-    calls = _calls([child for _, child in own], module, inputs)
-    blamed: list[tuple[str, Module, str]] = []
-    unsure = []
-    for path, child in sorted(own, key=lambda entry: -entry[0].count(".")):  # the innermost first
-        inside = {id(part) for part in child.modules()}
-        if any(id(part) in inside for _, part, _ in blamed):
+    inner = [(path, child) for path, child in module.named_modules() if path]
+    unsure: list[str] = []
+    blamed = _wrong([entry for entry in inner if has_backward(entry[1])], module, inputs, check, unsure)
+    if blamed:
+        return [f"the backward of {name} is wrong on the inputs that it gets here: {error}" for name, error in blamed]
+    right = "the layers inside are right on the inputs that they get here"
+    right += f" (not checked: {', '.join(dict.fromkeys(unsure))}): " if unsure else ": "
+    kind = type(module).__name__
+    if has_backward(module):
+        return [f"{right}look at {kind}.backward"] if inner else []
+    derived = [entry for entry in inner if not has_backward(entry[1])]
+    names = [name for name, _ in _wrong(derived, module, inputs, check, [])]
+    where = f"the forward of {' and of '.join(names)}" if names else f"{kind}.forward"
+    lost = f"look in {where} for a .data, detach() or no_grad() through which a gradient is lost"
+    return [right + lost if any(has_backward(child) for _, child in inner) else lost]
+
+
+def _wrong(
+    layers: list[tuple[str, Module]],
+    module: Module,
+    inputs: tuple[Any, ...],
+    check: Callable[..., Any],
+    unsure: list[str],
+) -> list[tuple[str, str]]:
+    """Return name and error of each layer whose gradients are wrong, but of none that contains another.
+
+    The names of those that cannot be checked are added to ``unsure``.
+    """
+    calls = _calls([child for _, child in layers], module, inputs)
+    blamed: list[tuple[str, str]] = []
+    found: set[int] = set()
+    for path, child in sorted(layers, key=lambda entry: -entry[0].count(".")):  # the innermost first
+        if any(id(part) in found for part in child.modules()):
             continue
         for given in calls[id(child)]:
             try:
                 check(child, *given)
             except AssertionError as error:
-                blamed.append((path, child, str(error)))
+                blamed.append((layer_at(type(child).__name__, path), str(error)))
+                found.add(id(child))
                 break
             except (ValueError, TypeError):  # it cannot be checked here
                 unsure.append(layer_at(type(child).__name__, path))
-    lines = [
-        f"the backward of {layer_at(type(child).__name__, path)} is wrong on the inputs that it gets here: {message}"
-        for path, child, message in blamed
-    ]
-    if lines:
-        return lines
-    not_checked = f" (not checked: {', '.join(dict.fromkeys(unsure))})" if unsure else ""
-    kind = type(module).__name__
-    if has_backward(module):
-        return [f"the layers inside are right on the inputs that they get here{not_checked}: look at {kind}.backward"]
-    return [
-        f"the layers inside are right on the inputs that they get here{not_checked}: look in {kind}.forward for a "
-        ".data, detach() or no_grad() through which a gradient is lost"
-    ]
+    return blamed
 
 
 def _calls(layers: list[Module], module: Module, inputs: tuple[Any, ...]) -> dict[int, list[Call]]:
@@ -74,7 +86,8 @@ def _calls(layers: list[Module], module: Module, inputs: tuple[Any, ...]) -> dic
 
         def watched(*given: Any, **options: Any) -> Any:
             bound = inspect.signature(forward).bind(*rebuild(given, _kept), **rebuild(options, _kept))
-            bound.apply_defaults()
+            if options:
+                bound.apply_defaults()
             if not bound.kwargs and any(isinstance(x, np.ndarray) for x in leaves(bound.args)):
                 calls[id(layer)].append(bound.args)
             return forward(*given, **options)

@@ -142,6 +142,21 @@ def test_where_no_layer_is_wrong_the_forward_is():
         gradcheck(Lost(), X)
 
 
+class Dropped(nn.Module):
+    """No layer with a backward of its own."""
+
+    def forward(self, x):
+        return x * x.detach()
+
+
+def test_the_forward_that_loses_a_gradient_is_named():
+    with pytest.raises(AssertionError, match=r"look in Dropped.forward for a .data, detach\(\)"):
+        gradcheck(Dropped(), X)
+    net = nn.Sequential(nn.Linear(3, 3), nn.Residual(nn.Sequential(nn.Tanh(), Lost())), nn.ReLU())
+    with pytest.raises(AssertionError, match='look in the forward of Lost "1.body.1" for a .data'):
+        gradcheck(net, X)
+
+
 def test_an_explicit_parent_is_wrong_only_if_its_layers_are_right():
     with pytest.raises(AssertionError, match=r"layers inside are right on .*: look at Chain.backward"):
         gradcheck(Chain(), X)
