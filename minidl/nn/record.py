@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import Array, check_grad
+from .._core import Array
 from .hooks import run_hooks
 from .modes import mode
 from .naming import name_below, name_layer
@@ -25,6 +25,7 @@ from .promotion import check_promotion
 from .rearranging import Operation
 from .recording import plain, settled
 from .saved import Locked, forget, remember, trains, without_input_grad
+from .seeds import seed_of, seeds_of
 from .structure import leaves, rebuild
 from .tensor import Operand, Tensor
 from .unchanged import content
@@ -55,7 +56,19 @@ class Record:
     """
 
     __slots__ = (
-        *("__weakref__", "count", "followers", "given", "inputs", "locked", "memory", "module", "number", "origins"),
+        *(
+            "__weakref__",
+            "count",
+            "followers",
+            "form",
+            "given",
+            "inputs",
+            "locked",
+            "memory",
+            "module",
+            "number",
+            "origins",
+        ),
         *("outputs", "parameters", "state", "steps", "sums", "used"),
     )
 
@@ -66,6 +79,7 @@ class Record:
         self.inputs: list[tuple[Array, int]] = []
         self.outputs: list[tuple[int, tuple[int, ...], Any]] = []
         self.given: tuple[Any, ...] = ()
+        self.form: Any = True  # of the output
         self.memory: list[tuple[Module, Any]] | None = None
         self.origins: Sequence[Any] = ()
         self.sums: list[Any] = []
@@ -93,7 +107,10 @@ class Record:
 
     def leave(self, output: Any) -> Any:
         """Return an output with arrays for Tensors; remember their numbers."""
-        return self._output(output) if type(output) is Tensor else rebuild(output, self._output)
+        if type(output) is Tensor:  # nearly always
+            return self._output(output)
+        self.form = rebuild(output, lambda x: True if isinstance(x, (Operand, np.ndarray)) else None)
+        return rebuild(output, self._output)
 
     def _output(self, value: Any) -> Any:
         if isinstance(value, Operand):
@@ -264,16 +281,8 @@ class Record:
         if self.used:
             raise RuntimeError("backward() failed half-way in this forward pass; call the module again")
         if len(self.outputs) == len(grad_output) == len(self.inputs) == 1 and type(grad_output[0]) is np.ndarray:
-            return self.walk([_seed(grad_output[0], *self.outputs[0])], (wanted,))[0]  # nearly always
-        given = list(leaves(grad_output, none=True))
-        if not given and len(self.outputs) == 1 and self.outputs[0][1] == ():
-            given = [1.0]
-        if len(given) != len(self.outputs):
-            raise ValueError(
-                f"backward() got {len(given)} gradients for {len(self.outputs)} outputs; give them in the output's "
-                "structure, with None for an output that has none"
-            )
-        seeds = [_seed(grad, *output) for grad, output in zip(given, self.outputs, strict=True)]
+            return self.walk([seed_of(grad_output[0], *self.outputs[0])], (wanted,))[0]  # nearly always
+        seeds = seeds_of(self.form, self.outputs, grad_output)
         found = iter(self.walk(seeds, [wanted] * len(self.inputs)))
         grads = rebuild(self.given, lambda x: next(found) if isinstance(x, np.ndarray) else None)
         return grads[0] if len(grads) == 1 else tuple(grads)
@@ -435,13 +444,6 @@ DERIVED: list[Any] = []  # the backward of a Module that defines none: `Module.b
 def has_backward(module: Module) -> bool:
     """Return whether a module's backward pass is its own, rather than derived."""
     return type(module).backward is not DERIVED[0]
-
-
-def _seed(grad: Any, number: int, shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return the gradient of an output, checked; None if nothing depends on it."""
-    if grad is None or number < 0:
-        return None
-    return check_grad(np.asarray(grad, dtype) if shape == () else grad, shape, dtype)
 
 
 def _add(grads: list[Any], numbers: Sequence[int], more: Sequence[Any], needed: Any) -> None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["by_position", "leaves", "rebuild"]
+__all__ = ["by_position", "leaves", "rebuild", "values_at"]
 
 
 def leaves(value: Any, none: bool = False) -> Iterator[Any]:
@@ -29,6 +29,30 @@ def rebuild(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         return {key: rebuild(item, function) for key, item in value.items()}
     return function(value)
+
+
+def values_at(form: Any, value: Any) -> Iterator[Any]:
+    """Yield from a structure what stands where ``form``, another one, has leaves; None for what is left out.
+
+    Raises:
+        ValueError: the structures differ.
+    """
+    if isinstance(form, dict):
+        given = {} if value is None else value
+        if not isinstance(given, dict) or not set(given) <= set(form):
+            held = f"keys {', '.join(map(repr, given))}" if isinstance(given, dict) else f"a {type(value).__name__}"
+            raise ValueError(f"expected a dict with the keys {', '.join(map(repr, form))}, got {held}")
+        for key, inner in form.items():
+            yield from values_at(inner, given.get(key))
+    elif isinstance(form, (tuple, list)):
+        given = [None] * len(form) if value is None else value
+        if not isinstance(given, (tuple, list)) or len(given) != len(form):
+            held = f"{len(given)}" if isinstance(given, (tuple, list)) else f"a {type(value).__name__}"
+            raise ValueError(f"expected {len(form)} in a {type(form).__name__}, got {held}")
+        for inner, item in zip(form, given, strict=True):
+            yield from values_at(inner, item)
+    elif form is not None:
+        yield value
 
 
 def by_position(

@@ -13,7 +13,7 @@ from minidl import nn
 
 torch = pytest.importorskip("torch")
 
-GRAPHS = int(os.environ.get("MINIDL_GRAPHS", "300"))
+GRAPHS = int(os.environ.get("MINIDL_GRAPHS", "2000"))
 SEED = int(os.environ.get("MINIDL_GRAPHS_SEED", "13"))
 WIDTH = 4
 

@@ -104,8 +104,19 @@ def test_structures_go_in_and_come_out(rng):
     np.testing.assert_allclose(db, 2 * g)
     np.testing.assert_allclose(more["c"], g * a)
     net((a, b), {"c": c})
-    with pytest.raises(ValueError, match="Net: backward.. got 1 gradients for 3 outputs"):
-        net.backward(g)
+    for wrong, message in (
+        (g, "expected a dict with the keys 'sum', 'both', 'none', 'name', got a ndarray"),
+        ({"sum": g, "all": g}, "expected a dict .* got keys 'sum', 'all'"),
+        ({"sum": g, "both": g}, "expected 2 in a list, got a ndarray"),
+        ({"sum": g, "both": [g]}, "expected 2 in a list, got 1"),
+    ):
+        with pytest.raises(ValueError, match=f"Net: gradients in another structure than the outputs: {message}"):
+            net.backward(wrong)
+    h = draw(rng, 2, 3)
+    (da, db), more = net.backward({"both": [None, h], "sum": g})  # by key, whatever their order
+    np.testing.assert_allclose(da, g)
+    np.testing.assert_allclose(db, g + h)
+    net((a, b), {"c": c})
     net.backward({"sum": g, "both": [None, None]})  # the refusal has used nothing up
 
 
