@@ -7,6 +7,7 @@ state. So the base class can cut large parameters into pieces that fit in a core
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -46,6 +47,8 @@ class Optimizer:
             def update(self, data, grad, slots, group, step):
                 data -= group["lr"] * np.sign(grad)
 
+    Or PyTorch's form, a `step` of its own: ``defaults`` may hold anything then, and ``self.state[p]`` is a dict.
+
     Args:
         params: Parameters, as ``model.params()`` gives them; or dicts, each a group with its own options:
             ``[{"params": body.params()}, {"params": head.params(), "lr": 0.01}]``.
@@ -77,6 +80,8 @@ class Optimizer:
         entries: list[Any] = list(params)
         if not entries:
             raise ValueError(f"{owner}: got no parameters (a generator such as model.params() can be used only once)")
+        if not self.options and type(self).step is not Optimizer.step:  # PyTorch's form: a step of its own
+            vars(self)["options"] = dict.fromkeys(defaults, _as_it_is)
         if set(defaults) != set(self.options):
             raise TypeError(
                 f"{owner}: its options are declared as {sorted(self.options)}, but its defaults are {sorted(defaults)}"
@@ -84,7 +89,7 @@ class Optimizer:
         self.defaults = self._checked(defaults)
         self.param_groups: list[dict[str, Any]] = []
         self.made_with: list[dict[str, Any]] = []
-        self.state: dict[Parameter, dict[str, Any]] = {}
+        self.state: dict[Parameter, dict[str, Any]] = defaultdict(dict)
         for entry in entries if isinstance(entries[0], dict) else [{"params": entries}]:
             self.add_param_group(entry)
 
@@ -137,12 +142,16 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; frozen ones are skipped.
+
+        Args:
+            closure: called first, to run forward and backward; returns the loss, which is returned.
 
         Raises:
             ValueError: a gradient does not have its parameter's shape; no parameter has changed then.
         """
+        loss = None if closure is None else closure()
         updates: list[tuple[Parameter, Array, dict[str, float], dict[str, Any]]] = []
         for group in self.param_groups:
             options = {name: _plain(group[name]) for name in self.options}
@@ -159,6 +168,7 @@ class Optimizer:
         mark_changed([update[0] for update in updates])
         for update in updates:
             self._update(*update)
+        return loss
 
     def _update(self, parameter: Parameter, grad: Array, slots: dict[str, float], group: dict[str, Any]) -> None:
         state, data = self.state.setdefault(parameter, {}), parameter.data
@@ -229,7 +239,7 @@ class Optimizer:
         for group, options in zip(self.param_groups, restored, strict=True):
             group.pop("initial_lr", None)  # a schedule made later starts from the state's, or from the state's rate
             group.update(options)
-        self.state = loaded
+        self.state = defaultdict(dict, loaded)
 
     def _loaded_state(self, number: Any, parameter: Parameter, entries: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was remembered about a parameter, as this optimiser keeps it."""
@@ -273,6 +283,11 @@ class Optimizer:
             lines.append(f"Parameter Group {index}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _as_it_is(owner: str, argument: str, value: Any) -> Any:
+    """Return the value of an option that only the class's own step knows."""
+    return value
 
 
 def check_betas(owner: str, argument: str, value: Any) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+import minidl
 from minidl import nn, optim
 from minidl.optim import optimizer as base
 
@@ -343,3 +344,71 @@ def test_a_parameter_without_axes_keeps_its_own_state():
     again.load_state_dict(state)
     steps(again, [second], np.random.default_rng(1))
     assert float(state["state"][0]["momentum_buffer"]) == kept
+
+
+def momentum_of_ones_own(torch_or_minidl, base, zeros_like):
+    class Momentum(base):
+        def __init__(self, params, lr=0.1, momentum=0.9):
+            super().__init__(params, {"lr": lr, "momentum": momentum})
+
+        @torch_or_minidl.no_grad()
+        def step(self, closure=None):
+            loss = None if closure is None else closure()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    if p.grad is None:
+                        continue
+                    state = self.state[p]
+                    if len(state) == 0:
+                        state["step"] = 0
+                        state["buffer"] = zeros_like(p)
+                    state["step"] += 1
+                    state["buffer"] = group["momentum"] * state["buffer"] + p.grad
+                    p -= group["lr"] / state["step"] ** 0.5 * state["buffer"]  # noqa: PLW2901
+            return loss
+
+    return Momentum
+
+
+def test_an_optimiser_written_for_pytorch(torch):
+    rng = np.random.default_rng(0)
+    start, grads = rng.standard_normal((3, 2)), rng.standard_normal((5, 3, 2))
+    ours, theirs = nn.Parameter(start), torch.nn.Parameter(torch.tensor(start))
+    kind = momentum_of_ones_own(minidl, optim.Optimizer, minidl.zeros_like)
+    mine = kind([{"params": [ours], "lr": 0.3}], momentum=0.5)
+    other = momentum_of_ones_own(torch, torch.optim.Optimizer, torch.zeros_like)(
+        [{"params": [theirs], "lr": 0.3}], momentum=0.5
+    )
+    schedules = [optim.lr_scheduler.ExponentialLR(mine, 0.9), torch.optim.lr_scheduler.ExponentialLR(other, 0.9)]
+    for number, grad in enumerate(grads):
+        ours.grad, theirs.grad = grad.copy(), torch.tensor(grad)
+        assert mine.step(lambda number=number: number) == number
+        other.step()
+        for schedule in schedules:
+            schedule.step()
+        if number == 2:
+            state = mine.state_dict()
+            mine = kind([{"params": [ours], "lr": 0.3}], momentum=0.5)
+            mine.load_state_dict(state)
+            schedules[0].optimizer = mine
+        np.testing.assert_allclose(ours.data, theirs.detach().numpy(), rtol=1e-12)
+    assert mine.defaults == {"lr": 0.1, "momentum": 0.5}
+    with pytest.raises(TypeError, match="Momentum: unknown options"):
+        kind([{"params": [ours], "rate": 0.3}])
+
+
+def test_a_closure_is_called_first_and_its_loss_returned():
+    model, loss_fn = nn.Linear(2, 1), nn.MSELoss()
+    optimizer, x, y = optim.SGD(model.params(), 0.1), np.ones((3, 2), np.float32), np.zeros((3, 1), np.float32)
+    losses = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        losses.append(loss.item())
+        return loss
+
+    assert [optimizer.step(closure).item() for _ in range(5)] == losses
+    assert losses[-1] < losses[0]
+    assert optimizer.step() is None
