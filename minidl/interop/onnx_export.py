@@ -66,7 +66,7 @@ class OnnxGraph:
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._parameters = {id(parameter): path for path, parameter in model.named_params()}
         self._names: dict[int, str] = {}
-        self._weights: dict[tuple[Any, ...], str] = {}
+        self._weights: dict[tuple[Any, ...], tuple[str, Array]] = {}  # by place in memory
         self._at = ""
         self.nodes: list[Any] = []
         self.initializers: list[Any] = []
@@ -212,9 +212,9 @@ class OnnxGraph:
             taken = {known.name for known in self.initializers}
             if path in taken:  # the same weight in another shape
                 path = next(f"{path}_{n}" for n in range(len(taken) + 1) if f"{path}_{n}" not in taken)
-            self._weights[key] = path
+            self._weights[key] = path, value  # which keeps the array, and its place in memory taken
             self.initializers.append(require_onnx("export_onnx").numpy_helper.from_array(_plain(value), path))
-        return self._weights[key]
+        return self._weights[key][0]
 
     def number(self, value: float) -> Array:
         """Return a number as an array of the model's dtype, as an input for `node`."""

@@ -136,7 +136,7 @@ def test_an_imported_model_trains(tmp_path):
 class Twice(nn.Module):
     def __init__(self, factor=2.0):
         super().__init__()
-        self.factor = nn.Parameter(np.full(1, factor, np.float32))
+        self.factor = nn.Parameter(np.full(7, factor, np.float32))
 
     def forward(self, x):
         self.save_for_backward(x)
@@ -158,6 +158,28 @@ def test_a_layer_of_ones_own(tmp_path):
         return graph.node("Mul", x, graph.parameter("factor", layer.factor.data))
 
     assert_same(model, np.ones((2, 3), np.float32), tmp_path / "m.onnx")
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = nn.Parameter(np.full(7, factor, np.float32))
+
+    def forward(self, x):
+        return x * (2 * self.factor.data)
+
+    def backward(self, grad_output):
+        return grad_output * (2 * self.factor.data)
+
+
+def test_weights_made_for_the_graph_are_not_taken_for_each_other(tmp_path):
+    @minidl.interop.onnx_nodes(Scaled)
+    def _(graph, layer, x):  # an array that is gone as soon as the next layer's is made
+        return graph.node("Mul", x, graph.parameter("factor", 2 * layer.factor.data))
+
+    model, x = nn.Sequential(Scaled(1.0), Scaled(3.0), Scaled(0.5)), np.ones((2, 7), np.float32)
+    minidl.export_onnx(model, tmp_path / "m.onnx", x.shape)
+    np.testing.assert_array_equal(run(tmp_path / "m.onnx", x), model(x))
 
 
 def test_export_refuses_what_it_cannot_do(tmp_path):
