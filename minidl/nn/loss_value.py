@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["LossValue"]
 
 
+Source = tuple["weakref.ref[Record]", int]  # an output of a pass, by its place among the outputs
+
+
 class LossValue(float):
     """The value of a loss; a float, with the way back to the models whose outputs it was computed from.
 
@@ -24,9 +27,9 @@ class LossValue(float):
 
     __slots__ = ("terms",)
     __array_priority__ = 1000.0  # 2 * loss is a LossValue for NumPy's 2, too
-    terms: tuple[tuple[weakref.ref[Record], float], ...]  # the records whose output it is a sum of, and the factors
+    terms: tuple[tuple[Source, float], ...]  # the outputs of which passes it is a sum of, and the factors
 
-    def __new__(cls, value: Any, terms: tuple[tuple[weakref.ref[Record], float], ...]) -> LossValue:
+    def __new__(cls, value: Any, terms: tuple[tuple[Source, float], ...]) -> LossValue:
         """Make a float of ``value`` that knows its ``terms``."""
         self = super().__new__(cls, value)
         self.terms = terms
@@ -54,16 +57,17 @@ class LossValue(float):
                 array was changed on the way; or the loss was not computed from a model's output.
         """
         pending: dict[int, tuple[Record, list[Any]]] = {}
-        for reference, factor in self.terms:
+        for (reference, place), factor in self.terms:
             record = _alive(reference())
-            if not record.outputs or record.outputs[0][0] < 0:
+            if not record.outputs or record.outputs[place][0] < 0:
                 raise RuntimeError(
                     "loss.backward(): the loss depends on nothing whose gradient is known: its forward made a plain "
                     "number of it, with float() or item(), or everything is frozen"
                 )
             seeds = pending.setdefault(record.number, (record, [None] * len(record.outputs)))[1]
-            grad: Any = factor if record.outputs[0][2] is None else np.asarray(factor, record.outputs[0][2])
-            seeds[0] = grad if seeds[0] is None else seeds[0] + grad
+            dtype = record.outputs[place][2]
+            grad: Any = factor if dtype is None else np.asarray(factor, dtype)
+            seeds[place] = grad if seeds[place] is None else seeds[place] + grad
         for record in _reached([record for record, _ in pending.values()]):
             check_unchanged(record)
             record.expand()

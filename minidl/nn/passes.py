@@ -11,8 +11,9 @@ the caller's own, and stays writable: a checksum is compared, which notices near
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
+from itertools import count
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from .naming import name_layer
 from .promotion import check_promotion
 from .record import DERIVED, Record, has_backward
 from .saved import holds, remember
-from .structure import leaves
+from .structure import leaves, rebuild
 from .unchanged import check_unchanged, content, numbers
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool)
                 break
         if not derived:
             record.outputs.append((0, (), None))
-        return LossValue(output, ((weakref.ref(record), 1.0),))
+        return LossValue(output, (((weakref.ref(record), 0), 1.0),))
     reference = weakref.ref(record)
     for number, array in enumerate((output,) if type(output) is np.ndarray else _arrays(output)):
         if not derived:
@@ -164,7 +165,18 @@ def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool)
             _outputs[id(array)] = weakref.ref(array), reference, number, record.module, held
     if len(_outputs) > _MANY:
         _prune(_outputs)
+    if derived and type(output) is not np.ndarray:
+        places = count()
+        return rebuild(output, lambda x: _loss_among(x, reference, places))
     return output
+
+
+def _loss_among(x: Any, reference: weakref.ref[Record], places: Iterator[int]) -> Any:
+    """Return one of several outputs: a number, such as a loss beside predictions, as a `LossValue`."""
+    if not isinstance(x, np.ndarray):
+        return x
+    place = next(places)
+    return LossValue(x, (((reference, place), 1.0),)) if _is_number(x, True) else x
 
 
 def _arrays(output: Any) -> list[Array]:

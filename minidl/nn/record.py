@@ -107,7 +107,7 @@ class Record:
 
     def leave(self, output: Any) -> Any:
         """Return an output with arrays for Tensors; remember their numbers."""
-        if type(output) is Tensor:  # nearly always
+        if type(output) is Tensor:
             return self._output(output)
         self.form = rebuild(output, lambda x: True if isinstance(x, (Operand, np.ndarray)) else None)
         return rebuild(output, self._output)
@@ -184,12 +184,8 @@ class Record:
         if not tracked:
             return rebuild(settled(out, arrays, self.inputs), self.constant)
         self.sums += [(x, content(x)) for x in inputs if type(x) is np.ndarray and x.flags.writeable]
-        back, memory, to = [], [], []
-        for number, gradient, x in zip(numbers, gradients, arrays, strict=True):
-            if number >= 0:
-                back.append(gradient)
-                memory.append(x.dtype)
-                to.append(number)
+        kept = [(n, g, x.dtype) for n, g, x in zip(numbers, gradients, arrays, strict=True) if n >= 0]
+        to, back, memory = zip(*kept, strict=True)
         if None in back:
             raise TypeError(f"{operation.__name__}: an input whose gradient is wanted has none here; use x.detach()")
         if type(out) is np.ndarray:  # nearly always

@@ -64,7 +64,7 @@ def _keeps(record: Record, x: Array) -> bool:
 
 def _mentions(gradient: Any, x: Array) -> bool:
     """Return whether the gradient of an operation mentions something that lies in x's memory."""
-    if isinstance(gradient, list):
+    if isinstance(gradient, tuple):
         return any(_mentions(each, x) for each in gradient)
     inside = [cell.cell_contents for cell in getattr(gradient, "__closure__", None) or ()]
     return any(_mentions(value, x) if callable(value) else shares(value, x) for value in inside)

@@ -285,3 +285,32 @@ def test_a_model_that_is_gone_is_told_as_such(rng):
     first, second = pair(a, b)
     nn.MSELoss()(first, second).backward()
     assert net[0].weight.grad.any()
+
+
+def test_a_loss_beside_other_outputs(rng):
+    """As in models that compute their loss themselves, and return it in a dict."""
+
+    class WithLoss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.loss = net(), nn.CrossEntropyLoss()
+
+        def forward(self, x, labels=None):
+            logits = self.body(x)
+            loss = None if labels is None else self.loss(logits, labels)
+            return {"logits": logits, "loss": loss, "name": "x", "size": (logits**2).mean()}
+
+    model, x, y = WithLoss(), draw(rng, 5, 4), np.array([0, 1, 2, 1, 0])
+    expected = explicit(model.body, nn.CrossEntropyLoss(), x, y)
+    out = model(x, labels=y)
+    out["loss"].backward()
+    assert_same(grads(model), expected)
+    model.zero_grad()
+    out = model(x, y)
+    (out["loss"] + 0.1 * out["size"]).backward()
+    found = grads(model)
+    model.zero_grad()
+    logits = model.body(x)
+    model.body.backward(0.2 * logits / logits.size)
+    assert_same(found, [a + b for a, b in zip(expected, grads(model), strict=True)])
+    assert model(x)["loss"] is None
