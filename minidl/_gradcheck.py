@@ -325,13 +325,10 @@ def run_backward(module: Module, output: Any, grad_output: Any) -> Any:
     if not isinstance(output, (tuple, list, dict)):
         return backward()
     if not has_backward(module):
-        return backward(tuple(g for out, g in _pairs(output, grad_output) if isinstance(out, np.ndarray)))
-    floats = tuple(g for out, g in _pairs(output, grad_output) if is_float(out))
+        return backward(grad_output)
+    pairs = zip(leaves(output, none=True), leaves(grad_output, none=True), strict=True)
+    floats = tuple(g for out, g in pairs if is_float(out))
     return backward(floats[0] if len(floats) == 1 else floats)
-
-
-def _pairs(output: Any, grad_output: Any) -> Iterator[tuple[Any, Any]]:
-    return zip(leaves(output, none=True), leaves(grad_output, none=True), strict=True)
 
 
 def given_back(module: Module, inputs: tuple[Any, ...], result: Any) -> list[Any]:
