@@ -76,11 +76,12 @@ class Module(Registering):
         super().__init_subclass__(**options)
         if "__init__" not in cls.__dict__ and isinstance(cls.__init__, FunctionType):
             type.__setattr__(cls, "__init__", named_init(cls.__init__, cls.__name__))
-        if "backward" in cls.__dict__:
-            cls.backward = guarded(cls.__dict__["backward"])  # type: ignore[method-assign]
-        elif "forward" in cls.__dict__ and inherits_a_pair(cls, Module):
+        new = cls.forward is not Module.forward and not hasattr(cls.forward, "plain")  # here, or in a mixin
+        if not hasattr(cls.backward, "plain"):
+            cls.backward = guarded(cls.backward)  # type: ignore[method-assign]
+        elif new and "backward" not in cls.__dict__ and inherits_a_pair(cls, Module):
             cls.backward = Module.backward  # type: ignore[method-assign]  # that of another forward does not fit
-        if "forward" in cls.__dict__:
+        if new:
             cls.forward = callable_forward(cls)  # type: ignore[method-assign]
 
     # Forward and backward

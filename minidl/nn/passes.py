@@ -285,9 +285,7 @@ def inherits_a_pair(cls: type[Module], base: type[Module]) -> bool:
 
 def callable_forward(cls: type[Module]) -> Callable[..., Any]:
     """Return a class's forward, which may be called by itself: `net.forward(x)`, `super().forward(x)`."""
-    forward = cls.__dict__["forward"]
-    if hasattr(forward, "plain"):
-        return forward  # type: ignore[no-any-return]
+    forward = cls.forward
     derived, backward = cls.backward is DERIVED[0], getattr(cls.backward, "plain", cls.backward)
 
     @wraps(forward)

@@ -559,3 +559,35 @@ def test_an_array_that_the_forward_used_and_that_was_changed_since_is_refused(rn
         nn.MSELoss()(net(x), x).backward()
     net.eval()
     assert net.backward(net(x)).shape == out.shape
+
+
+def test_mixins(rng):
+    """A forward, or both, from a class that is no Module."""
+
+    class Doubled:
+        def forward(self, x):
+            return super().forward(x * 2)
+
+    class Both:
+        def forward(self, x):
+            self.save_for_backward(x)
+            return x * x
+
+        def backward(self, grad_output):
+            return 2 * self.take_saved() * grad_output
+
+    class DoubledTanh(Doubled, nn.Tanh):
+        pass
+
+    class Square(Both, nn.Module):
+        pass
+
+    x = draw(rng, 2, 4)
+    assert gradcheck(DoubledTanh(), x)
+    assert gradcheck(nn.Sequential(DoubledTanh(), Square()), x)
+    assert DoubledTanh().forward(x).shape == (2, 4)
+    square = Square()
+    square(x)
+    with pytest.raises(TypeError, match="multiply|Square"):
+        square.backward("x")
+    np.testing.assert_allclose(square.backward(np.ones((2, 4))), 2 * x)  # the refusal has used nothing up
