@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .modes import mode
+from .origins import CHANGED
+from .saved import trains
 from .unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from .record import Record
 
-__all__ = ["LossValue"]
+__all__ = ["LossValue", "is_loss", "links"]
 
 
 Source = tuple["weakref.ref[Record]", int]  # an output of a pass, by its place among the outputs
@@ -75,60 +77,81 @@ class LossValue(float):
         while pending:
             record, seeds = pending.pop(max(pending))
             done.append(record)
-            wanted = [origin is not None for origin in record.origins]
+            wanted = [bool(links(origin)) for origin in record.origins]
             mode.walking = True
             try:
                 found = record.walk(seeds, wanted, retain_graph)
             finally:
                 mode.walking = False
             for grad, origin in zip(found, record.origins, strict=True):
-                if origin is not None and grad is not None:
-                    before = origin[0]()
+                for reference, place, factor in links(origin) if grad is not None else ():
+                    before = _alive(reference())
                     more = pending.setdefault(before.number, (before, [None] * len(before.outputs)))[1]
-                    own = grad.astype(before.outputs[origin[1]][2], copy=False)  # a target's dtype may differ
-                    more[origin[1]] = own if more[origin[1]] is None else more[origin[1]] + own
+                    dtype = before.outputs[place][2]  # that of a target may differ
+                    own = float(grad) if dtype is None else grad.astype(dtype, copy=False)
+                    own = own if factor == 1 else own * factor
+                    more[place] = own if more[place] is None else more[place] + own
         if not retain_graph:
             for record in done:
                 record.release()
 
-    def _sum(self, other: Any, sign: float, own: float = 1.0) -> Any:
-        if not isinstance(other, (int, float, np.integer, np.floating)):
+    def mean(self) -> LossValue:
+        """Return the loss: it is one number."""
+        return self
+
+    sum = mean
+
+    def _plus(self, other: Any, sign: float, own: float = 1.0) -> Any:
+        number = _number(other)
+        if number is None:
             return NotImplemented
         terms = other.terms if isinstance(other, LossValue) else ()
-        value = own * float(self) + sign * float(other)
         scaled = (*((r, own * f) for r, f in self.terms), *((r, sign * f) for r, f in terms))
-        return LossValue(value, scaled)
+        return LossValue(own * float(self) + sign * number, scaled)
+
+    def _scaled(self, value: float, slope: float, more: tuple[tuple[Source, float], ...] = ()) -> LossValue:
+        return LossValue(value, (*((r, f * slope) for r, f in self.terms), *more))
 
     def __add__(self, other: Any) -> Any:
-        return self._sum(other, 1.0)
+        return self._plus(other, 1.0)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
-        return self._sum(other, -1.0)
+        return self._plus(other, -1.0)
 
     def __rsub__(self, other: Any) -> Any:
-        return self._sum(other, 1.0, -1.0)
+        return self._plus(other, 1.0, -1.0)
 
     def __mul__(self, other: Any) -> Any:
-        if not isinstance(other, (int, float, np.integer, np.floating)):
+        a, b = float(self), _number(other)
+        if b is None:
             return NotImplemented
-        a, b = float(self), float(other)
-        terms = tuple((r, f * b) for r, f in self.terms)
-        if isinstance(other, LossValue):
-            terms += tuple((r, f * a) for r, f in other.terms)
-        return LossValue(a * b, terms)
+        more = tuple((r, f * a) for r, f in other.terms) if isinstance(other, LossValue) else ()
+        return self._scaled(a * b, b, more)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Any) -> Any:
-        if not isinstance(other, (int, float, np.integer, np.floating)):
+        a, b = float(self), _number(other)
+        if b is None:
             return NotImplemented
-        a, b = float(self), float(other)
-        terms = tuple((r, f / b) for r, f in self.terms)
-        if isinstance(other, LossValue):
-            terms += tuple((r, -f * a / (b * b)) for r, f in other.terms)
-        return LossValue(a / b, terms)
+        more = tuple((r, -f * a / (b * b)) for r, f in other.terms) if isinstance(other, LossValue) else ()
+        return self._scaled(a / b, 1 / b, more)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        a, b = _number(other), float(self)
+        return NotImplemented if a is None else self._scaled(a / b, -a / (b * b))
+
+    def __pow__(self, other: Any, modulo: None = None) -> Any:
+        n = None if isinstance(other, LossValue) else _number(other)
+        a = float(self)
+        return NotImplemented if n is None else self._scaled(a**n, n * a ** (n - 1) if n else 0.0)
+
+    def __abs__(self) -> Any:
+        return self if self >= 0 else -self
+
+    abs = __abs__
 
     def __neg__(self) -> Any:
         return self * -1.0
@@ -143,6 +166,13 @@ class LossValue(float):
         return float(self)
 
 
+def _number(x: Any) -> float | None:
+    """Return a number, or an array without axes, as a float; None for anything else."""
+    if isinstance(x, (int, float, np.integer, np.floating)) or (isinstance(x, np.ndarray) and not x.ndim):
+        return float(x)
+    return None
+
+
 def _alive(record: Record | None) -> Record:
     """Return a record that can still be walked, or raise RuntimeError."""
     if record is None or record.used:
@@ -154,32 +184,48 @@ def _alive(record: Record | None) -> Record:
     return record
 
 
+def is_loss(x: Any) -> bool:
+    """Return whether a value is a loss that was computed in a pass."""
+    return isinstance(x, LossValue) and bool(x.terms)
+
+
+def links(origin: Any) -> list[tuple[weakref.ref[Record], int, float]]:
+    """Return the outputs of passes that an input is made of: itself, or the terms of a loss, with their factors."""
+    if isinstance(origin, LossValue):
+        return [(reference, place, factor) for (reference, place), factor in origin.terms]
+    return [] if origin is None or origin[3] else [(origin[0], origin[1], 1.0)]
+
+
 def _reached(records: list[Record]) -> list[Record]:
     """Return all records that a backward pass goes through; raise RuntimeError if one of them cannot be."""
     found: dict[int, Record] = {}
-    leads = False
     waiting = list(records)
+    if not records or any(
+        record.memory is not None and all(origin is None for origin in record.origins) for record in records
+    ):
+        raise RuntimeError(
+            "loss.backward(): the loss, or a term of it, was not computed from a model's output as it was returned (or "
+            "that was inside no_grad()): give the loss the output itself, or call model.backward(loss_fn.backward()), "
+            "with what you did in between undone by hand"
+        )
     while waiting:
         record = waiting.pop()
         if id(record) in found:
             continue
         found[id(record)] = record
         for origin in record.origins:
-            if origin is None:
-                continue
-            if not origin[3]:
-                raise RuntimeError(
-                    "loss.backward(): the model's output was changed in place before the loss was computed from it, "
-                    "and its gradient would be lost; put the change into the model's forward, or write the gradient "
-                    "yourself and call model.backward(...)"
-                )
-            waiting.append(_alive(origin[0]()))
-        if not leads:
-            leads = record.memory is None or any(origin is not None for origin in record.origins)
-    if not leads:
-        raise RuntimeError(
-            "loss.backward(): the loss was not computed from a model's output as it was returned (or that was inside "
-            "no_grad()): give the loss the output itself, or call model.backward(loss_fn.backward()), with what you "
-            "did in between undone by hand"
-        )
+            _check_origin(origin)
+            waiting += [_alive(reference()) for reference, _, _ in links(origin)]
     return list(found.values())
+
+
+def _check_origin(origin: Any) -> None:
+    """Raise RuntimeError if the gradient of a model that has something to train would be lost on the way."""
+    if origin is None or isinstance(origin, LossValue) or not origin[3]:
+        return
+    record, module = origin[0](), origin[2]()
+    if record is not None and not record.used and (origin[3] == CHANGED or (module is not None and trains(module))):
+        raise RuntimeError(
+            f"loss.backward(): an output of {type(module).__name__} {origin[3]}, and its gradient would be lost: put "
+            "that into the model's forward, or make a model of both; if it is meant to end there, use minidl.detach(x)"
+        )

@@ -21,9 +21,10 @@ import numpy as np
 
 from .._core import Array, check_plain
 from .hooks import run_hooks
-from .loss_value import LossValue
+from .loss_value import LossValue, is_loss, links
 from .modes import mode
 from .naming import name_layer
+from .origins import CHANGED, origin_of, prune, remember_output
 from .promotion import check_promotion
 from .record import DERIVED, Record, has_backward
 from .saved import holds, remember
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["callable_forward", "guarded", "inherits_a_pair", "run"]
 
 _MANY = 256
-# by the arrays' ids: the record that an output came from, which of its outputs it is, the module, and what it held
-_outputs: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], int, weakref.ref[Module], Any]] = {}
 # the record whose output a gradient is of, and that record's module
 _gradients: dict[int, tuple[weakref.ref[Array], weakref.ref[Record], weakref.ref[Module]]] = {}
 
@@ -134,19 +133,18 @@ def _look_at(record: Record, inputs: Any) -> None:
     for x in inputs if all(isinstance(x, np.ndarray) for x in inputs) else leaves(inputs):
         if isinstance(x, np.ndarray):
             held = content(x) if x.flags.writeable else None
-            known = _outputs.get(id(x))
-            if known is not None and known[0]() is x:
-                origins.append((*known[1:4], held is None or known[4] in (None, held)))
-            else:
-                origins.append(None)
+            origins.append(origin_of(x, held))
             sums.append((x, held))
+        elif is_loss(x):
+            origins.append(x)
+            sums.append((np.asarray(float(x)), None))
 
 
 def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool) -> Any:
     """Remember which arrays came out; return the output, a number as a `LossValue`."""
     if _is_number(output, derived):
-        for origin in record.origins:
-            before = origin[0]() if origin is not None else None
+        for reference, _, _ in (link for origin in record.origins for link in links(origin)):
+            before = reference()
             if before is not None:
                 before.followers = [*(before.followers or ()), record]
                 break
@@ -162,9 +160,7 @@ def _finish(record: Record, inputs: tuple[Any, ...], output: Any, derived: bool)
                 break
         else:
             held = content(array) if array.flags.writeable else None
-            _outputs[id(array)] = weakref.ref(array), reference, number, record.module, held
-    if len(_outputs) > _MANY:
-        _prune(_outputs)
+            remember_output(array, record, number, held, inputs)
     if derived and type(output) is not np.ndarray:
         places = count()
         return rebuild(output, lambda x: _loss_among(x, reference, places))
@@ -181,12 +177,6 @@ def _loss_among(x: Any, reference: weakref.ref[Record], places: Iterator[int]) -
 
 def _arrays(output: Any) -> list[Array]:
     return [x for x in leaves(output) if isinstance(x, np.ndarray)]
-
-
-def _prune(registry: dict[int, Any]) -> None:
-    """Forget the arrays that are gone."""
-    for key in [key for key, entry in tuple(registry.items()) if entry[0]() is None]:
-        registry.pop(key, None)
 
 
 def _references(
@@ -266,10 +256,11 @@ def _walk(module: Module, backward: Callable[..., Any], *args: Any, **kwargs: An
         mode.walking = False
     if record is not None:
         for grad, origin in zip(result if isinstance(result, tuple) else (result,), record.origins, strict=False):
-            if origin is not None and isinstance(grad, np.ndarray) and not any(grad is x for x in args):
+            whole = isinstance(origin, tuple) and origin[3] in ("", CHANGED)
+            if whole and isinstance(grad, np.ndarray) and not any(grad is x for x in args):
                 _gradients[id(grad)] = weakref.ref(grad), origin[0], origin[2]
         if len(_gradients) > _MANY:
-            _prune(_gradients)
+            prune(_gradients)
         record.release()
     return result
 

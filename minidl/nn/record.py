@@ -18,6 +18,7 @@ import numpy as np
 
 from .._core import Array
 from .hooks import run_hooks
+from .loss_value import is_loss
 from .modes import mode
 from .naming import name_below, name_layer
 from .parameter import Parameter
@@ -97,6 +98,8 @@ class Record:
         return rebuild(inputs, lambda x: self._input(x, wanted)), rebuild(options, lambda x: self._input(x, wanted))
 
     def _input(self, x: Any, wanted: bool) -> Any:
+        if is_loss(x):
+            x = np.asarray(float(x))
         if not isinstance(x, np.ndarray):
             return x
         position = len(self.inputs)
@@ -272,15 +275,14 @@ class Record:
 
     def backward(self, grad_output: tuple[Any, ...]) -> Any:
         """Run the backward pass of a derived module from the gradient of its output; return that of the inputs."""
-        module = self.module()
-        wanted = module is not None and module.needs_input_grad
+        wanted = getattr(self.module(), "needs_input_grad", False)
         if self.used:
             raise RuntimeError("backward() failed half-way in this forward pass; call the module again")
         if len(self.outputs) == len(grad_output) == len(self.inputs) == 1 and type(grad_output[0]) is np.ndarray:
             return self.walk([seed_of(grad_output[0], *self.outputs[0])], (wanted,))[0]  # nearly always
         seeds = seeds_of(self.form, self.outputs, grad_output)
         found = iter(self.walk(seeds, [wanted] * len(self.inputs)))
-        grads = rebuild(self.given, lambda x: next(found) if isinstance(x, np.ndarray) else None)
+        grads = rebuild(self.given, lambda x: next(found) if isinstance(x, np.ndarray) or is_loss(x) else None)
         return grads[0] if len(grads) == 1 else tuple(grads)
 
     def release(self) -> None:

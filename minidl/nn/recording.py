@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .modes import mode, no_grad
+from .origins import cut
 from .rearranging import Operation
 from .structure import rebuild
 
@@ -44,6 +45,7 @@ def apply(operation: Operation, *inputs: Any, **options: Any) -> Any:
     if record is not None:
         return record.apply(operation, inputs, options)
     out, _ = operation(*[outside(x) for x in inputs], **options)
+    cut(out, inputs, operation.__name__)
     return out[()] if isinstance(out, np.ndarray) and out.ndim == 0 else out
 
 
@@ -53,7 +55,8 @@ def apply_layer(layer: Module, *inputs: Any) -> Any:
         return mode.record.call(layer, inputs, {})
     arrays = [outside(x) for x in inputs]
     with no_grad():
-        return layer(*arrays)
+        out = layer(*arrays)
+    return cut(out, inputs, type(layer).__name__)
 
 
 def apply_pair(
@@ -82,7 +85,7 @@ def apply_pair(
     try:
         if record is not None:
             return record.pair(forward, back, *inputs, origin=(owner, options or {}))
-        return forward(*[outside(x) for x in inputs])[0]
+        return cut(forward(*[outside(x) for x in inputs])[0], inputs, owner)
     except (TypeError, ValueError) as error:
         if len(error.args) == 1 and not str(error).startswith(f"{owner}:"):
             error.args = (f"{owner}: {error}",)

@@ -129,7 +129,7 @@ def test_backward_crosses_into_the_model_that_made_the_input(rng):
         model.zero_grad()
     loss_fn(d(g(z)), ones).backward()
     assert_same(grads(g, d), expected)
-    for stop in (np.copy, lambda x: x[:]):
+    for stop in (np.copy, minidl.detach, lambda x: x + 0):
         for model in (g, d):
             model.zero_grad()
         fake = g(z)
@@ -164,7 +164,7 @@ def test_refusals_say_what_to_do(rng):
     with pytest.raises(RuntimeError, match="a later forward pass of the same module has replaced it"):
         loss.backward()
     out = model(x)
-    with pytest.raises(RuntimeError, match=r"not computed from a model's output .* model.backward\(loss_fn.backward"):
+    with pytest.raises(RuntimeError, match=r"not computed from a model's output .*model.backward\(loss_fn.backward"):
         loss_fn(out * 2, y).backward()
     with pytest.raises(RuntimeError, match="not computed from a model's output"):
         loss_fn(draw(rng, 5, 3), y).backward()
@@ -174,7 +174,7 @@ def test_refusals_say_what_to_do(rng):
         loss_fn(out, y).backward()
     out = model(x)
     out *= 2
-    with pytest.raises(RuntimeError, match="output was changed in place before the loss"):
+    with pytest.raises(RuntimeError, match="output of Sequential was changed in place before"):
         loss_fn(out, y).backward()
     loss = loss_fn(model(x), y)
     optimizer = optim.SGD(model.params(), lr=0.1)
@@ -314,3 +314,98 @@ def test_a_loss_beside_other_outputs(rng):
     model.body.backward(0.2 * logits / logits.size)
     assert_same(found, [a + b for a, b in zip(expected, grads(model), strict=True)])
     assert model(x)["loss"] is None
+
+
+def test_a_loss_goes_into_another_module(rng):
+    """An auxiliary loss beside the output, and a weight that learns: both get their gradients."""
+
+    class Main(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = net()
+
+        def forward(self, x):
+            h = self.body(x)
+            return h, (h**2).mean()
+
+    class Total(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(np.array(0.3))
+
+        def forward(self, out, aux):
+            return out.mean() + self.weight * aux * aux
+
+    model, total, x = Main(), Total(), draw(rng, 5, 4)
+    total(*model(x)).backward()
+    found, weight = grads(model), total.weight.grad
+    model.zero_grad()
+    h, aux = model(x)
+    model.backward((np.full_like(h, 1 / h.size), 0.3 * 2 * float(aux)))
+    assert_same(found, grads(model))
+    assert weight == pytest.approx(float(aux) ** 2)
+    model.zero_grad()
+    total.zero_grad()
+    h, aux = model(x)
+    (2 * total(h, 0.5 * aux + 1)).backward()
+    found = grads(model)
+    model.zero_grad()
+    model(x)
+    model.backward((np.full_like(h, 2 / h.size), 2 * 0.3 * 2 * (0.5 * float(aux) + 1) * 0.5))
+    assert_same(found, grads(model))
+
+
+@pytest.mark.parametrize(
+    ("between", "what"),
+    [
+        (nn.functional.relu, "went through ReLU outside of a forward"),
+        (lambda h: minidl.cat([h, h], 1)[:, :4], "outside of a forward"),
+        (lambda h: minidl.softmax(h, 1), "outside of a forward"),
+        (lambda h: h[:, :], "was sliced or reshaped outside of a forward"),
+        (lambda h: h.reshape(-1, 4), "was sliced or reshaped outside of a forward"),
+    ],
+)
+def test_what_is_lost_between_two_models_is_told(rng, between, what):
+    body, head, loss_fn = net(4, 4), net(4, 3), nn.CrossEntropyLoss()
+    x, y = draw(rng, 5, 4), np.zeros(5, int)
+    loss = loss_fn(head(between(body(x))), y)
+    with pytest.raises(RuntimeError, match=f"an output of Sequential .*{what}.* minidl.detach"):
+        loss.backward()
+    loss = loss_fn(head(minidl.detach(between(body(x)))), y)
+    loss.backward()
+    body.requires_grad_(False)  # nothing would be lost
+    loss_fn(head(between(body(x))), y).backward()
+    with minidl.no_grad():
+        features = body(x)
+    loss_fn(head(between(features)), y).backward()
+
+
+def test_views_of_the_callers_own_data_are_not_outputs(rng):
+    data, flat, head = draw(rng, 20, 2, 2), nn.Sequential(nn.Flatten()), net(4, 3)
+    for start in range(0, 20, 5):
+        flat(data[start : start + 5])
+        nn.CrossEntropyLoss()(head(data[start : start + 5].reshape(5, 4)), np.zeros(5, int)).backward()
+
+
+def test_powers_and_what_numpy_calls_a_number(rng):
+    model, x, t = net(), draw(rng, 5, 4), draw(rng, 5, 3)
+    one = explicit(model, nn.MSELoss(), x, t)
+    for combine, slope in (
+        (lambda v: v**2, lambda v: 2 * v),
+        (lambda v: 1 / v, lambda v: -1 / v**2),
+        (lambda v: abs(v - 100).mean(), lambda v: -1.0),
+        (lambda v: np.array(2.0) * v + v * np.array(3.0), lambda v: 5.0),
+    ):
+        model.zero_grad()
+        value = nn.MSELoss()(model(x), t)
+        total = combine(value)
+        total.backward()
+        assert_same(grads(model), [slope(float(value)) * g for g in one])
+
+
+def test_a_sum_with_a_term_that_leads_nowhere_is_refused(rng):
+    model, x, t = net(), draw(rng, 5, 4), draw(rng, 5, 3)
+    out = model(x)
+    total = nn.MSELoss()(out, t) + nn.MSELoss()(out * 2, t)
+    with pytest.raises(RuntimeError, match="a term of it, was not computed from a model's output"):
+        total.backward()

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 
 import minidl
 from minidl import nn, optim
-from minidl.nn import passes
+from minidl.nn import origins, passes
 
 OLD = "has run again since"
 CHANGED = "changed in place after the forward pass"
@@ -407,7 +407,7 @@ def test_nothing_accumulates_and_nothing_is_held(rng):
         loss(model(a), np.zeros(5, int))
         model.backward(loss.backward())
     gc.collect()
-    for registry in (passes._outputs, passes._gradients):
+    for registry in (origins.outputs, origins._owners, passes._gradients):
         assert len(registry) <= 257
         assert sum(entry[0]() is not None for entry in registry.values()) < 20
 
