@@ -42,10 +42,15 @@ def remember_output(array: Array, record: Record, place: int, held: Any, inputs:
     reference = weakref.ref(record)
     outputs[id(array)] = weakref.ref(array), reference, place, record.module, held
     owner = _owner(array)
-    if not any(isinstance(x, np.ndarray) and _owner(x) is owner for x in leaves(inputs)):
+    for x in inputs:
+        if type(x) is not np.ndarray and any(_owner(y) is owner for y in leaves(x) if isinstance(y, np.ndarray)):
+            break
+        if type(x) is np.ndarray and _owner(x) is owner:
+            break
+    else:
         _owners[id(owner)] = weakref.ref(owner), reference
-    for registry in (outputs, _owners, _cuts):
-        if len(registry) > _MANY:
+    if len(outputs) > _MANY or len(_owners) > _MANY:
+        for registry in (outputs, _owners, _cuts):
             prune(registry)
 
 
@@ -55,9 +60,10 @@ def origin_of(x: Array, held: Any) -> Origin | None:
     if known is not None and known[0]() is x:
         return (*known[1:4], "" if held is None or known[4] in (None, held) else CHANGED)
     owner = _owner(x)
-    for made in (_cuts.get(id(x)), _cuts.get(id(owner))):
-        if made is not None and (made[0]() is x or made[0]() is owner):
-            return _lost(made[1], f"went through {made[2]} outside of a forward")
+    if _cuts:
+        for made in (_cuts.get(id(x)), _cuts.get(id(owner))):
+            if made is not None and (made[0]() is x or made[0]() is owner):
+                return _lost(made[1], f"went through {made[2]} outside of a forward")
     if owner is not x:
         whole = _owners.get(id(owner))
         if whole is not None and whole[0]() is owner:
@@ -80,6 +86,8 @@ def cut(result: Any, inputs: Any, name: str) -> Any:
                 for y in leaves(result):
                     if isinstance(y, np.ndarray) and y is not x:
                         _cuts[id(y)] = weakref.ref(y), origin[0], name
+                if len(_cuts) > _MANY:
+                    prune(_cuts)
                 break
     return result
 
