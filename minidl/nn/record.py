@@ -70,7 +70,7 @@ class Record:
             "number",
             "origins",
         ),
-        *("outputs", "parameters", "state", "steps", "sums", "used"),
+        *("outputs", "parameters", "state", "steps", "sums", "used", "wanted"),
     )
 
     def __init__(self, module: Module, number: int) -> None:
@@ -92,6 +92,7 @@ class Record:
 
     def enter(self, inputs: tuple[Any, ...], options: dict[str, Any], wanted: bool) -> Any:
         """Return the inputs with a Tensor for each array; those get a number whose gradient is wanted, or leads on."""
+        self.wanted = wanted
         if len(inputs) == 1 and not options and type(inputs[0]) is np.ndarray:  # nearly always
             return (self._input(inputs[0], wanted),), options
 
@@ -275,13 +276,12 @@ class Record:
 
     def backward(self, grad_output: tuple[Any, ...]) -> Any:
         """Run the backward pass of a derived module from the gradient of its output; return that of the inputs."""
-        wanted = getattr(self.module(), "needs_input_grad", False)
         if self.used:
             raise RuntimeError("backward() failed half-way in this forward pass; call the module again")
         if len(self.outputs) == len(grad_output) == len(self.inputs) == 1 and type(grad_output[0]) is np.ndarray:
-            return self.walk([seed_of(grad_output[0], *self.outputs[0])], (wanted,))[0]  # nearly always
+            return self.walk([seed_of(grad_output[0], *self.outputs[0])], (self.wanted,))[0]  # nearly always
         seeds = seeds_of(self.form, self.outputs, grad_output)
-        found = iter(self.walk(seeds, [wanted] * len(self.inputs)))
+        found = iter(self.walk(seeds, [self.wanted] * len(self.inputs)))
         grads = rebuild(self.given, lambda x: next(found) if isinstance(x, np.ndarray) or is_loss(x) else None)
         return grads[0] if len(grads) == 1 else tuple(grads)
 
