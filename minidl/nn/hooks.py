@@ -13,7 +13,7 @@ from .structure import leaves
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["ForwardHook", "RemovableHandle", "run_hooks"]
+__all__ = ["ForwardHook", "RemovableHandle", "refuse_replaced", "run_hooks"]
 
 ForwardHook: TypeAlias = "Callable[[Module, tuple[Any, ...], Any], Any]"
 
@@ -49,3 +49,11 @@ def run_hooks(module: Module, inputs: tuple[Any, ...], output: Any, saved: Any =
         for array in arrays:
             array.setflags(write=True)
     return output
+
+
+def refuse_replaced(module: Module, grad_output: Any) -> None:
+    """Stand for the backward of a module whose output a hook has replaced, by a function that nobody knows here."""
+    raise RuntimeError(
+        "a forward hook has replaced its output, and the gradient of what the hook did is not known: do it in a "
+        "forward, or in a module behind this one"
+    )

@@ -162,8 +162,8 @@ class Module(Registering):
         """Call ``hook(module, inputs, output)`` after each forward pass of this module.
 
         Args:
-            hook: gets the module, the tuple of inputs and the output; its return value, if not None, replaces the
-                output.
+            hook: gets the module, the tuple of inputs and the output, arrays; its return value, if not None, replaces
+                the output. A backward pass through what was replaced is refused: its gradient is not known.
 
         Returns:
             A handle whose `remove()` removes the hook.

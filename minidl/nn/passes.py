@@ -71,9 +71,10 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
         _lock(state["outer"], module._saved, inputs, output, derived)
     module.__dict__["_pass"] = record if outermost else None
     if hooks and module._forward_hooks:
-        output = run_hooks(module, inputs, output)
+        before, output = output, run_hooks(module, inputs, output)
+        outermost = outermost and output is before  # what has replaced it is not known to come from here
+    state["outer"] = None if log is None else state["outer"]
     if outermost:
-        state["outer"] = None
         return _finish(record, inputs, output, derived)
     return output if enabled or log is not None else _outside_passes(output, derived)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array
-from .hooks import run_hooks
+from .hooks import refuse_replaced, run_hooks
 from .loss_value import is_loss
 from .modes import mode
 from .naming import name_below, name_layer
@@ -165,9 +165,10 @@ class Record:
             raise
         finally:
             state["record"], state["log"], state["enabled"] = self, (), enabled
-        if hooks and module._forward_hooks:
-            output = run_hooks(module, arrays, output, log)
         backward = None if pair is None else pair[1]
+        if hooks and module._forward_hooks:
+            given, output = output, run_hooks(module, arrays, output, log)
+            backward = backward if output is given else refuse_replaced
         memory = log if len(log) < 2 else remember(log)
         if noted and type(output) is np.ndarray and output.dtype is dtype and (tracked or dtype.kind == "f"):
             number = self.count
@@ -219,10 +220,9 @@ class Record:
         if hooks and module._forward_hooks:
             arrays, given = rebuild(inputs, plain), rebuild(output, plain)
             replaced = run_hooks(module, arrays, given)
-            if replaced is not given:  # its gradient goes where the output's would have gone
-                made = list(leaves(output))
-                number = self.number_of(made[0]) if len(made) == 1 else _CONSTANT
-                output = rebuild(replaced, lambda y: Tensor(y, self, number) if isinstance(y, np.ndarray) else y)
+            if replaced is not given:
+                numbers = tuple([self.number_of(x) for x in leaves(output)])
+                output = self._note(module, refuse_replaced, [], numbers, replaced, max(numbers) >= 0)
         return output
 
     def _note(

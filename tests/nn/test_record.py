@@ -591,3 +591,21 @@ def test_mixins(rng):
     with pytest.raises(TypeError, match="multiply|Square"):
         square.backward("x")
     np.testing.assert_allclose(square.backward(np.ones((2, 4))), 2 * x)  # the refusal has used nothing up
+
+
+def test_the_gradient_of_what_a_hook_has_replaced_is_not_made_up(rng):
+    x = draw(rng, 2, 4)
+    for make in (lambda: nn.Sequential(linear(), nn.Tanh()), lambda: nn.Sequential(Block(), nn.Tanh())):
+        net = make()
+        handle = net[0].register_forward_hook(lambda layer, inputs, output: output * 2)
+        out = net(x)
+        with pytest.raises(RuntimeError, match=' "0": a forward hook has replaced its output'):
+            net.backward(np.ones_like(out))
+        with minidl.no_grad():
+            np.testing.assert_array_equal(net(x), out)
+        handle.remove()
+        net[0].register_forward_hook(lambda layer, inputs, output: output)
+        assert net.backward(np.ones_like(net(x))).shape == x.shape
+    net.register_forward_hook(lambda layer, inputs, output: output * 2)
+    with pytest.raises(RuntimeError, match="not computed from a model's output as it was returned"):
+        nn.MSELoss()(net(x), np.zeros_like(out)).backward()
