@@ -49,7 +49,9 @@ class Record:
             number or numbers of the output). A module with a backward of its own has only its ``memory``.
         count: how many values have a number.
         memory: what an explicit module, and those that its forward called, have saved.
-        inputs: (array, number) of each input array; what it was made of is in ``origins``, its sums in ``sums``.
+        inputs: (array, number) of each input array; what it came from is in ``origins``.
+        sums: what the inputs, and other arrays that the forward used, held; see `nn/unchanged.py`.
+        form, given: the structures of the output and of the inputs.
         outputs: (number, shape, dtype) of each output array.
         followers: the records of losses that were computed from the outputs, kept as long as this one.
         locked: arrays that are read-only until the backward pass.
@@ -57,20 +59,8 @@ class Record:
     """
 
     __slots__ = (
-        *(
-            "__weakref__",
-            "count",
-            "followers",
-            "form",
-            "given",
-            "inputs",
-            "locked",
-            "memory",
-            "module",
-            "number",
-            "origins",
-        ),
-        *("outputs", "parameters", "state", "steps", "sums", "used", "wanted"),
+        *("__weakref__", "count", "followers", "form", "given", "inputs", "locked", "memory", "module", "number"),
+        *("origins", "outputs", "parameters", "state", "steps", "sums", "used", "wanted"),
     )
 
     def __init__(self, module: Module, number: int) -> None:

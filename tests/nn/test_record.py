@@ -609,3 +609,15 @@ def test_the_gradient_of_what_a_hook_has_replaced_is_not_made_up(rng):
     net.register_forward_hook(lambda layer, inputs, output: output * 2)
     with pytest.raises(RuntimeError, match="not computed from a model's output as it was returned"):
         nn.MSELoss()(net(x), np.zeros_like(out)).backward()
+
+
+def test_what_scripts_ask_of_a_value(rng):
+    def forward(self, x):
+        assert not x.is_cuda
+        assert str(x.device) == "cpu"
+        y = x.mT @ x.new_ones(2, 3).type_as(x)
+        return y.sum() + x.new_zeros(2).sum()
+
+    net, x = module(forward), draw(rng, 2, 4)
+    assert net(x) == pytest.approx(3 * x.sum())
+    np.testing.assert_allclose(net.backward(), np.full((2, 4), 3.0))
