@@ -1,4 +1,4 @@
-"""loss.backward() through several models, drawn at random: whose output is whose input, what is detached, which sums."""
+"""loss.backward() through several models, drawn at random: what is whose input, what is detached, which sums."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_gradients_through_several_models_are_pytorchs(seed):
             expected = expected + weight * getattr(torch.nn.functional, loss)(values[i][1], values[j][1])
     if not expected.requires_grad:
         return
-    assert float(total) == pytest.approx(float(expected))
+    assert float(total) == pytest.approx(expected.item())
     total.backward()
     expected.backward()
     for model, _, other in pairs:
