@@ -200,14 +200,6 @@ def _reached(records: list[Record]) -> list[Record]:
     """Return all records that a backward pass goes through; raise RuntimeError if one of them cannot be."""
     found: dict[int, Record] = {}
     waiting = list(records)
-    if not records or any(
-        record.memory is not None and all(origin is None for origin in record.origins) for record in records
-    ):
-        raise RuntimeError(
-            "loss.backward(): the loss, or a term of it, was not computed from a model's output as it was returned (or "
-            "that was inside no_grad()): give the loss the output itself, or call model.backward(loss_fn.backward()), "
-            "with what you did in between undone by hand"
-        )
     while waiting:
         record = waiting.pop()
         if id(record) in found:
@@ -216,7 +208,25 @@ def _reached(records: list[Record]) -> list[Record]:
         for origin in record.origins:
             _check_origin(origin)
             waiting += [_alive(reference()) for reference, _, _ in links(origin)]
+        _check_leads(record)
+    if not found:
+        _check_leads(None)
     return list(found.values())
+
+
+def _check_leads(record: Record | None) -> None:
+    """Raise RuntimeError if a pass has nothing to train, and was given nothing that came from elsewhere."""
+    if record is not None:
+        module = record.module() or (record.memory[0][0] if record.memory else None)
+        inside = [module, *(part for part, *_ in record.steps)]
+        trained = record.parameters or any(part is not None and trains(part) for part in inside)
+        if trained or any(origin is not None for origin in record.origins):
+            return
+    raise RuntimeError(
+        "loss.backward(): the loss, or a term of it, was not computed from a model's output as it was returned (or "
+        "that was inside no_grad(), or everything is frozen): give the loss the output itself, or call "
+        "model.backward(loss_fn.backward()), with what you did in between undone by hand"
+    )
 
 
 def _check_origin(origin: Any) -> None:

@@ -70,13 +70,12 @@ def run(module: Module, inputs: tuple[Any, ...], options: dict[str, Any], hooks:
     if module._saved and state["outer"] is not None:
         _lock(state["outer"], module._saved, inputs, output, derived)
     module.__dict__["_pass"] = record if outermost else None
-    if hooks and module._forward_hooks:
-        before, output = output, run_hooks(module, inputs, output)
-        outermost = outermost and output is before  # what has replaced it is not known to come from here
+    given = run_hooks(module, inputs, output) if hooks and module._forward_hooks else output
     state["outer"] = None if log is None else state["outer"]
     if outermost:
-        return _finish(record, inputs, output, derived)
-    return output if enabled or log is not None else _outside_passes(output, derived)
+        output, own = _finish(record, inputs, output, derived), output
+        return output if given is own else given  # new arrays that a hook gave are not known to come from here
+    return given if enabled or log is not None else _outside_passes(given, derived)
 
 
 def _check_arrays(module: Module, inputs: tuple[Any, ...]) -> None:

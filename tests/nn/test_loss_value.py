@@ -409,3 +409,18 @@ def test_a_sum_with_a_term_that_leads_nowhere_is_refused(rng):
     total = nn.MSELoss()(out, t) + nn.MSELoss()(out * 2, t)
     with pytest.raises(RuntimeError, match="a term of it, was not computed from a model's output"):
         total.backward()
+
+
+def test_a_derived_loss_of_what_is_not_recognised_is_refused_and_so_is_one_behind_another(rng):
+    class Mean(nn.Module):
+        def forward(self, a, b):
+            return ((a - b) ** 2).mean()
+
+    model, x, t, mean = net(), draw(rng, 5, 4), draw(rng, 5, 3), Mean()
+    with pytest.raises(RuntimeError, match="not computed from a model's output"):
+        mean(model(x) * 2, t).backward()
+    each = nn.MSELoss(reduction="none")
+    with pytest.raises(RuntimeError, match="not computed from a model's output"):
+        mean(each(model(x) * 2, t), np.zeros((5, 3))).backward()
+    mean(each(model(x), t), np.zeros((5, 3))).backward()
+    assert all(grad is not None for grad in grads(model))
