@@ -88,7 +88,7 @@ class LossValue(float):
                     before = _alive(reference())
                     more = pending.setdefault(before.number, (before, [None] * len(before.outputs)))[1]
                     dtype = before.outputs[place][2]  # that of a target may differ
-                    own = float(grad) if dtype is None else grad.astype(dtype, copy=False)
+                    own = float(grad) if dtype is None else np.asarray(grad, dtype)
                     own = own if factor == 1 else own * factor
                     more[place] = own if more[place] is None else more[place] + own
         if not retain_graph:

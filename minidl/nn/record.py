@@ -89,10 +89,9 @@ class Record:
         return rebuild(inputs, lambda x: self._input(x, wanted)), rebuild(options, lambda x: self._input(x, wanted))
 
     def _input(self, x: Any, wanted: bool) -> Any:
-        if is_loss(x):
-            x = np.asarray(float(x))
-        if not isinstance(x, np.ndarray):
+        if not isinstance(x, np.ndarray) and not is_loss(x):
             return x
+        x = np.asarray(x)
         position = len(self.inputs)
         leads_on = position < len(self.origins) and self.origins[position] is not None
         number = self._next() if (wanted or leads_on) and x.dtype.kind == "f" else _CONSTANT
@@ -120,7 +119,7 @@ class Record:
     ) -> Any:
         """Call a module within the forward pass; ``pair`` is another forward and backward than the module's own.
 
-        A module that has no backward of its own is gone through: what it calls is noted.
+        Of a module without a backward of its own, the calls that it makes are noted instead.
         """
         if pair is None and type(module).backward is DERIVED[0]:
             return self._through(module, inputs, options, hooks)
@@ -212,7 +211,9 @@ class Record:
             replaced = run_hooks(module, arrays, given)
             if replaced is not given:
                 numbers = tuple([self.number_of(x) for x in leaves(output)])
-                output = self._note(module, refuse_replaced, [], numbers, replaced, max(numbers) >= 0)
+                output = self._note(
+                    module, refuse_replaced, [], numbers, replaced, max(numbers, default=_CONSTANT) >= 0
+                )
         return output
 
     def _note(
@@ -298,9 +299,9 @@ class Record:
             return
 
         def number(x: Any) -> int:
-            if not isinstance(x, np.ndarray):
+            if not isinstance(x, np.ndarray) and not is_loss(x):
                 return _CONSTANT
-            self.inputs.append((x, self._next()))
+            self.inputs.append((np.asarray(x), self._next()))
             return self.count - 1
 
         numbers = rebuild(self.given, number)

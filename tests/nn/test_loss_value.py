@@ -424,3 +424,21 @@ def test_a_derived_loss_of_what_is_not_recognised_is_refused_and_so_is_one_behin
         mean(each(model(x) * 2, t), np.zeros((5, 3))).backward()
     mean(each(model(x), t), np.zeros((5, 3))).backward()
     assert all(grad is not None for grad in grads(model))
+
+
+def test_a_loss_goes_into_a_module_with_a_backward_of_its_own(rng):
+    class Weighted(nn.Module):
+        def forward(self, loss, x):
+            self.save_for_backward((float(loss), x))
+            return float(loss) ** 2 + float(x.sum())
+
+        def backward(self, grad_output):
+            loss, x = self.take_saved()
+            return 2 * loss * grad_output, np.full_like(x, grad_output)
+
+    model, x, t = net(), draw(rng, 5, 4), draw(rng, 5, 3)
+    one = explicit(model, nn.MSELoss(), x, t)
+    value = nn.MSELoss()(model(x), t)
+    weighted = Weighted()
+    weighted(value, x).backward()
+    assert_same(grads(model), [2 * float(value) * grad for grad in one])
