@@ -19,7 +19,7 @@ from minidl.training import Trainer
 
 
 class Pairs(Dataset):
-    """Samples ((left, right), same): each image with one that is drawn anew each time, half of them of its class."""
+    """Samples ((left, right), same): each image is paired with a freshly drawn one, half the time of its own class."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> None:
         self.images, self.labels, self.rng = images, labels, rng

@@ -334,7 +334,7 @@ def run_backward(module: Module, output: Any, grad_output: Any) -> Any:
 def given_back(module: Module, inputs: tuple[Any, ...], result: Any) -> list[Any]:
     """Return what backward() has returned as one gradient for each float array among the inputs.
 
-    A backward of one's own may leave out inputs that have no gradient.
+    A hand-written backward may leave out inputs that have no gradient.
     """
     returned = list(leaves((result,), none=True))
     if has_backward(module) and isinstance(result, tuple) and len(returned) < len(list(leaves(inputs, none=True))):

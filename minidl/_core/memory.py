@@ -102,7 +102,7 @@ def _take(capacity: int) -> _Buffer | None:
 
 
 def _after_fork() -> None:
-    """Begin anew in a forked child: another thread of the parent may have held the lock, in the middle of a change."""
+    """Start afresh in a forked child: the lock may have been held by another thread of the parent, halfway through."""
     global _lock, _held  # noqa: PLW0603
     _lock = threading.RLock()
     _free.clear()

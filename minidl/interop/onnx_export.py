@@ -302,7 +302,7 @@ def _plain(value: Array) -> Array:
 
 
 def _what(note: Note) -> Any:
-    """Return what is compared of two runs' notes; layers that are made anew in each call by their options."""
+    """Return the part of a run's notes that two runs must share; a layer made within a call counts by its options."""
     what = note.what
     if note.kind is not None:
         what = (type(what).__name__, what.extra_repr())

@@ -86,7 +86,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> Any:
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> Any:
-    """Return so many parts, ``chunks``, of input along the axis ``dim``, the last of which may be shorter."""
+    """Split input into ``chunks`` parts along the axis ``dim``; the last one may be shorter."""
     return operand(input).chunk(chunks, dim)
 
 

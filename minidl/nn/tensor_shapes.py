@@ -141,7 +141,7 @@ class Shapes:
         return apply(rearranging.broadcast_to, self, shape=other.shape)
 
     def repeat(self, *counts: Any, axis: int | None = None) -> Any:
-        """Lay it side by side ``counts`` times along each axis; with ``axis=`` NumPy's: each part so many times."""
+        """Tile it ``counts`` times along each axis; with ``axis=``, as in NumPy, repeat each part along that axis."""
         if axis is not None:
             return apply(rearranging.repeat, self, repeats=counts[0], axis=axis)
         reps = sizes(counts)
@@ -150,11 +150,11 @@ class Shapes:
         return apply(rearranging.tile, self, reps=reps)
 
     def repeat_interleave(self, repeats: Any, dim: int | None = None) -> Any:
-        """Repeat each part along an axis so many times in a row."""
+        """Repeat each part along an axis ``repeats`` times in a row."""
         return apply(rearranging.repeat, self, repeats=plain(repeats), axis=dim)
 
     def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Split an axis into so many parts, the last of which may be shorter."""
+        """Split an axis into ``chunks`` parts; the last one may be shorter."""
         return self.split(-(-self.shape[dim] // chunks), dim)
 
     def split(self, split_size: Any, dim: int = 0) -> Any:

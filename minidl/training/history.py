@@ -23,7 +23,7 @@ class History:
         rows: a list of dicts: "epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds";
             accuracies if the loss judges classes or decisions, "train_mae" and "val_mae" if it judges numbers;
             "val_..." if there is validation data; a column for each of the Trainer's metrics that is a number;
-            with several losses "train_NAME_loss" and so on for each; what a `training_step` of one's own gives;
+            with several losses "train_NAME_loss" and so on for each; what a custom `training_step` gives;
             "skipped", the number of batches without a step, if there were any.
         interrupted: True if Ctrl-C ended the fit.
     """

@@ -83,7 +83,7 @@ class ModelCheckpoint(Callback):
         if trainer.state.finished:
             *before, last = trainer.history.rows
             best = self._best_of(before)
-            # a training step of one's own need not give a loss
+            # a custom training step need not give a loss
             known = self.monitor is not None or best.monitor in last
             if known and (best.improved(last) or last[best.monitor] == best.value):
                 with trainer.judged() as model:

@@ -1,4 +1,4 @@
-"""Numbers: what a training step of one's own has measured, and the means of it."""
+"""Numbers: what a custom training step has measured, and their means."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def check_data(loss: Module, train: Batches, val: Batches | None, form: BatchFor
     for data in (train, val):
         if data is not None:
             check_batches("fit", data)
-            if not (own_step and data is train):  # what a step of one's own takes is not known
+            if not (own_step and data is train):  # what a custom step takes is not known
                 check_parts(data, form, loss)
     check_classes(loss, train)
 
@@ -62,7 +62,7 @@ def check_monitors(state: FitState) -> None:
 
 
 def _check(state: FitState, owner: str, column: str, columns: list[str]) -> None:
-    """Check a column, unless a training step of one's own may give it."""
+    """Check a column, unless a custom training step may provide it."""
     if not (state.own_step and column.startswith("train_")):
         check_column(owner, column, columns)
 

@@ -1,4 +1,4 @@
-"""A training step of one's own: what it may return, and the step that is made of it."""
+"""A custom training step: what it may return, and the step that is made from it."""
 
 from __future__ import annotations
 
