@@ -50,11 +50,16 @@ class _State:
         self.workers = 0
         self.inside: dict[int, int] = {}
         self.outside_blas = 1
+        self.lock = threading.RLock()  # reentrant: the garbage collector may run inside, and a finaliser compute
 
     def after_fork(self) -> None:
-        """A forked child has none of its parent's threads."""
+        """A forked child has none of its parent's threads, and BLAS the setting that they had limited."""
+        self.lock = threading.RLock()
         self.jobs = SimpleQueue()
         self.workers = 0
+        blas = find_blas() if self.inside else None
+        if blas is not None and self.outside_blas > 1 and not blas.by_thread:
+            blas.set(self.outside_blas)
         self.inside = {}
 
 
@@ -122,9 +127,9 @@ def blas_threads() -> int | None:
 def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Result]:
     """Call ``function`` on every piece, several at a time; return the results in the order of the pieces.
 
-    The pieces must not write to the same memory. The calling thread takes part. After an error no further piece is
-    started. An interrupt (Ctrl-C) is raised at once; the other threads finish the pieces they have started, and their
-    results are dropped.
+    The pieces must not write to the same memory. The calling thread takes part. After an error or an interrupt
+    (Ctrl-C) no further piece is started, and it is raised once the pieces that other threads have started are finished:
+    nothing is written afterwards.
     """
     if len(pieces) == 1 or get_num_threads() == 1:
         return [function(piece) for piece in pieces]
@@ -132,55 +137,86 @@ def run(function: Callable[[Item], Result], pieces: Sequence[Item]) -> list[Resu
     results: list[Any] = [None] * len(pieces)
     # neighbouring pieces go to one thread, the same ones in the next layer: they are in its core's cache
     left = [deque(range(part.start, part.stop)) for part in cut(len(pieces), -(-len(pieces) // threads))]
-    finished: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    errors = np.geterr()  # the caller's np.errstate applies in the other threads too
+    team = _Team()
+    errstate = np.geterr()  # the caller's np.errstate applies in the other threads too
 
     def help_out(own: int) -> None:
-        # only where it differs: NumPy 1.26 counts the threads that do not have the default, and counts this one wrongly
-        with nullcontext() if np.geterr() == errors else np.errstate(**errors):
-            while (index := _next(left, own)) is not None:
-                try:
-                    results[index] = function(pieces[index])
-                except BaseException as error:
-                    _drop(left)
-                    finished.put(error)
-                else:
-                    finished.put(None)
-
-    _employ(threads - 1, [partial(help_out, own) for own in range(1, len(left))])
-    dropped, done = 0, 0
-    error: BaseException | None = None
-    while (index := _next(left, 0)) is not None:
+        team.begun.append(own)
         try:
-            results[index] = function(pieces[index])
-        except Exception as caught:
-            error = caught
-            dropped = _drop(left)
-        except BaseException:
+            # only where it differs: NumPy 1.26 counts the threads that do not have the default, and counts this wrongly
+            with nullcontext() if np.geterr() == errstate else np.errstate(**errstate):
+                while (index := _next(left, own)) is not None:
+                    results[index] = function(pieces[index])
+        except BaseException as error:
             _drop(left)
-            raise
-        done += 1
-    for _ in range(len(pieces) - done - dropped):
-        failed = finished.get()
-        if failed is not None:
-            error = error or failed
-            break
-    if error is not None:
-        raise error
+            team.errors.append(error)
+        finally:
+            team.ended.append(own)
+            team.wake.put(None)
+
+    try:
+        _employ(threads - 1, [partial(help_out, own) for own in range(1, len(left))])
+        while (index := _next(left, 0)) is not None:
+            results[index] = function(pieces[index])
+        team.wait()
+    except BaseException:
+        _leave(left, team)
+        raise
+    if team.errors:
+        raise team.errors[0]
     return results
 
 
+class _Team:
+    """The other threads that take part in one `run`: who has begun, who has ended, and with what errors.
+
+    A thread that begins after the pieces are gone finds none, and is not waited for. Each list only grows, by single
+    operations in C: whatever an interrupt cuts short, the two lengths tell who is still at work.
+    """
+
+    def __init__(self) -> None:
+        self.begun: deque[int] = deque()
+        self.ended: deque[int] = deque()
+        self.errors: deque[BaseException] = deque()
+        self.wake: SimpleQueue[None] = SimpleQueue()
+
+    def wait(self) -> None:
+        """Wait until all that have begun have ended."""
+        while len(self.ended) < len(self.begun):
+            self.wake.get()
+
+
+def _leave(left: list[deque[int]], team: _Team) -> None:
+    """Drop what has not been started, and wait for what has, however often Ctrl-C is pressed."""
+    while True:
+        try:
+            _drop(left)
+            return team.wait()
+        except KeyboardInterrupt:
+            continue
+
+
 def _employ(workers: int, jobs: list[Callable[[], Any]]) -> None:
-    """Hand out jobs to threads, which are started when first needed.
+    """Hand out jobs to threads, which are started when first needed; fewer jobs where no more threads can be started.
 
     SimpleQueue's operations are atomic, written in C: an interrupt cannot leave it locked, unlike the standard pool.
     """
-    while _state.workers < workers:
-        _state.workers += 1
-        threading.Thread(target=_work, args=(_state.jobs,), name="minidl", daemon=True).start()
-    for job in jobs:
+    if _state.workers < workers:
+        find_blas()  # here, where an error would be seen
+        with _state.lock:
+            while _state.workers < workers and _start_worker():
+                _state.workers += 1
+    for job in jobs[: _state.workers]:
         _state.jobs.put(job)
+
+
+def _start_worker() -> bool:
+    """Start a thread; return False if the system has none left to give: those that there are do all the work."""
+    try:
+        threading.Thread(target=_work, args=(_state.jobs,), name="minidl", daemon=True).start()
+    except (RuntimeError, MemoryError):
+        return False
+    return True
 
 
 def _work(jobs: SimpleQueue[Callable[[], None]]) -> None:
@@ -193,17 +229,10 @@ def _work(jobs: SimpleQueue[Callable[[], None]]) -> None:
         del job  # it holds the arrays
 
 
-def _drop(left: list[deque[int]]) -> int:
-    """Drop the pieces that have not been started; return how many."""
-    dropped = 0
+def _drop(left: list[deque[int]]) -> None:
+    """Drop the pieces that have not been started."""
     for queue in left:
-        while queue:
-            try:
-                queue.pop()
-            except IndexError:  # another thread was quicker
-                break
-            dropped += 1
-    return dropped
+        queue.clear()
 
 
 def _next(left: list[deque[int]], own: int) -> int | None:
@@ -227,20 +256,22 @@ class _OneBlasThread:
         blas = find_blas()
         if blas is None:
             return
-        if not _state.inside:
-            _state.outside_blas = blas.get()
-        before = blas.get() if blas.by_thread else _state.outside_blas
-        _state.inside.setdefault(threading.get_ident(), before)
-        if before > 1:
-            blas.set(1)
+        with _state.lock:
+            if not _state.inside:
+                _state.outside_blas = blas.get()
+            before = blas.get() if blas.by_thread else _state.outside_blas
+            _state.inside.setdefault(threading.get_ident(), before)
+            if before > 1:
+                blas.set(1)
 
     def __exit__(self, *_: object) -> None:
         blas = find_blas()
         if blas is None:
             return
-        before = _state.inside.pop(threading.get_ident(), 1)
-        if before > 1 and (blas.by_thread or not _state.inside):
-            blas.set(before)
+        with _state.lock:
+            before = _state.inside.pop(threading.get_ident(), 1)
+            if before > 1 and (blas.by_thread or not _state.inside):
+                blas.set(before)
 
 
 one_blas_thread = _OneBlasThread()

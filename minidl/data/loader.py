@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from queue import Full, Queue
-from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from .._core import Array, check_flag, check_int, default_rng
 from .collate import DatasetLike, check_dataset
 from .dataset import Batch, batch_of
 from .naming import named
+from .prefetching import prefetched
 from .sampling import Sampler
 from .transforms import Transform
 
@@ -107,7 +106,7 @@ class DataLoader:
         order = self._order(seed)
         numbers = range(first, len(self))
         made = (self._batch(order, seed, number) for number in numbers)
-        for number, batch in zip(numbers, _prefetched(made, self.prefetch) if self.prefetch else made, strict=True):
+        for number, batch in zip(numbers, prefetched(made, self.prefetch) if self.prefetch else made, strict=True):
             self._position = seed, number + 1
             yield batch
         self._position = 0, 0
@@ -175,41 +174,3 @@ class DataLoader:
                 f"DataLoader: transform must return {len(batch[0])} images, got shape {np.shape(transformed[0])}"
             )
         return transformed
-
-
-def _prefetched(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    """Yield what ``batches`` yields, up to ``count`` prepared by a thread, which ends with this generator."""
-    queue: Queue[tuple[Batch | None, BaseException | None]] = Queue(count)
-    ended = Event()
-
-    def put(item: tuple[Batch | None, BaseException | None]) -> None:
-        while not ended.is_set():
-            try:
-                return queue.put(item, timeout=0.1)
-            except Full:
-                continue
-        return None
-
-    def work() -> None:
-        try:
-            for batch in batches:
-                put((batch, None))
-                if ended.is_set():
-                    return
-            put((None, None))
-        except BaseException as error:  # raised again where the batches are used
-            put((None, error))
-
-    thread = Thread(target=work, name="minidl-prefetch", daemon=True)
-    thread.start()
-    try:
-        while True:
-            batch, error = queue.get()
-            if error is not None:
-                raise error
-            if batch is None:
-                return
-            yield batch
-    finally:
-        ended.set()
-        thread.join()

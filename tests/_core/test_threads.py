@@ -1,11 +1,14 @@
 """Threads: the same result for every number of them, errors that come through, BLAS left as it was."""
 
+import _thread
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -131,6 +134,95 @@ def test_an_interrupt_is_raised_at_once_and_the_next_run_is_right(interrupted):
         with contextlib.suppress(KeyboardInterrupt):
             assert _threads.run(work, list(range(30))) == list(range(30))
         assert _threads.run(lambda n: -n, list(range(30))) == [-n for n in range(30)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_nothing_is_written_once_it_is_raised(error):
+    minidl.set_num_threads(3)
+    written = []
+    both = threading.Barrier(3, timeout=10)
+
+    def work(n):
+        both.wait()  # three threads are at work
+        if threading.current_thread() is threading.main_thread():
+            raise error
+        time.sleep(0.05)
+        written.append(n)
+
+    with pytest.raises(error):
+        _threads.run(work, list(range(30)))
+    assert len(written) == 2
+    time.sleep(0.1)
+    assert len(written) == 2
+
+
+def test_a_second_interrupt_while_waiting_changes_nothing():
+    minidl.set_num_threads(2)
+    written = []
+    both = threading.Barrier(2, timeout=10)
+
+    def work(n):
+        both.wait()
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        for _ in range(3):
+            time.sleep(0.03)
+            _thread.interrupt_main()
+        written.append(n)
+
+    with pytest.raises(KeyboardInterrupt):
+        _threads.run(work, list(range(10)))
+    assert len(written) == 1
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_where_no_thread_can_be_started_those_that_there_are_do_the_work(started, monkeypatch):
+    minidl.set_num_threads(4)
+    monkeypatch.setattr(_threads, "_state", _threads._State())
+    _threads._state.threads = 4
+    start, count = threading.Thread.start, iter(range(100))
+
+    def refuse(self):
+        if next(count) >= started:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    big = np.ones(1000)
+    kept = weakref.ref(big)
+    for _ in range(3):
+        assert _threads.run(lambda n, big=big: n + big[0], list(range(30))) == [n + 1 for n in range(30)]
+    assert _threads._state.workers == started
+    del big
+    deadline = time.monotonic() + 5
+    while kept() is not None and time.monotonic() < deadline:  # a worker that was late holds it for a moment
+        time.sleep(0.01)
+    assert kept() is None
+
+
+def test_threads_of_the_users_leave_blas_as_it_was():
+    before = _threads.blas_threads()
+    blas = _threads.find_blas()
+    if blas is None or before == 1 or blas.by_thread:
+        pytest.skip("BLAS has one thread, or cannot tell")
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def enter_and_leave():
+        for _ in range(3000):
+            with _threads.one_blas_thread:
+                pass
+
+    try:
+        users = [threading.Thread(target=enter_and_leave) for _ in range(4)]
+        for user in users:
+            user.start()
+        for user in users:
+            user.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert blas.get() == before
+    assert not _threads._state.inside
 
 
 @pytest.mark.slow
