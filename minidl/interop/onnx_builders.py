@@ -13,6 +13,7 @@ from ..nn import Module, Parameter
 from . import onnx_operators as operators
 from .onnx_node import Constant, Node
 from .onnx_package import require_onnx
+from .onnx_pooling import pool
 
 __all__ = ["BUILDERS", "constant"]
 
@@ -112,7 +113,7 @@ def _conv(node: Node) -> Module:
         options.update(padding=tuple(before for before, _ in pads), output_padding=tuple(extra))
         layer: Module = nn.ConvTranspose2d(*sizes, groups=groups, bias=bias is not None, **options)
     else:
-        pads, pad = _even(pads, 0.0)
+        pads, pad = _even(pads)
         sizes = weight.value.shape[1] * groups, weight.value.shape[0]
         options["padding"] = tuple(before for before, _ in pads)
         if axes == 1:
@@ -136,39 +137,14 @@ def _pairs(flat: Sequence[int]) -> Pads:
     return list(zip(flat[:half], flat[half:], strict=True))
 
 
-def _even(pads: Pads, value: float, most: Sequence[int] | None = None) -> tuple[Pads, Module | None]:
-    """Return pads that a layer can apply itself, equal on both sides and not too large, or zeros and a Pad module."""
-    large = most is not None and any(before > limit for (before, _), limit in zip(pads, most, strict=True))
-    if all(before == after for before, after in pads) and not large:
+def _even(pads: Pads) -> tuple[Pads, Module | None]:
+    """Return pads that a layer can apply itself, equal on both sides, or zeros and a module that pads with zeros."""
+    if all(before == after for before, after in pads):
         return pads, None
-    return [(0, 0)] * len(pads), operators.Operator("Pad", pads=[(0, 0), (0, 0), *pads], value=value)
+    return [(0, 0)] * len(pads), operators.Operator("Pad", pads=[(0, 0), (0, 0), *pads], value=0.0)
 
 
 # Pooling
-
-
-def _pool(node: Node) -> Module:
-    axes = (node.rank or 4) - 2
-    options, pads = _windows(node, axes, ())
-    largest = node.operator == "MaxPool"
-    if axes not in ((1, 2) if largest else (2,)):
-        raise ValueError(f"pooling over {axes} axes is not supported")
-    options["ceil_mode"] = bool(node.attribute("ceil_mode", 0))
-    if largest:
-        node.check(storage_order=0)
-    else:
-        if any(size != 1 for size in options.pop("dilation")):
-            raise ValueError("dilations are not supported")
-        options["count_include_pad"] = bool(node.attribute("count_include_pad", 0))
-    half = [size // 2 for size in options["kernel_size"]]
-    pads, pad = _even(pads, -np.inf if largest else 0.0, half)
-    if pad is not None and not largest and not options["count_include_pad"]:
-        raise ValueError("different pads on the two sides need count_include_pad=1")
-    options["padding"] = tuple(before for before, _ in pads)
-    if axes == 1:
-        options = {name: value[0] if isinstance(value, tuple) else value for name, value in options.items()}
-        return _after(pad, nn.MaxPool1d(**options))
-    return _after(pad, nn.MaxPool2d(**options) if largest else nn.AvgPool2d(**options))
 
 
 def _global_pool(node: Node) -> Module:
@@ -394,7 +370,7 @@ _PLAIN = (
 BUILDERS: dict[str, Builder] = {
     **dict.fromkeys(_PLAIN, _operator),
     **dict.fromkeys(("Conv", "ConvTranspose"), _conv),
-    **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
+    **dict.fromkeys(("MaxPool", "AveragePool"), pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), _global_pool),
     **dict.fromkeys((name for name in operators.OPERATORS if name.startswith("Reduce")), _reduce),
     **dict.fromkeys(("ArgMax", "ArgMin"), _place),

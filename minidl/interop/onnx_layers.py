@@ -11,6 +11,7 @@ from .. import nn
 from ..nn.naming import layer_at
 from ..nn.record import has_backward
 from . import onnx_windows as windows
+from .onnx_pooling import Pool
 from .onnx_trace import NoFormError
 
 if TYPE_CHECKING:
@@ -252,6 +253,7 @@ EXPORTERS: dict[type[nn.Module], Exporter] = {
     nn.Mish: _one("Mish"),
     nn.PReLU: _prelu,
     nn.PixelShuffle: _pixel_shuffle,
+    Pool: windows.pool,
     nn.RMSNorm: _rms_norm,
     nn.ReLU: _one("Relu"),
     nn.ReLU6: _relu6,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import nn
-from .._core import check_pair
+from .._core import Array, check_pair
+from .onnx_pooling import Pool
 
 if TYPE_CHECKING:
     from .onnx_export import OnnxGraph
 
-__all__ = ["adaptive_pool", "avg_pool", "conv", "fold", "lp_pool", "max_pool", "pad2d", "unfold"]
+__all__ = ["adaptive_pool", "avg_pool", "conv", "fold", "lp_pool", "max_pool", "pad2d", "pool", "unfold"]
 
 PAD_MODES = {"zeros": "constant", "constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 Pads = Sequence[tuple[int, int]]
@@ -78,18 +79,42 @@ def _means(
     if divisor is None and not layer.ceil_mode:
         even = _flat([(p, p) for p in padding])
         return graph.node("AveragePool", x, pads=even, count_include_pad=int(include_pad), **options)
-    # ONNX would count other pixels: compute sums with a filter of ones for each channel, and divide them ourselves.
-    channels, *sizes = graph.input_shape(layer)[1:]
-    cells = graph.output_shape(layer)[2:]
-    ones = np.ones((channels, 1, *kernel), graph.dtype)
-    pads = _flat(_pads_for(sizes, cells, padding, kernel, stride, (1, 1)))
-    x = graph.node("Conv", x, ones, pads=pads, group=channels, **options)
+    # ONNX would count other pixels
+    sizes, cells = graph.input_shape(layer)[2:], graph.output_shape(layer)[2:]
+    pads = _pads_for(sizes, cells, padding, kernel, stride, (1, 1))
     counts = []
     for n, out, k, s, p in zip(sizes, cells, kernel, stride, padding, strict=True):
         border = p if include_pad else 0
         counts.append(np.array([min(o * s - p + k, n + border) - max(o * s - p, -border) for o in range(out)]))
     divisors = np.outer(counts[0], counts[1]) if divisor is None else np.full(cells, divisor)
-    return graph.node("Mul", x, (1 / divisors).astype(graph.dtype))
+    return _divided_sums(graph, x, graph.input_shape(layer)[1], divisors, pads, options)
+
+
+def _divided_sums(graph: OnnxGraph, x: str, channels: int, divisor: Array, pads: Pads, options: dict[str, Any]) -> str:
+    """Compute sums with a filter of ones for each channel, and divide them."""
+    ones = np.ones((channels, 1, *options["kernel_shape"]), graph.dtype)
+    x = graph.node("Conv", x, ones, pads=_flat(pads), group=channels, **options)
+    return graph.node("Mul", x, (1 / divisor).astype(graph.dtype))
+
+
+def pool(graph: OnnxGraph, layer: Pool, x: str) -> str:
+    """A pooling that `from_onnx` has read, without ceil_mode and auto_pad, whose meaning has changed over time."""
+    channels, *sizes = graph.input_shape(layer)[1:]
+    axes, image = len(sizes), (1 if len(sizes) == 1 else sizes[0], sizes[-1])
+    windows = layer.windows(image)
+    kernel, stride, before, dilation = (pair[-axes:] for pair in windows.geometry[:4])
+    needed = [
+        (c - 1) * s + d * (k - 1) + 1
+        for c, k, s, d in zip(windows.shape[-axes:], kernel, stride, dilation, strict=True)
+    ]
+    pads = [(p, max(0, need - n - p)) for p, need, n in zip(before, needed, sizes, strict=True)]
+    options: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "dilations": dilation}
+    if layer.operator == "AveragePool":
+        divisor = layer.divisor(image, windows)
+        return _divided_sums(graph, x, channels, divisor if axes == 2 else divisor[0], pads, options)
+    if any(max(pair) >= size for pair, size in zip(pads, kernel, strict=True)):
+        x, pads = _pad(graph, x, pads, "constant", -np.inf), [(0, 0)] * axes
+    return graph.node("MaxPool", x, pads=_flat(pads), **options)
 
 
 def adaptive_pool(graph: OnnxGraph, layer: Any, x: str) -> str:
