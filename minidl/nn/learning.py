@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core import check_flag
+from .modes import mode
 
 if TYPE_CHECKING:
     from .parameter import Parameter
@@ -31,11 +32,21 @@ class Learning:
     @property
     def training(self) -> bool:
         """True in training mode, False in evaluation mode (see `train` and `eval`) and while frozen (see `freeze`)."""
-        return self.__dict__.get("training", True) and not self._frozen
+        return self._mode() and not self._frozen
 
     @training.setter
-    def training(self, mode: bool) -> None:
-        self.__dict__["training"] = mode
+    def training(self, training: bool) -> None:
+        here = mode.training
+        if here is not None and id(self) in here:
+            here[id(self)] = training
+        else:
+            self.__dict__["training"] = training
+
+    def _mode(self) -> bool:
+        """Return the mode that was set last, which holds while the module is not frozen."""
+        own: bool = self.__dict__.get("training", True)
+        here = mode.training
+        return own if here is None else here.get(id(self), own)
 
     def train(self: Self, mode: bool = True) -> Self:
         """Set training mode (or evaluation mode with False) here and in every descendant; return self.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "enable_grad",
+    "eval_mode",
     "evaluating",
     "inference_mode",
     "is_grad_enabled",
@@ -36,6 +37,7 @@ class _Mode(threading.local):
         self.log: list[tuple[Module, Any]] | tuple[()] | None = None
         self.outer: Record | None = None  # of the pass that is running
         self.walking = False  # whether a backward pass is running
+        self.training: dict[int, bool] | None = None  # by the module's id, of those that this thread is evaluating
 
 
 mode = _Mode()
@@ -119,8 +121,7 @@ def _switch(enabled: bool) -> None:
 @contextmanager
 def modes_kept(model: Module) -> Iterator[None]:
     """Restore each module's mode, training or evaluation, on exit."""
-    # what was set, which `training` does not tell of a frozen module
-    modes = [(module, vars(module).get("training", True)) for module in model.modules()]
+    modes = [(module, module._mode()) for module in model.modules()]
     try:
         yield
     finally:
@@ -129,10 +130,25 @@ def modes_kept(model: Module) -> Iterator[None]:
 
 
 @contextmanager
+def eval_mode(model: Module) -> Iterator[None]:
+    """Put a model and its descendants into evaluation mode, in this thread and in here only.
+
+    Their own modes stay as they are: other threads may use the model at the same time. What a forward in here sets
+    with `train` or `eval` holds until the end.
+    """
+    modules = list(model.modules())  # kept: their ids are theirs
+    before = mode.training
+    mode.training = {**(before or {}), **dict.fromkeys(map(id, modules), False)}
+    try:
+        yield
+    finally:
+        mode.training = before
+
+
+@contextmanager
 def evaluating(model: Module) -> Iterator[None]:
-    """Put a model and its descendants into evaluation mode, without gradients; restore each one's mode on exit."""
-    with modes_kept(model), no_grad():
-        model.eval()
+    """Put a model into evaluation mode as `eval_mode` does, without gradients."""
+    with eval_mode(model), no_grad():
         yield
 
 

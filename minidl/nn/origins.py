@@ -94,5 +94,5 @@ def cut(result: Any, inputs: Any, name: str) -> Any:
 
 def prune(registry: dict[int, Any]) -> None:
     """Forget the arrays that are gone."""
-    for key in [key for key, entry in tuple(registry.items()) if entry[0]() is None]:
+    for key in [key for key, entry in registry.copy().items() if entry[0]() is None]:  # other threads add to it
         registry.pop(key, None)

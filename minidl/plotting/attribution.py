@@ -10,7 +10,7 @@ import numpy as np
 
 from .._core import Array, check_images, check_int
 from ..nn import Module
-from ..nn.modes import evaluating, modes_kept
+from ..nn.modes import eval_mode, evaluating
 
 __all__ = ["grad_cam_map", "input_gradient", "layer_output"]
 
@@ -21,8 +21,7 @@ def _as_it_was(model: Module) -> Iterator[None]:
     grads = [(parameter, parameter.grad) for parameter in model.params()]
     kept = [(module, list(module._saved), module._pass) for module in model.modules()]
     wanted = [(module, module.needs_input_grad) for module in model.modules()]
-    with modes_kept(model):
-        model.eval()
+    with eval_mode(model):
         for parameter, _ in grads:
             parameter.grad = None
         for module, _ in wanted:
