@@ -13,7 +13,7 @@ import numpy as np
 
 from .._core import Array
 from ..data import Dataset
-from ..interop.files import write_atomically
+from ..interop.writing import write_atomically
 from ..nn import Module
 from ..plotting.figures import filter_images, first_conv
 from .environment import environment

@@ -12,7 +12,7 @@ from typing import Any
 from .._core import user_path
 from .._version import __version__
 from ..interop import load
-from ..interop.files import write_atomically
+from ..interop.writing import remove_leftovers, write_atomically
 from ..nn import Module
 from .environment import environment
 from .recipe import Recipe, make_model
@@ -53,7 +53,7 @@ class Run:
         return cls(folder, recipe, classes, tuple(shape))
 
     def write(self) -> None:
-        """Write config.toml, and environment.json unless it exists."""
+        """Write config.toml, and environment.json unless it exists; delete what a killed process has left."""
         lines = [f"{name} = {_toml(value)}" for name, value in self.recipe.as_dict().items()]
         facts = {
             "minidl": __version__,
@@ -62,6 +62,8 @@ class Run:
             "classes": self.classes,
             "environment": environment(),
         }
+        for name in ("config.toml", "environment.json", "weights.npz", "report.html"):
+            remove_leftovers(self.folder / name)
         texts = {"config.toml": "\n".join(lines)}
         if not (self.folder / "environment.json").exists():  # otherwise the run is resumed
             texts["environment.json"] = json.dumps(facts, indent=2)

@@ -15,7 +15,8 @@ from .._core import user_path
 from ..data import DataLoader
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
-from ..interop.files import check_suffix, write_atomically
+from ..interop.files import check_suffix, npz_of
+from ..interop.writing import write_atomically
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
@@ -66,8 +67,9 @@ def train(options: argparse.Namespace) -> int:
     history = _fit(run, model, images, options)
     chosen = _choose(run, model, images, history)
     say(options, chosen)
-    for path in (folder / "weights.npz", *([] if out is None else [out])):
-        save(model, path)
+    write_atomically(folder / "weights.npz", npz_of(model.state_dict()))  # not `save`, which would follow a link
+    if out is not None:
+        save(model, out)
     part, dataset = images.measured
     measured = measure(model, dataset, images.classes, _progress(options))
     write_report(run, model, part, dataset, measured, chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -16,8 +15,9 @@ from .._core import Array, user_path
 from ..nn import Module, Parameter
 from ..nn.devices import check_device
 from .trees import packed, unpacked
+from .writing import through_link, write_atomically
 
-__all__ = ["check_suffix", "load", "npz_of", "save", "write_atomically"]
+__all__ = ["check_suffix", "load", "npz_of", "save"]
 
 _SUFFIXES = (".npz", ".safetensors")
 _PYTORCHS = (".pt", ".pth", ".bin", ".tar")
@@ -42,7 +42,8 @@ def check_suffix(path: str | os.PathLike[str]) -> Path:
 def save(obj: Any, path: str | os.PathLike[str]) -> None:
     """Write the parameters and buffers of a module to a file, or a checkpoint such as ``{"net": state, "epoch": 3}``.
 
-    The file is written under another name and then renamed: whatever happens, ``path`` is the old file or the new one.
+    The file is written under another name and then renamed: whatever happens, ``path`` is the old file or the new one,
+    as whole as it was. If ``path`` is a symbolic link, it stays, and the file that it leads to is written.
 
     Args:
         obj: a module, or its state dict; or dicts and lists of arrays, numbers, texts and None, inside each other
@@ -67,36 +68,12 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     tree = packed(state, arrays)
     if flat:  # the same file as that of the module
         content = dict(zip(state, arrays, strict=True))
-        write_atomically(path, npz_of(content) if path.suffix == ".npz" else _safetensors_of(content))
+        write_atomically(through_link(path), npz_of(content) if path.suffix == ".npz" else _safetensors_of(content))
         return
     if path.suffix != ".npz":
         raise ValueError(f"save: a {path.suffix} file holds arrays by name and nothing else; use .npz for {path}")
     numbered = {str(number): array for number, array in enumerate(arrays)}
-    write_atomically(path, npz_of(numbered, {_TREE: json.dumps(tree)}))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name and then rename it: ``path`` is the old file or the complete new one.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    # The name contains the process id, so that two processes saving at the same time do not write to one file.
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # it may not exist yet
-            partial.unlink()
-        if isinstance(error, OSError) and error.filename == str(partial):  # report the name that the caller knows
-            raise type(error)(error.errno, error.strerror, str(path)) from error
-        raise
+    write_atomically(through_link(path), npz_of(numbered, {_TREE: json.dumps(tree)}))
 
 
 @overload
@@ -160,7 +137,7 @@ def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) 
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name, text in (texts or {}).items():
-            archive.writestr(name, text)
+            archive.writestr(zipfile.ZipInfo(name), text)  # without the time, which the format has from 1980 only
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, value, allow_pickle=False)

@@ -16,12 +16,12 @@ from ..nn.naming import layer_at
 from ..nn.operations import FUNCTIONS
 from ..nn.structure import leaves, rebuild
 from ..nn.summary import model_dtype
-from .files import write_atomically
 from .onnx_layers import EXPORTERS, Exporter, kind_of
 from .onnx_operations import OPERATIONS
 from .onnx_package import require_onnx
 from .onnx_step import Step
 from .onnx_trace import Note, Trace, Value, dry_runs, equal
+from .writing import through_link, write_atomically
 
 __all__ = ["OPSET", "OnnxGraph", "export_onnx", "onnx_nodes"]
 
@@ -294,7 +294,7 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Any, *
         onnx.checker.check_model(exported, full_check=True)
     except Exception as error:  # onnx's errors have no common base class
         raise ValueError(f"the model has no valid ONNX form: {error}") from error
-    write_atomically(path, exported.SerializeToString())
+    write_atomically(through_link(path), exported.SerializeToString())
 
 
 def _plain(value: Array) -> Array:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._core import Array, check_flag, check_int, check_number, user_path
+from ..interop.writing import remove_leftovers, write_atomically
 from ..optim import EMA
 from .best import Best
 from .callback import Callback, StopTraining
+from .history import csv_of
 from .step import grad_norms
 
 if TYPE_CHECKING:
@@ -246,7 +248,7 @@ class TimeLimit(Callback):
 
 
 class CSVLogger(Callback):
-    """Write the history to a CSV file after each epoch, replacing the file atomically.
+    """Write the history to a CSV file after each epoch, replacing the file, or a link in its place, atomically.
 
     Args:
         path: file name.
@@ -255,9 +257,13 @@ class CSVLogger(Callback):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = user_path(path)
 
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Delete what a process that was killed while it wrote the file has left beside it."""
+        remove_leftovers(self.path)
+
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Write the file."""
-        trainer.history.to_csv(self.path)
+        write_atomically(self.path, csv_of(trainer.history).encode())
 
 
 class TensorBoardLogger(Callback):

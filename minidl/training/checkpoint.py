@@ -12,13 +12,23 @@ from typing import Any
 import numpy as np
 
 from .._core import user_path
-from ..interop.files import npz_of, write_atomically
+from ..interop.files import npz_of
 from ..interop.trees import packed, unpacked
+from ..interop.writing import write_atomically
 
-__all__ = ["BEFORE", "BEST", "LAST", "latest_checkpoint", "read_checkpoint", "set_damaged_aside", "write_checkpoint"]
+__all__ = [
+    "BEFORE",
+    "BEST",
+    "LAST",
+    "NEW",
+    "latest_checkpoint",
+    "read_checkpoint",
+    "set_damaged_aside",
+    "write_checkpoint",
+]
 
 LAST, BEFORE, BEST = "last.ckpt", "previous.ckpt", "best.npz"
-_NEW = "last.new"  # last.ckpt while it is being written
+NEW = "last.new"  # last.ckpt while it is being written
 _FORMAT = 1
 
 
@@ -39,14 +49,14 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
     if path.is_file() or path.suffix in (".ckpt", ".npz"):
         return read_checkpoint(path), []
     notes: list[str] = []
-    for name in (_NEW, LAST, BEFORE):
+    for name in (NEW, LAST, BEFORE):
         file = path / name
         if not file.is_file():
             continue
         try:
             return read_checkpoint(file), notes
         except ValueError as error:
-            if name != _NEW:  # that one was being written when the process ended: nothing to report
+            if name != NEW:  # that one was being written when the process ended: nothing to report
                 notes.append(f"{error}; the checkpoint before it is used")
     if notes:
         raise ValueError(f"no checkpoint in {path} is whole: " + "; ".join(notes))

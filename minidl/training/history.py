@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterator
 
 from .._core import user_path
-from ..interop.files import write_atomically
+from ..interop.writing import through_link, write_atomically
 
-__all__ = ["History"]
+__all__ = ["History", "csv_of"]
 
 
 class History:
@@ -55,18 +55,23 @@ class History:
         """Write the rows to a CSV file with a header line, replacing the file atomically.
 
         Args:
-            path: file name.
+            path: file name; of a symbolic link, the file that it leads to is written.
 
         Raises:
             OSError: the file cannot be written.
         """
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(user_path(path), text.getvalue().encode())
+        write_atomically(through_link(user_path(path)), csv_of(self).encode())
 
     def __repr__(self) -> str:
         note = ", interrupted" if self.interrupted else ""
         last = ", ".join(f"{k}={v:.4g}" for k, v in self.rows[-1].items()) if self.rows else "no epochs"
         return f"History({len(self)} epochs{note}; last: {last})"
+
+
+def csv_of(history: History) -> str:
+    """Return the rows as the text of a CSV file, with a header line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, history.columns(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history.rows)
+    return text.getvalue()

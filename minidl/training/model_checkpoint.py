@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._core import check_int, user_path
-from ..interop.files import save
+from ..interop.files import npz_of
+from ..interop.writing import remove_leftovers, write_atomically
 from ..optim.direction import resolve_mode
 from .best import Best
 from .callback import Callback
-from .checkpoint import BEFORE, BEST, LAST, write_checkpoint
+from .checkpoint import BEFORE, BEST, LAST, NEW, write_checkpoint
 from .history import History
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class ModelCheckpoint(Callback):
 
     In the folder: last.ckpt, the latest state; previous.ckpt, the one before it; best.npz, the weights of the best
     epoch (of equally good ones, the last), for `minidl.load`. ``trainer.fit(..., resume=folder)`` continues from there.
-    Files are written under a temporary name and then renamed, so that there is a complete one at any moment.
+    Files are written under a temporary name and then renamed, so that there is a complete one at any moment; what a
+    process that was killed has left of its own is deleted when a fit begins. A link in place of one is replaced.
 
     Args:
         folder: created if it does not exist.
@@ -74,8 +76,8 @@ class ModelCheckpoint(Callback):
                 f"ModelCheckpoint: {self.folder} holds the checkpoints of another fit; continue it with "
                 "fit(..., resume=folder), or choose another folder"
             )
-        for rest in self.folder.glob(".*.partial"):  # left by a process that was killed while writing
-            rest.unlink()
+        for name in (NEW, BEST):
+            remove_leftovers(self.folder / name)
         self._history = trainer.history
 
     def on_save(self, trainer: Trainer) -> None:
@@ -87,13 +89,13 @@ class ModelCheckpoint(Callback):
             known = self.monitor is not None or best.monitor in last
             if known and (best.improved(last) or last[best.monitor] == best.value):
                 with trainer.judged() as model:
-                    save(model, self.folder / BEST)
+                    write_atomically(self.folder / BEST, npz_of(model.state_dict()))
         if trainer.state.finished or (self.every is not None and trainer.steps % self.every == 0):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
         """Save the state now."""
-        last, new = self.folder / LAST, (self.folder / LAST).with_suffix(".new")
+        last, new = self.folder / LAST, self.folder / NEW
         write_checkpoint(new, trainer.state_dict())
         if last.exists():
             last.replace(self.folder / BEFORE)
