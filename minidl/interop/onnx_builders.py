@@ -73,11 +73,13 @@ def _after(pad: Module | None, layer: Module) -> Module:
 def _gemm(node: Node) -> Module:
     node.check(alpha=1.0, beta=1.0, transA=0)
     transposed = bool(node.attribute("transB", 0))
-    if node.computed(1) or (not transposed and node.is_shared(1)):
+    if not node.weighs(1) or node.computed(2) or (not transposed and node.is_shared(1)):
         return _operator(node, transB=transposed)
     weight, bias = node.constant(1), node.constant(2)
     if weight is None:
         raise ValueError("the weight is missing")
+    if bias is not None and bias.value.ndim == 2 and len(bias.value) > 1:  # a number for each sample
+        return _operator(node, transB=transposed)
     if not transposed:
         weight = weight._replace(value=weight.value.T, layout="T")
     if bias is not None and bias.value.shape != weight.value.shape[:1]:
@@ -87,7 +89,7 @@ def _gemm(node: Node) -> Module:
 
 
 def _matmul(node: Node) -> Module:
-    if node.computed(1) or not node.computed(0) or node.is_shared(1):
+    if not node.weighs(1) or not node.computed(0) or node.is_shared(1):
         return _operator(node)
     weight = node.constant(1)
     if weight is None or weight.value.ndim != 2 or not weight.learnt:
@@ -220,10 +222,13 @@ def _clip(node: Node) -> Module:
     low, high = (node.constant(index) for index in (1, 2))
     given = low or high
     if given is None:
-        return nn.Identity()
-    open_end = np.finfo(given.value.dtype)
-    bounds = float(open_end.min if low is None else low.value), float(open_end.max if high is None else high.value)
-    return nn.ReLU6() if bounds == (0, 6) else nn.Hardtanh(*bounds)
+        return operators.Operator("Identity")
+    dtype = given.value.dtype
+    ends: Any = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    bounds = (ends.min if low is None else low.value.item()), (ends.max if high is None else high.value.item())
+    if dtype.kind != "f" or not bounds[0] < bounds[1]:
+        return operators.Operator("Clip", low=bounds[0], high=bounds[1])
+    return nn.ReLU6() if bounds == (0, 6) else nn.Hardtanh(float(bounds[0]), float(bounds[1]))
 
 
 def _shrink(node: Node) -> Module:
@@ -271,7 +276,7 @@ def _gather(node: Node) -> Module:
         return module
     if axis != 0 or node.computed(0):
         raise ValueError("indices that are computed are supported for a constant table and axis=0 only")
-    if (table := node.constant(0)) is not None and table.value.ndim == 2 and table.learnt:
+    if node.weighs(0) and (table := node.constant(0)) is not None and table.value.ndim == 2 and table.learnt:
         return _weights(node, nn.Embedding(*table.value.shape), weight=table)
     return _operator(node)
 
@@ -331,13 +336,15 @@ def _depth_to_space(node: Node) -> Module:
 
 
 def _reshape(node: Node) -> Module:
-    node.check(allowzero=0)
-    return _operator(node, 1, shape=node.ints(1) or [])
+    shape = node.ints(1) or []
+    if node.attribute("allowzero", 0) and 0 in shape:
+        raise ValueError("allowzero=1 is not supported for a shape with 0 in it")
+    return _operator(node, 1, shape=shape)
 
 
 def _flatten(node: Node) -> Module:
     axis = node.attribute("axis", 1)
-    return nn.Flatten() if axis == 1 else _operator(node, axis=axis)
+    return nn.Flatten() if axis == 1 and (node.rank or 0) > 1 else _operator(node, axis=axis)
 
 
 def _col2im(node: Node) -> Module:

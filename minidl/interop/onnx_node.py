@@ -85,6 +85,11 @@ class Node:
         """Return whether there is such an input, and it is no constant."""
         return index < len(self._inputs) and bool(self._inputs[index]) and self._inputs[index] not in self._constants
 
+    def weighs(self, index: int) -> bool:
+        """Return whether an input is a constant of floats, as a layer's weights are."""
+        known = self._constants.get(self._inputs[index]) if index < len(self._inputs) else None
+        return known is not None and known.value.dtype.kind == "f"
+
     def place(self, name: str) -> int:
         """Return which input has this name."""
         return self._inputs.index(name)

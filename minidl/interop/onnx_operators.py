@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
@@ -49,8 +50,28 @@ class Operator(Module):
         return ", ".join([self.operator, *(f"{name}={value}" for name, value in self.options.items())])
 
 
+def _quotient(a: Any, b: Any) -> Any:
+    """Divide; integers towards zero, where NumPy makes floats of them."""
+    if a.dtype.kind not in "iu":
+        return np.divide(a, b)
+    below = np.floor_divide(a, b)
+    uneven = np.logical_and(np.remainder(a, b) != 0, np.logical_xor(a < 0, b < 0))
+    return below + uneven.astype(a.dtype)
+
+
 def _power(a: Any, b: Any) -> Any:
-    return np.power(a, b.astype(a.dtype))  # the exponent may have another dtype
+    """Raise to a power, whose dtype may be another; the base's stays, and its integers are cut off towards zero."""
+    if a.dtype.kind not in "iu":
+        return np.power(a, b.astype(a.dtype))
+    cut = np.power(a.astype(np.float64), b.astype(np.float64)).astype(a.dtype)
+    if b.dtype.kind not in "iu":
+        return cut
+    return np.where(b >= 0, np.power(a, np.maximum(b, 0).astype(a.dtype)), cut)
+
+
+def _clipped(x: Any, low: float, high: float) -> Any:
+    """Limit; where low is above high, the result is high."""
+    return np.minimum(np.maximum(x, x.dtype.type(low)), x.dtype.type(high))
 
 
 def _many(function: np.ufunc) -> Callable[..., Any]:
@@ -63,12 +84,25 @@ def _matmul_add(a: Any, b: Any, c: Any = None, transB: bool = False) -> Any:
 
 
 def _reduced(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a reduction over ``axes``, of which None means all."""
+    """Return a reduction over ``axes``, of which None means all; the result has the dtype of x."""
 
     def reduction(x: Any, axes: Sequence[int] | None, keepdims: bool) -> Any:
-        return function(x, axes_of(axes if axes is None else tuple(axes), x.ndim), keepdims)
+        out = function(x, axes_of(axes if axes is None else tuple(axes), x.ndim), keepdims)
+        return out.astype(x.dtype) if x.dtype.kind in "iu" else out
 
     return reduction
+
+
+def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    if x.dtype.kind not in "iu":
+        return np.mean(x, axis=axes, keepdims=keepdims)
+    count = np.asarray(math.prod(x.shape[axis] for axis in axes), np.int64)
+    return _quotient(np.sum(x, axis=axes, keepdims=keepdims), count)
+
+
+def _running_sum(x: Any, axis: int) -> Any:
+    out = np.cumsum(x, axis)
+    return out.astype(x.dtype) if x.dtype.kind in "iu" else out
 
 
 def _extreme(name: str) -> Callable[..., Any]:
@@ -95,8 +129,15 @@ def _concatenate(*inputs: Any, axis: int) -> Any:
 def _taken(x: Any, index: dict[int, Any]) -> Any:
     """Take slices and positions by axis, one axis after another."""
     for axis, part in index.items():
-        x = x[(slice(None),) * (axis % x.ndim) + (part,)]
+        back = isinstance(part, slice) and part.step is not None and part.step < 0
+        x = x[(slice(None),) * (axis % x.ndim) + (_backwards(part, x.shape[axis]) if back else part,)]
     return x
+
+
+def _backwards(part: slice, size: int) -> slice:
+    """Return NumPy's form of ONNX's slice with a negative step: a start before the first place is the first one."""
+    start = part.start + size if part.start < 0 else part.start
+    return slice(min(max(start, 0), size - 1), part.stop, part.step) if size else slice(0, 0)
 
 
 def _padded(x: Any, pads: Sequence[tuple[int, int]], value: float) -> Any:
@@ -147,11 +188,12 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Atan": np.arctan,
     "Cast": lambda x, dtype: x.astype(np.dtype(dtype)),
     "Ceil": np.ceil,
+    "Clip": _clipped,
     "Concat": _concatenate,
     "Cos": np.cos,
     "Cosh": np.cosh,
-    "CumSum": np.cumsum,
-    "Div": np.divide,
+    "CumSum": _running_sum,
+    "Div": _quotient,
     "Einsum": lambda *inputs, equation: np.einsum(equation, *inputs),
     "Equal": np.equal,
     "Exp": np.exp,
@@ -180,7 +222,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "ReduceL2": _reduced(lambda x, axes, keepdims: np.sqrt(np.sum(x * x, axis=axes, keepdims=keepdims))),
     "ReduceLogSumExp": _reduced(_logsumexp),
     "ReduceMax": _reduced(_extreme("max")),
-    "ReduceMean": _reduced(lambda x, axes, keepdims: np.mean(x, axis=axes, keepdims=keepdims)),
+    "ReduceMean": _reduced(_mean),
     "ReduceMin": _reduced(_extreme("min")),
     "ReduceProd": _reduced(lambda x, axes, keepdims: np.prod(x, axis=axes, keepdims=keepdims)),
     "ReduceSum": _reduced(lambda x, axes, keepdims: np.sum(x, axis=axes, keepdims=keepdims)),
