@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from .._core.bars import bar
 
 __all__ = ["RemoteFile", "fetch"]
 
@@ -41,12 +44,13 @@ def fetch(owner: str, folder: Path, file: RemoteFile) -> Path:
     except ImportError as error:
         raise ImportError(f"{owner}: download=True needs an extra: pip install 'minidl[datasets]'") from error
     pooch.get_logger().setLevel("ERROR")
-    bar = sys.stderr is not None and sys.stderr.isatty()
+    shown = sys.stderr is not None and sys.stderr.isatty()
     problems = []
     for url in file.urls:
-        downloader = _NoWebPage(pooch.HTTPDownloader(progressbar=bar, timeout=30))
         try:
-            pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
+            with bar(desc=file.name, unit="B", unit_scale=True) if shown else nullcontext(False) as progress:
+                downloader = _NoWebPage(pooch.HTTPDownloader(progressbar=progress, timeout=30))
+                pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
         except Exception as error:  # from requests, urllib3, pooch or the operating system: try the next mirror
             problems.append(f"{url}: {_short(error)}")
         else:

@@ -8,8 +8,19 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .._core import check_choice
+from .._core.bars import bar, bar_class
 
 __all__ = ["Progress"]
+
+
+class _NoBar:
+    """Stands in for a bar where none is shown."""
+
+    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
+        """Do nothing."""
+
+
+_NO_BAR = _NoBar()
 
 
 class Progress:
@@ -41,24 +52,24 @@ class Progress:
             first: how many batches were done earlier.
             total: how many there are, including those; None: ``len(batches)``, if it has a length.
         """
-        from tqdm.auto import tqdm  # noqa: PLC0415 - keeps `import minidl` fast
-
-        # not disable=None, with which tqdm looks for a terminal: a notebook has none, but it can show a bar
-        disabled: dict[str, Any] = {} if self.shows_bar else {"disable": True}
-        disabled.update({} if total is None else {"total": total, "initial": first})
-        with tqdm(batches, desc=label, leave=False, unit="batch", dynamic_ncols=True, **disabled) as bar:
-            for batch in bar:
-                yield batch, bar
+        if not self.shows_bar:
+            yield from ((batch, _NO_BAR) for batch in batches)
+            return
+        done = {} if total is None else {"total": total, "initial": first}
+        with bar(batches, desc=label, leave=False, unit="batch", dynamic_ncols=True, **done) as shown:
+            for batch in shown:
+                yield batch, shown
 
     def line(self, text: str) -> None:
         """Print one line, above a bar if there is one. A closed pipe does not end the training."""
         if self.style == "none" or sys.stdout is None:
             return
-        from tqdm.auto import tqdm  # noqa: PLC0415
-
         try:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
+            if self.shows_bar or "tqdm" in sys.modules:  # there may be bars, ours or the program's own
+                bar_class().write(text, file=sys.stdout)
+                sys.stdout.flush()
+            else:
+                print(text, flush=True)
         except BrokenPipeError:
             self.style = "none"
 

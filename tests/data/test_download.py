@@ -142,3 +142,15 @@ def test_the_hashes_are_hashes():
     hashes += [archive.sha256 for layout in (cifar._CIFAR10, cifar._CIFAR100) for archive in layout.archives]
     assert len(set(hashes)) == 17
     assert all(len(value) == 64 and int(value, 16) for value in hashes)
+
+
+def test_a_download_shows_a_bar_without_tqdms_lock_among_processes(server, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+
+    def make(*_):
+        raise AssertionError("tqdm's own lock is made")
+
+    monkeypatch.setattr("tqdm.std.TqdmDefaultWriteLock.__init__", make)
+    monkeypatch.setattr("tqdm.std.tqdm.get_lock", classmethod(lambda cls: cls._lock))  # not one made by another test
+    get(server, tmp_path, "broken", "good")
+    assert "x.gz: 100%" in capsys.readouterr().err
