@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .._core.bars import bar
+from .._core import bar
 
 __all__ = ["RemoteFile", "fetch"]
 

@@ -7,8 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._core import check_choice
-from .._core.bars import bar, bar_class
+from .._core import bar, bar_class, check_choice
 
 __all__ = ["Progress"]
 
