@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,7 +25,9 @@ __all__ = [
 ]
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # PPM is PGM and PBM, too; others may start programs
 _BATCH = 256
+_STRIP = 2**22  # pixels
 _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # Pillow converts them to these only
 _WITH_ALPHA = ("LA", "PA", "RGBA")
 
@@ -41,7 +43,9 @@ def read_image(
 ) -> Array:
     """Read an image file; of several images in it, as in an animation, the first one.
 
-    What becomes of each of Pillow's modes is in docs/training.md; the orientation that EXIF gives is applied.
+    The file is BMP, GIF, JPEG, PBM, PGM, PNG, PPM, TIFF or WebP, whatever its name. What becomes of each of Pillow's
+    modes is in docs/training.md; the orientation that EXIF gives is applied. An image with more pixels than Pillow
+    finds safe, ``PIL.Image.MAX_IMAGE_PIXELS``, 89 million, is refused before it is decoded; set another limit there.
 
     Args:
         path: the file.
@@ -54,7 +58,9 @@ def read_image(
 
     Raises:
         ImportError: the extra ``images`` is not installed.
-        ValueError: the file cannot be read as an image, or its pixels have no known range.
+        ValueError: the file cannot be read as an image of one of these formats, it has too many pixels, or they have
+            no known range.
+        MemoryError: there is not enough memory for it.
     """
     image_module = pillow("read_image")
     from PIL import ImageOps  # noqa: PLC0415
@@ -66,15 +72,36 @@ def read_image(
         path = user_path(path)
     try:
         # given a name, Pillow 13 maps a plain TIFF file into memory, and garbles one that is turned by a quarter
-        with path.open("rb") as stream, image_module.open(stream) as file:
-            image, white = _plain(ImageOps.exif_transpose(file), mode, colour)
+        with path.open("rb") as stream, _opened(image_module, stream) as file:
+            ImageOps.exif_transpose(file, in_place=True)
+            image, white = _plain(file, mode, colour)
             if shape is not None and image.size != shape[::-1]:
                 image = image.resize(shape[::-1], image_module.Resampling.BILINEAR)
-            pixels = np.asarray(image, np.float32)
+            pixels = np.asarray(image)
+            planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.repeat(pixels[None], channels, axis=0)
+            scaled: Array = np.multiply(planes, np.float32(1 / white), dtype=np.float32)
+            return scaled
+    except MemoryError as error:
+        raise MemoryError(f"read_image: there is not enough memory for the image {path}") from error
     except Exception as error:  # each format fails in its own way
         raise ValueError(f"read_image: cannot read the image {path}: {error}") from error
-    planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.repeat(pixels[None], channels, axis=0)
-    return np.multiply(planes, np.float32(1 / white), dtype=np.float32)
+
+
+def _opened(image_module: Any, stream: BinaryIO) -> Any:
+    """Return an image of a documented format and of a safe size, which has not been decoded yet."""
+    from PIL import UnidentifiedImageError  # noqa: PLC0415
+
+    limit = image_module.MAX_IMAGE_PIXELS
+    too_large = f"it has more pixels than PIL.Image.MAX_IMAGE_PIXELS, {limit}; set a higher limit to read it"
+    try:
+        file = image_module.open(stream, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"it is damaged, or none of {', '.join(_FORMATS)}") from error
+    except (image_module.DecompressionBombWarning, image_module.DecompressionBombError) as error:
+        raise ValueError(too_large) from error
+    if limit is not None and file.width * file.height > limit:  # a warning of Pillow's, up to twice as many
+        raise ValueError(too_large)
+    return file
 
 
 def _plain(image: Any, mode: str, background: tuple[int, int, int]) -> tuple[Any, int]:
@@ -96,7 +123,7 @@ def _plain(image: Any, mode: str, background: tuple[int, int, int]) -> tuple[Any
         image = _on(background, image)
     elif image.mode == "LAB":  # not to grey in one step
         image = image.convert("RGB")
-    return image.convert(mode), 255
+    return image if image.mode == mode else image.convert(mode), 255
 
 
 def _of_16_bits(image: Any, background: tuple[int, int, int]) -> Any:
@@ -112,10 +139,14 @@ def _of_16_bits(image: Any, background: tuple[int, int, int]) -> Any:
 
 def _on(background: tuple[int, int, int], image: Any) -> Any:
     """Put a transparent image onto a colour: what is transparent may have any colour, usually black."""
-    front = image.convert("RGBA")
-    back = pillow("read_image").new("RGBA", front.size, (*background, 255))
-    back.alpha_composite(front)
-    return back.convert("RGB")
+    module = pillow("read_image")
+    width, height = image.size
+    result, rows = module.new("RGB", image.size), max(1, _STRIP // max(1, width))
+    for top in range(0, height, rows):  # a few rows at a time, for the memory
+        front = image.crop((0, top, width, min(height, top + rows))).convert("RGBA")
+        back = module.new("RGBA", front.size, (*background, 255))
+        result.paste(module.alpha_composite(back, front).convert("RGB"), (0, top))
+    return result
 
 
 def image_files(folder: Path, above: Iterable[str] = ()) -> tuple[list[Path], Counter[str]]:

@@ -271,3 +271,68 @@ def test_prediction_reads_images_as_training_does(tmp_path):
         assert [name for (name,) in names] == [str(path) for path in training.files]
         np.testing.assert_array_equal(np.concatenate(images), training.batch(np.arange(len(training)))[0])
         assert not skipped
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 moveto\nshowpage\n%%EOF\n"
+
+
+@pytest.mark.parametrize("suffix", ["png", "eps", "jpg", "tif"])
+def test_an_eps_file_whatever_its_name_starts_no_program(tmp_path, monkeypatch, suffix):
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: started.append("gs"))
+    path = tmp_path / f"x.{suffix}"
+    path.write_bytes(EPS)
+    with pytest.raises(ValueError, match=rf"cannot read the image .*x\.{suffix}: it is damaged, or none of BMP, GIF"):
+        read_image(path)
+    assert not started
+
+
+@pytest.mark.parametrize("kind", ["DIB", "ICO", "TGA", "PCX", "SGI", "DDS", "EPS", "PDF"])
+def test_only_the_documented_formats_are_read(tmp_path, kind):
+    Image.init()
+    Image.new("RGB", (16, 16)).save(tmp_path / "x.png", kind)
+    with pytest.raises(ValueError, match=r"x\.png: it is damaged, or none of BMP, GIF, JPEG, PNG, PPM, TIFF, WEBP"):
+        read_image(tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"])
+def test_every_documented_format_is_read(tmp_path, kind):
+    image = Image.new("RGB", (16, 16), (255, 255, 255))
+    image.save(tmp_path / "x", kind, **({"save_all": True, "append_images": [image]} if kind == "MPO" else {}))
+    np.testing.assert_array_equal(read_image(tmp_path / "x"), np.ones((3, 16, 16), np.float32))
+
+
+@pytest.mark.parametrize("times", [1.25, 4])  # Pillow itself warns of the one and refuses the other
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path, monkeypatch, times):
+    Image.new("L", (100, 100)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", int(10_000 / times))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("it is decoded"))
+    with pytest.raises(
+        ValueError, match=rf"x\.png: it has more pixels than PIL.Image.MAX_IMAGE_PIXELS, {10_000 // times:.0f}"
+    ):
+        read_image(tmp_path / "x.png")
+
+
+def test_the_limit_is_pillows_and_may_be_taken_away(tmp_path, monkeypatch):
+    Image.new("L", (10, 10)).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert read_image(tmp_path / "x.png").shape == (3, 10, 10)
+
+
+def test_where_memory_ends_the_error_is_a_memory_error_that_names_the_file(tmp_path, monkeypatch):
+    def load(self):
+        raise MemoryError
+
+    Image.new("L", (10, 10)).save(tmp_path / "x.png")
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
+    with pytest.raises(MemoryError, match=r"there is not enough memory for the image .*x\.png"):
+        read_image(tmp_path / "x.png")
+
+
+def test_a_large_transparent_image_is_put_onto_its_background_in_pieces(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 11, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    whole = read_image(tmp_path / "x.png", background="red")
+    monkeypatch.setattr("minidl.data.images._STRIP", 55)
+    np.testing.assert_array_equal(read_image(tmp_path / "x.png", background="red"), whole)
