@@ -1,0 +1,6 @@
+"""A campaign against minidl: attacks at random, for as long as one likes. ``python -m tests.campaign --help``.
+
+Each kind of attack is a file. An attack is a function ``draw(rng, counts)`` with the decorator `frame.attack`: it does
+one attempt with what it draws from a numpy Generator, adds to a Counter what it tried and what was survived, by name,
+and raises (an AssertionError, say) if it has found a fault.
+"""
