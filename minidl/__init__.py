@@ -4,19 +4,19 @@
     from minidl.data import DataLoader, load_digits
     from minidl.training import Trainer
 
-Importing it starts no thread, reads no file and draws no random number; each part is loaded when it is first used, so
-that a program that needs little starts quickly.
+Importing it starts no thread, reads no file and draws no random number; each part, and NumPy, is loaded when it is
+first used, so that a program that needs little starts quickly.
 """
 
 import builtins
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ._core import default_rng, get_num_threads, manual_seed, set_num_threads
 from ._version import __version__
 
 if TYPE_CHECKING:
     from . import data, functional, interop, models, nn, optim, plotting, testing, training
+    from ._core import default_rng, get_num_threads, manual_seed, set_num_threads
     from .engine import get_engine, set_engine
     from .interop import export_onnx, from_onnx, load, save
     from .nn.creation import *  # noqa: F403
@@ -92,6 +92,7 @@ _LAZY = {
         name: name
         for name in ("data", "functional", "interop", "models", "nn", "optim", "plotting", "testing", "training")
     },
+    **dict.fromkeys(("default_rng", "get_num_threads", "manual_seed", "set_num_threads"), "_core"),
     **dict.fromkeys(("get_engine", "set_engine"), "engine"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "gradcheck": "testing",

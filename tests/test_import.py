@@ -31,7 +31,7 @@ def test_it_needs_nothing_but_numpy_and_does_not_load_tqdm_yet():
 def test_it_leaves_numpys_random_state_and_draws_nothing():
     code = (
         "import numpy as np; np.random.seed(0); before = np.random.get_state()[1].tolist(); import minidl; "
-        "print(np.random.get_state()[1].tolist() == before, minidl._core.random._generator)"
+        "from minidl._core import random; print(np.random.get_state()[1].tolist() == before, random._generator)"
     )
     assert run(code) == "True None"
 

@@ -1,4 +1,4 @@
-"""main: the parser, and what happens to errors."""
+"""The parser of the command line, and what happens to errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .predict import add_predict
 from .summary import add_summary
 from .train import add_train
 
-__all__ = ["main"]
+__all__ = ["run_command"]
 
 # In the order in which --help lists them.
 _COMMANDS = (add_train, add_evaluate, add_predict, add_summary, add_export, add_compare, add_info)
@@ -31,12 +31,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (try '{self.prog} --help')\n")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0 done, 2 an error, 130 interrupted.
-
-    Args:
-        arguments: without the program's name; None means those of the process.
-    """
+def run_command(arguments: Sequence[str] | None) -> int:
+    """Run a command line, as `minidl.cli.main` says."""
     parser = _Parser(prog="minidl", description="A tiny PyTorch in pure Python on NumPy.")
     parser.add_argument("--version", action="version", version=f"minidl {__version__}")
     parser.set_defaults(run=None)
@@ -61,9 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             warnings.showwarning = tell  # type: ignore[assignment]
             return int(options.run(options))
-    except KeyboardInterrupt:
-        print("minidl: interrupted", file=sys.stderr)
-        return 130
     except Exception as error:
         if os.environ.get("MINIDL_TRACEBACK"):
             raise
