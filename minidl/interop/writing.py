@@ -65,7 +65,7 @@ def through_link(path: Path) -> Path:
     """
     if not path.is_symlink():
         return path
-    target = Path(os.path.realpath(path))
+    target = path.parent / os.path.realpath(path)  # which is absolute
     if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
