@@ -16,6 +16,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,14 +50,25 @@ _held = 0
 
 
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one uses recycled memory."""
+    """Return an uninitialised C-contiguous array, as ``np.empty`` does; a large one uses recycled memory.
+
+    Raises:
+        MemoryError: there is none left, not even after `release`; the message says for what.
+    """
     size = math.prod(shape) * dtype.itemsize
     if size < SMALL:
         return np.empty(shape, dtype)
     # eight sizes per power of two: at most an eighth is wasted, and nearly equal sizes share buffers
     step = 1 << max(size.bit_length() - 4, 0)
     capacity = -(-size // step) * step
-    buffer = _take(capacity) or _new(capacity)
+    try:
+        buffer = _take(capacity) or _new(capacity)
+    except (MemoryError, OSError, OverflowError):  # of bytearray; of mmap, also for what no address is large enough
+        release()
+        try:
+            buffer = _new(capacity)
+        except (MemoryError, OSError, OverflowError) as error:
+            raise MemoryError(f"there is no memory for {size:,} bytes, an array {shape} of {dtype}") from error
     array = np.ndarray(shape, dtype, buffer.memory, buffer.offset)
     reference = weakref.ref(array, _gone.append)
     _lent[id(reference)] = reference, buffer
@@ -84,7 +96,8 @@ def _new(capacity: int) -> _Buffer:
     if capacity >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):  # Linux
         # private: what is shared by default would be one memory for a process and its forked children
         memory = mmap.mmap(-1, capacity + _ALIGNMENT, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # a system without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
     else:
         memory = bytearray(capacity + _ALIGNMENT)
     return _Buffer(memory, -np.frombuffer(memory, np.uint8).ctypes.data % _ALIGNMENT, capacity)

@@ -209,6 +209,8 @@ def make_model(name: str, classes: int | None = None) -> Module:
         model = make()
     except ImportError as error:
         raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # from the user's own code
         raise ValueError(f"--model {name}: {error}") from error
     finally:

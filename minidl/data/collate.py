@@ -163,6 +163,8 @@ def _as_numbers(value: Any) -> Array:
         found = np.asarray(value)
     except ValueError as error:
         raise ValueError(f"cannot be made an array of numbers: {error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # PyTorch has its own: a tensor that requires a gradient, or is on another device
         raise TypeError(f"cannot be made an array of numbers: {error}") from error
     if found.dtype.kind in _NUMBERS:

@@ -51,6 +51,8 @@ def fetch(owner: str, folder: Path, file: RemoteFile) -> Path:
             with bar(desc=file.name, unit="B", unit_scale=True) if shown else nullcontext(False) as progress:
                 downloader = _NoWebPage(pooch.HTTPDownloader(progressbar=progress, timeout=30))
                 pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder, downloader=downloader)
+        except MemoryError:
+            raise
         except Exception as error:  # from requests, urllib3, pooch or the operating system: try the next mirror
             problems.append(f"{url}: {_short(error)}")
         else:

@@ -82,7 +82,7 @@ def read_image(
             scaled: Array = np.multiply(planes, np.float32(1 / white), dtype=np.float32)
             return scaled
     except MemoryError as error:
-        raise MemoryError(f"read_image: there is not enough memory for the image {path}") from error
+        raise MemoryError(f"read_image: there is not enough memory for the image {path}: {error}") from error
     except Exception as error:  # each format fails in its own way
         raise ValueError(f"read_image: cannot read the image {path}: {error}") from error
 

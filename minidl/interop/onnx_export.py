@@ -292,6 +292,8 @@ def export_onnx(model: Module, path: str | os.PathLike[str], input_shape: Any, *
     exported = OnnxGraph(model, (input_shape, *more), dtype).model()
     try:
         onnx.checker.check_model(exported, full_check=True)
+    except MemoryError:
+        raise
     except Exception as error:  # onnx's errors have no common base class
         raise ValueError(f"the model has no valid ONNX form: {error}") from error
     write_atomically(through_link(path), exported.SerializeToString())

@@ -226,7 +226,7 @@ def dry_runs(model: Module, shapes: tuple[Any, ...], dtype: Any, kind_of: Any) -
 
     try:
         return runs(_SIZE, _OTHER_SIZE, _SIZE)
-    except NoFormError:
+    except (NoFormError, MemoryError):
         raise
     except Exception:  # whatever forward raises: it may not work with another batch size
         return runs(None, None, None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .module import Module
 
-__all__ = ["layer_at", "name_below", "name_layer", "named_init"]
+__all__ = ["layer_at", "name_layer", "named_init"]
 
 
 # What Python and NumPy say when a method of PyTorch is called on an array: x.unsqueeze(0), x.view(-1), x.size(0)
@@ -33,30 +33,41 @@ def layer_at(kind: str, path: str) -> str:
     return f'{kind} "{path}"' if path else kind
 
 
-def name_layer(error: BaseException, module: Module) -> None:
+def name_layer(error: BaseException, module: Module, root: Module | None = None) -> None:
     """Put ``module``, through which ``error`` is passing, into the error's message.
 
     Called with the innermost layer first: its class is prepended (``Linear: expected ...``). Each container on
     the way out adds a part of the path (``Linear "head.2": expected ...``). Only plain errors with a plain message
-    are changed; others pass through unchanged.
+    are changed; others pass through unchanged. NumPy's MemoryError, which says the bytes and the shape, has no plain
+    message: an ordinary one is raised for it.
+
+    Args:
+        error: what is being raised.
+        module: the layer.
+        root: the module that the layer is in, if its path is known at once.
     """
+    if isinstance(error, MemoryError) and (type(error) is not MemoryError or len(error.args) != 1):
+        plain = MemoryError(str(error) or "there is not enough memory")
+        name_layer(plain, module, root)
+        raise plain from error
     of_array = len(error.args) == 1 and any(part in str(error) for part in _OF_ARRAYS)
-    if (type(error) not in (ValueError, TypeError, RuntimeError) and not of_array) or len(error.args) != 1:
-        return
+    if (type(error) not in (ValueError, TypeError, RuntimeError, MemoryError) and not of_array) or len(error.args) != 1:
+        return None
     where = getattr(error, "minidl_where", None)
     if where is None:
         origin, path, message = type(module).__name__, "", str(error.args[0]) + (_ARRAYS if of_array else "")
     else:
         origin, path, message, inner = where
         if inner is module:
-            return
+            return _name_below(error, module, root)
         step = next((name for name, child in module.named_children() if child is inner), "")
         path = ".".join(part for part in (step, path) if part)
     error.args = (f"{layer_at(origin, path)}: {message}",)
     error.minidl_where = (origin, path, message, module)  # type: ignore[attr-defined]
+    return _name_below(error, module, root)
 
 
-def name_below(error: BaseException, module: Module, root: Module | None) -> None:
+def _name_below(error: BaseException, module: Module, root: Module | None) -> None:
     """Put the path from ``root`` to ``module``, which `name_layer` has named, into an error's message."""
     where = getattr(error, "minidl_where", None)
     if where is None or where[3] is not module or root is None or module is root:

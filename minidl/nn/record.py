@@ -20,7 +20,7 @@ from .._core import Array
 from .hooks import refuse_replaced, run_hooks
 from .loss_value import is_loss
 from .modes import mode
-from .naming import name_below, name_layer
+from .naming import name_layer
 from .parameter import Parameter
 from .promotion import check_promotion
 from .rearranging import Operation
@@ -348,8 +348,7 @@ class Record:
                     self._module(module, backward, numbers, grad, out, grads, needed)
         except BaseException as error:
             if module is not None:
-                name_layer(error, module)
-                name_below(error, module, self.module())
+                name_layer(error, module, self.module())
             raise
         for parameter, number in () if self.parameters is None else self.parameters.values():
             if grads[number] is not None:

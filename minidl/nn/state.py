@@ -60,6 +60,8 @@ def _as_array(owner: str, name: str, value: Any) -> Array:
     """Return an entry of a state dict as an array of numbers; PyTorch's tensors may be part of a graph."""
     try:
         array = np.asarray(value.detach() if hasattr(value, "detach") else value)
+    except MemoryError:
+        raise
     except Exception as error:  # on another device, or with a dtype that NumPy does not have
         raise TypeError(f"{owner}: cannot load {name!r}: {error}") from error
     if array.dtype.kind not in "fiu":
