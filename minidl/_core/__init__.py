@@ -1,11 +1,12 @@
 """What everything else is built on: checks of arguments, paths, random numbers, threads, BLAS, memory, bars."""
 
-from . import bars, checks, paths, random
+from . import bars, checks, paths, random, text
 from .bars import *
 from .checks import *
 from .memory import release as release_memory
 from .paths import *
 from .random import *
+from .text import *
 from .threads import available_cpus, blas_threads, cpu_quota, get_num_threads, set_num_threads
 
 __all__ = ["available_cpus", "blas_threads", "cpu_quota", "get_num_threads", "release_memory", "set_num_threads"]
@@ -13,3 +14,4 @@ __all__ += bars.__all__
 __all__ += checks.__all__
 __all__ += paths.__all__
 __all__ += random.__all__
+__all__ += text.__all__

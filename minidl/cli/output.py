@@ -9,9 +9,9 @@ import os
 import sys
 from typing import Any
 
-from .._core import plain
+from .._core import plain, printable
 
-__all__ = ["say", "show"]
+__all__ = ["complain", "say", "show"]
 
 
 def say(options: argparse.Namespace, text: str) -> None:
@@ -19,7 +19,7 @@ def say(options: argparse.Namespace, text: str) -> None:
     if options.quiet or options.json:
         return
     try:
-        print(text, flush=True)
+        print(printable(text, keep="\n"), flush=True)
     except OSError:
         _to_nowhere()
 
@@ -27,12 +27,17 @@ def say(options: argparse.Namespace, text: str) -> None:
 def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
     """Print a command's result, even with --quiet: as JSON with --json, otherwise as text."""
     try:
-        print(json.dumps(_plain(data), allow_nan=False) if options.json else text, flush=True)
+        print(json.dumps(_plain(data), allow_nan=False) if options.json else printable(text, keep="\n"), flush=True)
     except BrokenPipeError:
         _to_nowhere()
     except OSError:
         _to_nowhere()
         raise
+
+
+def complain(who: str, text: object) -> None:
+    """Print a warning or an error, on one line of standard error."""
+    print(f"{who}: {printable(' '.join(str(text).split()))}", file=sys.stderr)
 
 
 def _plain(data: Any) -> Any:

@@ -10,11 +10,13 @@ import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .._core import printable
 from .._version import __version__
 from .compare import add_compare
 from .evaluate import add_evaluate
 from .export import add_export
 from .info import add_info
+from .output import complain
 from .predict import add_predict
 from .summary import add_summary
 from .train import add_train
@@ -28,7 +30,7 @@ _COMMANDS = (add_train, add_evaluate, add_predict, add_summary, add_export, add_
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line."""
-        self.exit(2, f"{self.prog}: error: {message} (try '{self.prog} --help')\n")
+        self.exit(2, printable(f"{self.prog}: error: {message} (try '{self.prog} --help')") + "\n")
 
 
 def run_command(arguments: Sequence[str] | None) -> int:
@@ -53,13 +55,12 @@ def run_command(arguments: Sequence[str] | None) -> int:
             warnings.simplefilter("always")
 
             def tell(message: Warning | str, *_: object) -> None:
-                print(f"minidl {options.command}: {message}", file=sys.stderr)
+                complain(f"minidl {options.command}", message)
 
             warnings.showwarning = tell  # type: ignore[assignment]
             return int(options.run(options))
     except Exception as error:
         if os.environ.get("MINIDL_TRACEBACK"):
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"minidl {options.command}: error: {message}", file=sys.stderr)
+        complain(f"minidl {options.command}: error", str(error) or type(error).__name__)
         return 2

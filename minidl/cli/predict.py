@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import user_path
+from .._core import printable, user_path
 from ..data.images import described, image_batches
 from ..training.progress import Progress
 from .command import add_command
@@ -48,8 +48,8 @@ def predict(options: argparse.Namespace) -> int:
             order = () if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]  # NaN is no guess
             guesses = [(run.classes[c], float(row[c])) for c in order]
             results.append({"image": name, "top": [{"class": c, "probability": p} for c, p in guesses]})
-            text = ", ".join(f"{c} {100 * p:.1f} %" for c, p in guesses)
-            lines.append(f"{name}: {text or 'no class, the output of the model is NaN'}")
+            text = ", ".join(f"{printable(c)} {100 * p:.1f} %" for c, p in guesses)
+            lines.append(f"{printable(name)}: {text or 'no class, the output of the model is NaN'}")
     if skipped:
         say(options, f"files: {described(skipped)}")
     show(options, {"predictions": results}, "\n".join(lines))

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, printable
 from ..data import Dataset
 from ..interop.writing import write_atomically
 from ..nn import Module
@@ -84,7 +84,7 @@ def _side(parts: Iterable[str]) -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(printable(value, keep="\n"))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -6,12 +6,11 @@ import argparse
 import contextlib
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 from .. import load, manual_seed, save, set_num_threads
-from .._core import user_path
+from .._core import printable, user_path
 from ..data import DataLoader
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
@@ -25,7 +24,7 @@ from .command import add_command
 from .datasets import Images
 from .measure import measure
 from .options import add_flags
-from .output import say, show
+from .output import complain, say, show
 from .recipe import Recipe
 from .report import write_report
 from .run import Run, free_folder, read_config
@@ -103,7 +102,10 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     )
     for part, dataset in images.parts.items():
         if counts := class_counts(dataset):
-            say(options, f"{part} images: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+            say(
+                options,
+                f"{part} images: " + ", ".join(f"{printable(name)} {count:,}" for name, count in counts.items()),
+            )
     if skipped := skipped_in(images.parts.values()):
         say(options, f"files: {skipped}")
     # a run from before images were set apart for validation goes on as it was, and chooses nothing by them
@@ -214,7 +216,7 @@ def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
         )
     state, notes = latest_checkpoint(run.folder)
     for note in notes:
-        print(f"minidl train: {note}", file=sys.stderr)
+        complain("minidl train", note)
     if state is None and run.history():
         raise ValueError(f"--resume {run.folder}: its checkpoints are gone; start again in another folder")
     done = 0 if state is None else len(state["history"])

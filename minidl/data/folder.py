@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, IntPair, check_pair, user_path
+from .._core import Array, IntPair, check_pair, printable, user_path
 from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing, whole_of
-from .images import Colour, check_background, check_channels, described, image_files, pillow, read_image
+from .images import Colour, check_background, check_channels, decoded, described, image_files, pillow
 from .naming import named
 
 __all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder", "skipped_in"]
@@ -89,14 +89,14 @@ class ImageFolder(Dataset):
         if not found:
             raise FileNotFoundError(f"ImageFolder: {self.root} holds no folders, one for each class{note}")
         if empty := [name for name, files in found.items() if not files]:
-            raise FileNotFoundError(f"ImageFolder: there are no images in {', '.join(empty)} of {self.root}{note}")
+            raise FileNotFoundError(f"ImageFolder: there are no images in {_listed(empty)} of {self.root}{note}")
         self._check_level(found)
         self.files = [path for files in found.values() for path in files]
         self.labels = np.repeat(np.arange(len(found)), [len(files) for files in found.values()])
 
     def _check_level(self, found: dict[str, list[Path]]) -> None:
         """Raise ValueError if the folders are those of a dataset's parts, or one folder that holds the classes."""
-        names = ", ".join(found)
+        names = _listed(found)
         if any(path.parent == self.root / name for name, files in found.items() for path in files):
             return
         if all(_part(name) for name in found):
@@ -104,11 +104,12 @@ class ImageFolder(Dataset):
                 f"ImageFolder: {self.root} holds the parts of a dataset, {names}; load_image_folder reads them, "
                 f"ImageFolder({str(self.root / next(iter(found)))!r}) one of them"
             )
-        inner = _folders(self.root / names)
+        only = self.root / next(iter(found))
+        inner = _folders(only)
         if len(found) == 1 and len(inner) > 1:
             raise ValueError(
-                f"ImageFolder: {self.root} holds one class, {names}; did you mean {self.root / names}, which holds "
-                f"{', '.join(path.name for path in inner[:5])}?"
+                f"ImageFolder: {self.root} holds one class, {names}; did you mean {printable(only)}, which holds "
+                f"{_listed(path.name for path in inner[:5])}?"
             )
 
     def __len__(self) -> int:
@@ -116,7 +117,7 @@ class ImageFolder(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Array, Any]:
         """Return (image (C, H, W) float32 in [0, 1], label)."""
-        image = read_image(self.files[index], self.size, self.channels, background=self.background)
+        image = decoded(self.files[index], self.size, self.channels, self.background)
         return image, self.labels[index]
 
     def batch(self, indices: Array) -> tuple[Array, ...]:
@@ -124,14 +125,15 @@ class ImageFolder(Dataset):
         images = [self[int(index)][0] for index in indices]
         for index, image in zip(indices, images, strict=True):
             if image.shape != images[0].shape:
+                one, first = printable(self.files[index]), printable(self.files[indices[0]])
                 raise ValueError(
-                    f"ImageFolder: {self.files[index]} is {image.shape[1:]}, {self.files[indices[0]]} "
-                    f"{images[0].shape[1:]}; give a size to which all are resized"
+                    f"ImageFolder: {one} is {image.shape[1:]}, {first} {images[0].shape[1:]}; give a size to which all "
+                    "are resized"
                 )
         return np.stack(images), self.labels[indices]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{name} {count:,}" for name, count in class_counts(self).items())
+        counts = ", ".join(f"{printable(name)} {count:,}" for name, count in class_counts(self).items())
         note = f"; {described(self.skipped)}" if self.skipped else ""
         return f"ImageFolder({str(self.root)!r}, {len(self)} images: {counts}{note})"
 
@@ -185,8 +187,8 @@ def image_folder_parts(
         for part, other in parts.items():
             if other.classes != train.classes:
                 raise ValueError(
-                    f"load_image_folder: {folder}: {found['train'].name} and {found[part].name} have different "
-                    f"classes: {train.classes} and {other.classes}"
+                    f"load_image_folder: {folder}: {found['train'].name} and {found[part].name} have "
+                    f"different classes: {train.classes} and {other.classes}"
                 )
         _check_several(train)
         return dict(parts)
@@ -195,7 +197,7 @@ def image_folder_parts(
     if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < TEST_EVERY]:
         raise ValueError(
             f"load_image_folder: {folder}: every class needs five images or more, of which every fifth is for "
-            f"testing; too few in {', '.join(small)}"
+            f"testing; too few in {_listed(small)}"
         )
     in_test = is_for_testing(whole.labels)
     return {"train": Subset(whole, np.flatnonzero(~in_test)), "test": Subset(whole, np.flatnonzero(in_test))}
@@ -236,6 +238,10 @@ def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
     return found, skipped
 
 
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(printable, names))
+
+
 def _folders(root: Path) -> list[Path]:
     """Return the folders in a folder, sorted, without hidden ones; none if it does not exist."""
     if not root.is_dir():
@@ -246,7 +252,7 @@ def _folders(root: Path) -> list[Path]:
 def _parts(folder: Path) -> dict[str, Path]:
     """Return the folders of the training, validation and test images if ``folder`` is split so, otherwise {}."""
     found = _folders(folder)
-    names = ", ".join(path.name for path in found)
+    names = _listed(path.name for path in found)
     if not found or not all(_part(path.name) for path in found):
         _refuse_near_parts(folder, found)
         return {}
@@ -271,7 +277,7 @@ def _refuse_near_parts(folder: Path, found: list[Path]) -> None:
     kinds = {match.group(1).lower() == "train" for name in near if (match := _NEARLY.search(name))}
     if len(kinds) == 2:
         raise ValueError(
-            f"load_image_folder: {folder} holds {', '.join(path.name for path in found)}: are {', '.join(near)} parts "
+            f"load_image_folder: {folder} holds {_listed(path.name for path in found)}: are {_listed(near)} parts "
             "of a dataset? Rename the parts to train, val and test, and put nothing else beside them"
         )
     inner = [[_part(path.name) for path in _folders(own)] for own in found]
@@ -286,6 +292,7 @@ def _check_several(dataset: ImageFolder) -> None:
     """Raise ValueError for a single class: nothing can be learned from it, and every answer would be right."""
     if len(dataset.classes) > 1:
         return
-    inner = [path.name for path in _folders(dataset.root / dataset.classes[0])]
-    hint = f"; did you mean {dataset.root / dataset.classes[0]}, which holds {', '.join(inner[:5])}?" if inner else ""
-    raise ValueError(f"load_image_folder: {dataset.root} holds one class, {dataset.classes[0]}{hint}")
+    only = dataset.root / dataset.classes[0]
+    inner = [path.name for path in _folders(only)]
+    hint = f"; did you mean {printable(only)}, which holds {_listed(inner[:5])}?" if inner else ""
+    raise ValueError(f"load_image_folder: {dataset.root} holds one class, {printable(only.name)}{hint}")

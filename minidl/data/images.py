@@ -10,13 +10,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .._core import Array, IntPair, check_pair, user_path
+from .._core import Array, IntPair, check_pair, printable, user_path
 from .naming import named
 
 __all__ = [
     "Colour",
     "check_background",
     "check_channels",
+    "decoded",
     "described",
     "image_batches",
     "image_files",
@@ -62,19 +63,29 @@ def read_image(
             no known range.
         MemoryError: there is not enough memory for it.
     """
-    image_module = pillow("read_image")
-    from PIL import ImageOps  # noqa: PLC0415
-
-    mode = "RGB" if check_channels("read_image", channels) == 3 else "L"
+    pillow("read_image")
+    channels = check_channels("read_image", channels)
     shape = None if size is None else check_pair("read_image", "size", size)
     colour = check_background("read_image", background)
     with named("read_image"):
         path = user_path(path)
+    return decoded(path, shape, channels, colour)
+
+
+def decoded(path: Path, shape: tuple[int, int] | None, channels: int, background: tuple[int, int, int]) -> Array:
+    """Return what `read_image` does of a path that was found, which may have any name, with arguments that are checked.
+
+    Raises:
+        ValueError, MemoryError: as for `read_image`.
+    """
+    image_module = pillow("read_image")
+    from PIL import ImageOps  # noqa: PLC0415
+
     try:
         # given a name, Pillow 13 maps a plain TIFF file into memory, and garbles one that is turned by a quarter
         with path.open("rb") as stream, _opened(image_module, stream) as file:
             ImageOps.exif_transpose(file, in_place=True)
-            image, white = _plain(file, mode, colour)
+            image, white = _plain(file, "RGB" if channels == 3 else "L", background)
             if shape is not None and image.size != shape[::-1]:
                 image = image.resize(shape[::-1], image_module.Resampling.BILINEAR)
             pixels = np.asarray(image)
@@ -82,9 +93,9 @@ def read_image(
             scaled: Array = np.multiply(planes, np.float32(1 / white), dtype=np.float32)
             return scaled
     except MemoryError as error:
-        raise MemoryError(f"read_image: there is not enough memory for the image {path}: {error}") from error
+        raise MemoryError(f"read_image: there is not enough memory for the image {printable(path)}: {error}") from error
     except Exception as error:  # each format fails in its own way
-        raise ValueError(f"read_image: cannot read the image {path}: {error}") from error
+        raise ValueError(f"read_image: cannot read the image {printable(path)}: {error}") from error
 
 
 def _opened(image_module: Any, stream: BinaryIO) -> Any:
@@ -193,7 +204,9 @@ def described(skipped: Mapping[str, int]) -> str:
     """Return what was skipped as text, such as '3 skipped: 2 hidden, 1 .txt'; "" if nothing was."""
     if not skipped:
         return ""
-    return f"{sum(skipped.values())} skipped: " + ", ".join(f"{n} {reason}" for reason, n in sorted(skipped.items()))
+    return f"{sum(skipped.values())} skipped: " + ", ".join(
+        f"{n} {printable(reason)}" for reason, n in sorted(skipped.items())
+    )
 
 
 def image_batches(
@@ -225,13 +238,14 @@ def image_batches(
             continue
         if not path.exists():
             raise FileNotFoundError(f"there is no file {path}")
+        white = check_background("read_image", "white")
         files, left = image_files(path) if path.is_dir() else ([path], Counter[str]())
         if not files:
             raise FileNotFoundError(f"{path}: there are no images{'; ' if left else ''}{described(left)}")
         if skipped is not None:
             skipped.update(left)
         for file in files:
-            yield [str(file)], read_image(file, (shape[1], shape[2]), shape[0])[None]
+            yield [str(file)], decoded(file, (shape[1], shape[2]), shape[0], white)[None]
 
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> Array:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core import check_choice, user_path
+from .._core import check_choice, printable, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import kind_of, parse_idx
@@ -290,8 +290,8 @@ def _spellings(name: str) -> tuple[str, ...]:
 def _content(path: Path, name: str) -> tuple[str, bytes]:
     """Return a file's name for errors and its content, read from the file itself or from an archive."""
     if path.suffix == ".zip":
-        return f"{path}: {name}.gz", _unzip(path, f"{name}.gz")
-    return str(path), path.read_bytes()
+        return f"{printable(path)}: {name}.gz", _unzip(path, f"{name}.gz")
+    return printable(path), path.read_bytes()
 
 
 def _unzip(path: Path, name: str) -> bytes:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from .._core import printable
+
 __all__ = ["USUAL", "find_files", "hint"]
 
 USUAL = ("raw", "gzip", "archive", "data", "dataset", "datasets")  # folders that archives and other programs make
@@ -54,7 +56,7 @@ def find_files(root: Path, wanted: Spellings, enters: Callable[[str], bool]) -> 
 
 
 def _several(root: Path, paths: Sequence[Path]) -> str:
-    names = ", ".join(str(path.relative_to(root)) for path in sorted(paths))
+    names = ", ".join(printable(path.relative_to(root)) for path in sorted(paths))
     return f"{root} holds the dataset's files more than once: {names}; give the folder that is meant"
 
 
@@ -91,6 +93,8 @@ def hint(root: Path, wanted: Spellings, enters: Callable[[str], bool]) -> str:
         except ValueError as error:
             return f"; {error}"
         if len(found) == len(wanted):
-            return f"; such files are in {', '.join(sorted({str(path.parent) for path in found.values()}))}"
-    others = [entry.name for entry in sorted(folder.iterdir()) if entry.suffix in (".csv", ".npz", ".parquet")]
+            return f"; such files are in {', '.join(sorted({printable(path.parent) for path in found.values()}))}"
+    others = [
+        printable(entry.name) for entry in sorted(folder.iterdir()) if entry.suffix in (".csv", ".npz", ".parquet")
+    ]
     return f"; {', '.join(others)} cannot be read, only the dataset's own files" if others else ""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, printable
 
 __all__ = ["IncompatibleKeys", "match_state"]
 
@@ -33,13 +33,17 @@ def match_state(
     unexpected = [name for name in state if name not in own]
     values = {name: _as_array(owner, name, state[name]) for name in own if name in state}
     problems = [
-        f"{name} has shape {value.shape}, expected {own[name].shape}"
+        f"{printable(name)} has shape {value.shape}, expected {own[name].shape}"
         + ("" if own[name].size else " (no input size yet: call summary(input_shape) first)")
         for name, value in values.items()
         if value.shape != own[name].shape
     ]
     if strict:
-        problems = [*(f"missing {name}" for name in missing), *(f"unexpected {name}" for name in unexpected), *problems]
+        problems = [
+            *(f"missing {printable(name)}" for name in missing),
+            *(f"unexpected {printable(name)}" for name in unexpected),
+            *problems,
+        ]
     if problems:
         raise ValueError(f"{owner}: cannot load state dict: " + "; ".join(problems))
     fitting = {name: _cast(owner, name, value, own[name].dtype) for name, value in values.items()}

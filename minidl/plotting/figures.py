@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_images
+from .._core import Array, check_images, printable
 from ..nn import Conv2d, Module
 from ..training import History
 from ..training.step import grad_norms
@@ -293,7 +293,7 @@ def grad_cam(model: Module, images: Array, layer: int | str | Module | None = No
 
 def _plain(name: object) -> str:
     """Return a name that matplotlib shows as it is: a dollar sign would start a formula."""
-    return str(name).replace("$", r"\$")
+    return printable(name).replace("$", r"\$")
 
 
 def _check_drawable(owner: str, images: Array) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._core import bar, bar_class, check_choice
+from .._core import bar, bar_class, check_choice, printable
 
 __all__ = ["Progress"]
 
@@ -63,6 +63,7 @@ class Progress:
         """Print one line, above a bar if there is one. A closed pipe does not end the training."""
         if self.style == "none" or sys.stdout is None:
             return
+        text = printable(text, keep="\n")
         try:
             if self.shows_bar or "tqdm" in sys.modules:  # there may be bars, ours or the program's own
                 bar_class().write(text, file=sys.stdout)
@@ -75,5 +76,5 @@ class Progress:
     def note(self, text: str) -> None:
         """Tell the user something that matters: as a line, or as a RuntimeWarning if the style is 'none'."""
         if self.style == "none":
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            warnings.warn(printable(text, keep="\n"), RuntimeWarning, stacklevel=3)
         self.line(text)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._core import Array
+from ..._core import Array, printable
 from .base import share
 from .classification import F1Score, Precision, Recall, averaged
 
@@ -41,7 +41,7 @@ class ClassificationReport:
         return plain if self.accuracy is None else {**plain, "accuracy": self.accuracy}
 
     def __str__(self) -> str:
-        named = [(row["class"], row) for row in self.classes]
+        named = [(printable(row["class"]), row) for row in self.classes]
         means = [(f"{name} average", row) for name, row in self.averages.items()]
         width = max(len(name) for name, _ in [("class", {}), *named, *means])
         lines = [f"{'class':<{width}}  precision  recall      F1  support"]
