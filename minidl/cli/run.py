@@ -14,10 +14,11 @@ from .._version import __version__
 from ..interop import load
 from ..interop.writing import remove_leftovers, write_atomically
 from ..nn import Module
+from ..training.checkpoint import CONFIG, WEIGHTS
 from .environment import environment
 from .recipe import Recipe, make_model
 
-__all__ = ["Run", "free_folder", "read_config"]
+__all__ = ["Run", "read_config", "stored_recipe"]
 
 
 @dataclass
@@ -34,15 +35,13 @@ class Run:
         """Read what `write` wrote.
 
         Raises:
-            FileNotFoundError: it is not the folder of a run.
+            FileNotFoundError: it is not the folder of a run, or the run has only just begun.
             ValueError: a file in it is damaged.
         """
         folder = user_path(folder)
-        if not (folder / "config.toml").is_file() or not (folder / "environment.json").is_file():
-            raise FileNotFoundError(
-                f"{folder} is not the folder of a run: it holds no config.toml and environment.json"
-            )
-        recipe = Recipe.stored(read_config(folder / "config.toml"), str(folder / "config.toml"))
+        recipe = stored_recipe(folder)
+        if not (folder / "environment.json").is_file():
+            raise _unfinished(folder)
         try:
             facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
             classes, shape = facts["classes"], facts["input_shape"]
@@ -62,9 +61,9 @@ class Run:
             "classes": self.classes,
             "environment": environment(),
         }
-        for name in ("config.toml", "environment.json", "weights.npz", "report.html"):
+        for name in (CONFIG, "environment.json", WEIGHTS, "report.html"):
             remove_leftovers(self.folder / name)
-        texts = {"config.toml": "\n".join(lines)}
+        texts = {CONFIG: "\n".join(lines)}
         if not (self.folder / "environment.json").exists():  # otherwise the run is resumed
             texts["environment.json"] = json.dumps(facts, indent=2)
         for name, text in texts.items():
@@ -87,10 +86,10 @@ class Run:
         Raises:
             FileNotFoundError: the run is not finished.
         """
-        if not (self.folder / "weights.npz").is_file():
-            raise FileNotFoundError(f"{self.folder} is not finished: continue with minidl train --resume {self.folder}")
+        if not (self.folder / WEIGHTS).is_file():
+            raise _unfinished(self.folder)
         model = self.make_model()
-        load(model, self.folder / "weights.npz")
+        load(model, self.folder / WEIGHTS)
         return model.eval()
 
     def history(self) -> list[dict[str, str]]:
@@ -107,6 +106,23 @@ class Run:
         except (ValueError, TypeError, csv.Error) as error:
             raise ValueError(f"{path} is damaged: {error}") from error
         return rows
+
+
+def stored_recipe(folder: Path) -> Recipe:
+    """Read the recipe of a run.
+
+    Raises:
+        FileNotFoundError: it is not the folder of a run.
+        ValueError, TypeError: config.toml is damaged.
+    """
+    file = folder / CONFIG
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} is not the folder of a run: it holds no {CONFIG}")
+    return Recipe.stored(read_config(file), str(file))
+
+
+def _unfinished(folder: Path) -> FileNotFoundError:
+    return FileNotFoundError(f"{folder} is not finished: continue with minidl train --resume {folder}")
 
 
 def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -138,11 +154,3 @@ def _toml(value: Any) -> str:
 
 def _is_list_of(value: Any, kind: type) -> bool:
     return isinstance(value, list) and all(isinstance(item, kind) for item in value)
-
-
-def free_folder(name: str) -> Path:
-    """Return the first of runs/NAME-1, runs/NAME-2, ... that does not exist."""
-    number = 1
-    while (folder := Path("runs") / f"{name}-{number}").exists():
-        number += 1
-    return folder

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from ..interop.writing import write_atomically
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger
-from ..training.checkpoint import BEST, latest_checkpoint, set_damaged_aside
+from ..training.checkpoint import BEST, CONFIG, WEIGHTS, has_checkpoint, latest_checkpoint, set_damaged_aside
+from ..training.folder_lock import FolderLock
+from .claim import RUNS, claimed, is_free
 from .command import add_command
 from .datasets import Images
 from .measure import measure
@@ -27,7 +28,7 @@ from .options import add_flags
 from .output import complain, say, show
 from .recipe import Recipe
 from .report import write_report
-from .run import Run, free_folder, read_config
+from .run import Run, read_config, stored_recipe
 
 __all__ = ["add_train"]
 
@@ -59,14 +60,31 @@ def train(options: argparse.Namespace) -> int:
         set_num_threads(recipe.threads)
     manual_seed(recipe.seed)
     images = recipe.load_images()
-    if options.resume:
-        _check_resume(Run.read(folder), recipe, images)
-    run = Run(folder, recipe, images.classes, images.shape)
+    with ExitStack() as stack:  # nobody else writes into the folder meanwhile
+        if folder is None or not options.resume:
+            folder = stack.enter_context(claimed(folder, recipe.data))
+        else:
+            stack.enter_context(FolderLock(folder))
+            _check_resume(folder, recipe, images)
+        return _train(Run(folder, recipe, images.classes, images.shape), images, out, options)
+
+
+def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> int:
+    """Train the run's model, save its weights, and measure it."""
     model = run.make_model()
     history = _fit(run, model, images, options)
+    result = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
+    if not has_checkpoint(run.folder):  # interrupted before there was one: the run is yet to begin
+        if out is not None:
+            save(model, out)
+        hint = f"no epoch is finished; begin again with minidl train --resume {run.folder}"
+        say(options, hint if out is None else f"weights saved to {out}; {hint}")
+        if options.json:
+            show(options, result, "")
+        return 130
     chosen = _choose(run, model, images, history)
     say(options, chosen)
-    write_atomically(folder / "weights.npz", npz_of(model.state_dict()))  # not `save`, which would follow a link
+    write_atomically(run.folder / WEIGHTS, npz_of(model.state_dict()))  # not `save`, which would follow a link
     if out is not None:
         save(model, out)
     part, dataset = images.measured
@@ -75,23 +93,21 @@ def train(options: argparse.Namespace) -> int:
     say(options, f"{part} accuracy: {measured.summary()}")
     say(
         options,
-        f"weights saved to {folder / 'weights.npz'}{'' if out is None else f' and {out}'}; see "
-        f"{folder / 'report.html'}",
+        f"weights saved to {run.folder / WEIGHTS}{'' if out is None else f' and {out}'}; see "
+        f"{run.folder / 'report.html'}",
     )
     if options.json:
-        result = {"run": str(folder), "loss": measured.loss, "accuracy": measured.accuracy, "epochs": len(history)}
-        show(options, {**result, "images": part, "interrupted": history.interrupted}, "")
+        show(options, {**result, "loss": measured.loss, "accuracy": measured.accuracy, "images": part}, "")
     return 130 if history.interrupted else 0
 
 
 def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> History:
-    """Train the model. If training fails before the first checkpoint, remove the folder again."""
+    """Train the model."""
     recipe, folder = run.recipe, run.folder
     transform = recipe.make_transform(images.shape)
     loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform)
-    trainer = _make_trainer(run, model, len(loader), _chooses(run, images), _progress(options))
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "config.toml"
+    trainer = _make_trainer(run, model, len(loader), _chooses(images, run.recipe), _progress(options))
+    config = folder / CONFIG
     before = config.read_bytes() if options.resume else b""
     run.write()
     parameters = sum(p.data.size for p in model.params())
@@ -120,11 +136,6 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     except Exception:
         if options.resume:
             write_atomically(config, before)  # it is the run that it was
-        elif not any(folder.glob("*.ckpt")):  # nothing has been saved yet
-            shutil.rmtree(folder)
-            if options.folder is None:
-                with contextlib.suppress(OSError):  # other runs may be in it
-                    folder.parent.rmdir()
         raise
 
 
@@ -134,15 +145,15 @@ def _counts(images: Images) -> str:
     return f"{', '.join(counts[:-1])} and {counts[-1]} images"
 
 
-def _chooses(run: Run, images: Images) -> bool:
+def _chooses(images: Images, recipe: Recipe) -> bool:
     """Return whether the best epoch is chosen by validation."""
-    return images.val is not None and run.recipe.val_fraction > 0
+    return images.val is not None and recipe.val_fraction > 0
 
 
 def _choose(run: Run, model: Module, images: Images, history: History) -> str:
     """Load the weights of the best epoch by validation into the model; return a sentence that says which it was."""
     measured = [row for row in history.rows if "val_loss" in row]  # Ctrl-C may have ended the last validation
-    if not measured or not _chooses(run, images):
+    if not measured or not _chooses(images, run.recipe):
         return f"weights of the last of {len(history)} epochs"
     best = max(reversed(measured), key=lambda row: row["val_accuracy"])  # as ModelCheckpoint: the last of equal ones
     load(model, run.folder / BEST)
@@ -173,8 +184,8 @@ def _make_trainer(run: Run, model: Module, batches: int, choosing: bool, progres
     )
 
 
-def _plan(options: argparse.Namespace) -> tuple[Recipe, Path]:
-    """Return the recipe, from the defaults, a file and the flags, and the run's folder."""
+def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
+    """Return the recipe, from the defaults, a file and the flags, and the run's folder; None if it is to be found."""
     given = {name: value for name in Recipe.options() if (value := getattr(options, name)) is not None}
     if options.resume is not None:
         return _plan_to_resume(options, given)
@@ -182,53 +193,66 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path]:
     data = Recipe().with_values(config, options.config).with_values(given).data
     model = given.get("model", config.get("model"))
     recipe = Recipe.default(data, model).with_values(config, options.config).with_values(given)
-    folder = free_folder(recipe.data) if options.folder is None else user_path(options.folder)
+    named_folder = None if options.folder is None else user_path(options.folder)
+    folder = RUNS if named_folder is None else named_folder
     with named("--root"):
         root = user_path(recipe.root).resolve()
     inside = root in (folder.resolve(), *folder.resolve().parents)
     if recipe.data == "folder" and recipe.root and inside:
         raise ValueError(f"--run {folder}: this is inside --root {recipe.root} and would be taken for a class")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if named_folder is not None and not is_free(named_folder):
         raise ValueError(f"--run {folder}: this is not an empty folder; continue a run with --resume {folder}")
     if not os.access(next(p for p in (folder, *folder.absolute().parents) if p.exists()), os.W_OK):
         raise ValueError(f"--run {folder}: cannot write there")
-    return recipe, folder
+    return recipe, named_folder
 
 
 def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple[Recipe, Path]:
     """Return the recipe of the run to resume, with the options that may be changed, and its folder."""
     if options.folder is not None or options.config is not None:
         raise ValueError("--resume continues a run as it is: give neither --run nor --config")
-    run = Run.read(options.resume)
+    folder = user_path(options.resume)
+    recipe = stored_recipe(folder)
     resumable = sorted(option.flag for option in Recipe.options().values() if option.resumable)
     if changed := [name for name in given if not Recipe.options()[name].resumable]:
         allowed = f"{', '.join(resumable[:-1])} and {resumable[-1]}"
         raise ValueError(f"--resume: only {allowed} can be changed, not {', '.join(changed)}")
-    return run.recipe.with_values(given), run.folder
+    return recipe.with_values(given), folder
 
 
-def _check_resume(run: Run, recipe: Recipe, images: Images) -> None:
-    """Raise if the run cannot be resumed, before anything is written."""
+def _check_resume(folder: Path, recipe: Recipe, images: Images) -> None:
+    """Raise if the run cannot be resumed, before anything is written.
+
+    What there is to resume is decided by the checkpoints: without any, a run that has no weights either begins again.
+    """
+    run = Run(folder, recipe, images.classes, images.shape)
+    if (folder / "environment.json").exists():
+        run = Run.read(folder)
+    many = (folder / BEST).exists() and len(run.history()) > 1  # after one epoch it is written before the checkpoint
+    if not has_checkpoint(folder) and (many or (folder / WEIGHTS).exists()):
+        raise ValueError(
+            f"--resume {folder}: its checkpoints are gone, but not its weights; start again in another folder"
+        )
     if (run.classes, run.shape) != (images.classes, images.shape):
         raise ValueError(
-            f"--resume {run.folder}: the dataset has changed: images {images.shape} of {images.classes}, before "
+            f"--resume {folder}: the dataset has changed: images {images.shape} of {images.classes}, before "
             f"{run.shape} of {run.classes}"
         )
-    state, notes = latest_checkpoint(run.folder)
+    state, notes = latest_checkpoint(folder)
     for note in notes:
         complain("minidl train", note)
-    if state is None and run.history():
-        raise ValueError(f"--resume {run.folder}: its checkpoints are gone; start again in another folder")
-    done = 0 if state is None else len(state["history"])
-    if done and _chooses(run, images) and not (run.folder / BEST).is_file():
+    if state is None:
+        return
+    done = len(state["history"])
+    if done and _chooses(images, recipe) and not (folder / BEST).is_file():
         raise ValueError(
-            f"--resume {run.folder}: its {BEST}, the weights of the best epoch so far, is gone; start again in another "
+            f"--resume {folder}: its {BEST}, the weights of the best epoch so far, is gone; start again in another "
             "folder"
         )
     if recipe.epochs < done:
         raise ValueError(f"--epochs {recipe.epochs}: the run has {done} epochs already")
     if notes:  # reported above: the fit need not find the file and report it again
-        set_damaged_aside(run.folder)
+        set_damaged_aside(folder)
 
 
 def _check_out(name: str) -> Path:

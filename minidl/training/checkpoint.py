@@ -7,6 +7,7 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,11 @@ from ..interop.writing import write_atomically
 __all__ = [
     "BEFORE",
     "BEST",
+    "CONFIG",
     "LAST",
     "NEW",
+    "WEIGHTS",
+    "has_checkpoint",
     "latest_checkpoint",
     "read_checkpoint",
     "set_damaged_aside",
@@ -29,7 +33,13 @@ __all__ = [
 
 LAST, BEFORE, BEST = "last.ckpt", "previous.ckpt", "best.npz"
 NEW = "last.new"  # last.ckpt while it is being written
+CONFIG, WEIGHTS = "config.toml", "weights.npz"  # of `minidl train`: what is to be done, and its result
 _FORMAT = 1
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a fit has saved its state in a folder."""
+    return any((folder / name).exists() for name in (NEW, LAST, BEFORE))
 
 
 def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | None, list[str]]:
@@ -43,7 +53,8 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
 
     Raises:
         FileNotFoundError: ``path`` names a file that does not exist.
-        ValueError: there are files, but all of them are damaged.
+        ValueError: there are files, but all of them are damaged; or the folder has the result of a run, but not its
+            checkpoints.
     """
     path = user_path(path)
     if path.is_file() or path.suffix in (".ckpt", ".npz"):
@@ -60,6 +71,8 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
                 notes.append(f"{error}; the checkpoint before it is used")
     if notes:
         raise ValueError(f"no checkpoint in {path} is whole: " + "; ".join(notes))
+    if (path / CONFIG).exists() and (path / WEIGHTS).exists():
+        raise ValueError(f"{path}: its checkpoints are gone, but not its {WEIGHTS}; start again in another folder")
     return None, []
 
 

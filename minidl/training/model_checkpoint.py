@@ -12,7 +12,8 @@ from ..interop.writing import remove_leftovers, write_atomically
 from ..optim.direction import resolve_mode
 from .best import Best
 from .callback import Callback
-from .checkpoint import BEFORE, BEST, LAST, NEW, write_checkpoint
+from .checkpoint import BEFORE, BEST, LAST, NEW, has_checkpoint, write_checkpoint
+from .folder_lock import FolderLock
 from .history import History
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class ModelCheckpoint(Callback):
     In the folder: last.ckpt, the latest state; previous.ckpt, the one before it; best.npz, the weights of the best
     epoch (of equally good ones, the last), for `minidl.load`. ``trainer.fit(..., resume=folder)`` continues from there.
     Files are written under a temporary name and then renamed, so that there is a complete one at any moment; what a
-    process that was killed has left of its own is deleted when a fit begins. A link in place of one is replaced.
+    process that was killed has left of its own is deleted when a fit begins. A link in place of one is replaced. Only
+    one fit at a time can have the folder.
 
     Args:
         folder: created if it does not exist.
@@ -58,6 +60,7 @@ class ModelCheckpoint(Callback):
         self.monitor = monitor
         self.mode = resolve_mode("ModelCheckpoint", "val_loss" if monitor is None else monitor, mode)
         self._history = History()
+        self._lock: FolderLock | None = None
 
     @property
     def best(self) -> float:
@@ -65,20 +68,31 @@ class ModelCheckpoint(Callback):
         return self._best_of(self._history.rows).value
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Create the folder and start over.
+        """Create the folder, hold it for this fit, and start over.
 
         Raises:
             ValueError: it holds the checkpoints of another fit, and this one does not continue it.
+            RuntimeError: another fit is writing to it, in this process or another one.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not trainer.resumed and (self.folder / LAST).exists():
-            raise ValueError(
-                f"ModelCheckpoint: {self.folder} holds the checkpoints of another fit; continue it with "
-                "fit(..., resume=folder), or choose another folder"
-            )
-        for name in (NEW, BEST):
-            remove_leftovers(self.folder / name)
+        self._lock = FolderLock(self.folder)
+        try:
+            if not trainer.resumed and has_checkpoint(self.folder):
+                raise ValueError(
+                    f"ModelCheckpoint: {self.folder} holds the checkpoints of another fit; continue it with "
+                    "fit(..., resume=folder), or choose another folder"
+                )
+            for name in (NEW, BEST):
+                remove_leftovers(self.folder / name)
+        except BaseException:
+            self._lock.release()
+            raise
         self._history = trainer.history
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Let the folder go."""
+        if self._lock is not None:
+            self._lock.release()
 
     def on_save(self, trainer: Trainer) -> None:
         """Save the state if it is time, and the weights if the epoch that has ended is the best one."""

@@ -160,7 +160,8 @@ class Trainer(TrainingStep):
 
         Raises:
             NonFiniteLossError: the loss or a gradient became NaN or infinite.
-            RuntimeError: called in a callback of this Trainer's own fit.
+            RuntimeError: called in a callback of this Trainer's own fit; or another fit writes to the folder of a
+                `ModelCheckpoint`.
             ValueError: there are no batches, the optimiser has none of the model's parameters, the schedule ends
                 before the fit, a column that is watched cannot exist, or the checkpoints are damaged or belong to a
                 different model.
@@ -173,6 +174,8 @@ class Trainer(TrainingStep):
         saved, notes = (None, []) if resume is None else latest_checkpoint(resume)
         for note in notes:
             self.progress.note(note)
+        if resume is not None and saved is None:
+            self.progress.line(f"there is no checkpoint in {resume} yet: the fit begins from the start")
         state = self._new_state(train, val)
         options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}
         step = type(self).training_step.__qualname__
