@@ -248,30 +248,44 @@ def _next(left: list[deque[int]], own: int) -> int | None:
 class _OneBlasThread:
     """Limits BLAS to one thread, and restores its setting when the last thread leaves.
 
-    ``inside`` maps the threads that are inside to BLAS's earlier setting: if an interrupt keeps a thread from leaving,
-    it leaves on its next pass. Where the number is set per thread, each thread has its own value to restore.
+    ``inside`` maps the threads that are inside to BLAS's earlier setting, from before it is changed until after it is
+    restored: if an interrupt keeps a thread from leaving, it leaves on its next pass. Where the number is set per
+    thread, each thread has its own value to restore.
     """
 
     def __enter__(self) -> None:
         blas = find_blas()
         if blas is None:
             return
-        with _state.lock:
-            if not _state.inside:
-                _state.outside_blas = blas.get()
-            before = blas.get() if blas.by_thread else _state.outside_blas
-            _state.inside.setdefault(threading.get_ident(), before)
-            if before > 1:
-                blas.set(1)
+        try:
+            with _state.lock:
+                if not _state.inside:
+                    _state.outside_blas = blas.get()
+                before = blas.get() if blas.by_thread else _state.outside_blas
+                _state.inside.setdefault(threading.get_ident(), before)
+                if before > 1:
+                    blas.set(1)
+        except BaseException:  # __exit__ is called for those only who have entered
+            self._leave()
+            raise
 
     def __exit__(self, *_: object) -> None:
+        try:
+            self._leave()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
         blas = find_blas()
         if blas is None:
             return
         with _state.lock:
-            before = _state.inside.pop(threading.get_ident(), 1)
-            if before > 1 and (blas.by_thread or not _state.inside):
+            own = threading.get_ident()
+            before = _state.inside.get(own, 1)
+            if before > 1 and (blas.by_thread or _state.inside.keys() == {own}):
                 blas.set(before)
+            _state.inside.pop(own, None)
 
 
 one_blas_thread = _OneBlasThread()

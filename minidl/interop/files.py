@@ -135,12 +135,19 @@ def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) 
     import zipfile  # noqa: PLC0415 - keeps `import minidl` fast
 
     content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
+    archive = zipfile.ZipFile(content, "w")
+    try:
         for name, text in (texts or {}).items():
             archive.writestr(zipfile.ZipInfo(name), text)  # without the time, which the format has from 1980 only
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, value, allow_pickle=False)
+        archive.close()
+    except (
+        BaseException
+    ):  # Ctrl-C, say, which closing an archive half-way through a member would hide behind a ValueError
+        archive.fp = None
+        raise
     return content.getvalue()
 
 

@@ -35,20 +35,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
     try:
-        partial, stream = _new_partial(path)
-        try:
-            with stream:
-                _keep_mode(path, stream)
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                if fcntl is None:
-                    stream.close()
-                partial.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):  # it may have been renamed already
-                partial.unlink()
-            raise
+        while not _written(path, path.with_name(f".{_short(path.name)}.{os.urandom(8).hex()}.partial"), content):
+            pass
         _sync_folder(path.parent)
     except OSError as error:  # a full disk's names no file, others the one that the caller does not know
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
@@ -89,18 +77,29 @@ def remove_leftovers(path: Path) -> None:
                 rest.unlink()
 
 
-def _new_partial(path: Path) -> tuple[Path, BinaryIO]:
-    """Create the file that is written before it is renamed to ``path``, and lock it while it is open."""
-    while True:
-        partial = path.with_name(f".{_short(path.name)}.{os.urandom(8).hex()}.partial")
-        stream: Any = partial.open("xb")  # O_EXCL: an error if there is anything, even a link that leads nowhere
-        if fcntl is None:
-            return partial, stream
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        if partial.exists():  # not deleted as a leftover before it was locked
-            return partial, stream
-        stream.close()
+def _written(path: Path, partial: Path, content: bytes) -> bool:
+    """Write a file and rename it; return False if it was taken for a leftover, and deleted, before it was locked."""
+    stream: Any = None
+    try:
+        with partial.open("xb") as stream:  # O_EXCL: an error if there is anything, even a link that leads nowhere
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(stream, fcntl.LOCK_EX)
+                if not partial.exists():
+                    return False
+            _keep_mode(path, stream)
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+            if fcntl is None:
+                stream.close()
+            partial.replace(path)
+    except BaseException as error:  # an interrupt may come when the file is there, but not yet the stream
+        if stream is not None or not isinstance(error, FileExistsError):
+            with contextlib.suppress(OSError):  # it may have been renamed already
+                partial.unlink()
+        raise
+    return True
 
 
 def _short(name: str) -> str:

@@ -17,7 +17,7 @@ from .passes import callable_forward, guarded, inherits_a_pair, run
 from .record import DERIVED, Record
 from .registering import Registering
 from .saved import TWICE
-from .state import IncompatibleKeys, match_state
+from .state import IncompatibleKeys, copy_state, match_state
 from .structure import by_position
 from .summary import Summary, output_shape
 from .tensor import Tensor
@@ -265,7 +265,7 @@ class Module(Registering):
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy the arrays of a state dict into the parameters and buffers of the same names.
 
-        Everything is checked first: when this raises, nothing has changed.
+        Everything is checked first: when this raises, nothing has changed; after Ctrl-C nothing or everything.
 
         Args:
             state: arrays by path; converted to the parameters' dtype.
@@ -280,9 +280,7 @@ class Module(Registering):
         """
         own = dict(self._state())
         values, keys = match_state(type(self).__name__, own, state, strict)
-        for name, value in values.items():
-            if own[name].size:  # what has no size yet is read-only
-                own[name][...] = value
+        copy_state(own, values)
         mark_changed(self.params())
         return keys
 

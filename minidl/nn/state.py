@@ -9,7 +9,7 @@ import numpy as np
 
 from .._core import Array, printable
 
-__all__ = ["IncompatibleKeys", "match_state"]
+__all__ = ["IncompatibleKeys", "copy_state", "match_state"]
 
 
 class IncompatibleKeys(NamedTuple):
@@ -48,6 +48,17 @@ def match_state(
         raise ValueError(f"{owner}: cannot load state dict: " + "; ".join(problems))
     fitting = {name: _cast(owner, name, value, own[name].dtype) for name, value in values.items()}
     return fitting, IncompatibleKeys(missing, unexpected)
+
+
+def copy_state(own: Mapping[str, Array], values: Mapping[str, Array]) -> None:
+    """Copy arrays into those of the same names: all of them, before a Ctrl-C that comes meanwhile is raised."""
+    try:
+        for name, value in values.items():
+            if own[name].size:  # what has no size yet is read-only
+                own[name][...] = value
+    except KeyboardInterrupt:
+        copy_state(own, values)
+        raise
 
 
 def _cast(owner: str, name: str, value: Array, dtype: np.dtype[Any]) -> Array:

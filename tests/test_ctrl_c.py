@@ -1,0 +1,95 @@
+"""Ctrl-C before any line of what must not be done by halves."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import nn
+from minidl._core import threads
+from minidl.interop import writing
+from minidl.interop.files import npz_of
+from minidl.nn import module, state
+
+
+def interruptions(work, paths, only=()):
+    """Do some work again and again, interrupted before the first line of some files that it reaches, the second, ...
+
+    If there are names of functions, inside these only.
+    """
+    number, done = 0, False
+    while not done:
+        number += 1
+        seen = 0
+
+        def trace(frame, event, _):
+            nonlocal seen
+            code = frame.f_code
+            if code.co_filename not in paths or (only and code.co_name not in only):
+                return None
+            seen += 1
+            if seen == number:  # noqa: B023
+                raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            work()
+            done = True
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(before)
+        yield number
+    assert number > 5
+
+
+def test_blas_has_its_threads_again_after_the_next_operation(monkeypatch):
+    setting = [3]
+    blas = threads.find_blas()
+    if blas is None:
+        pytest.skip("a BLAS whose threads cannot be set")
+    fake = blas._replace(get=lambda: setting[0], set=lambda n: setting.__setitem__(0, n), by_thread=False)
+    monkeypatch.setattr(threads, "find_blas", lambda: fake)
+
+    def work():
+        with threads.one_blas_thread:
+            assert setting == [1]
+
+    for number in interruptions(work, [threads.__file__]):
+        work()
+        assert setting == [3], number
+
+
+# a file that Ctrl-C has kept a with block from closing is closed by the garbage collector, with this warning
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_partial_file_is_left(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    for number in interruptions(lambda: writing.write_atomically(path, b"new"), [writing.__file__]):
+        assert [found.name for found in tmp_path.iterdir()] == ["file"], number
+        assert path.read_bytes() in (b"old", b"new")
+        path.write_bytes(b"old")
+
+
+def test_a_state_is_loaded_whole_or_not_at_all():
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    states = [{name: np.full_like(value, number) for name, value in model.state_dict().items()} for number in (0, 1)]
+    model.load_state_dict(states[0])
+    for number in interruptions(lambda: model.load_state_dict(states[1]), [state.__file__, module.__file__]):
+        assert len({float(value.mean()) for value in model.state_dict().values()}) == 1, number
+        model.load_state_dict(states[0])
+
+
+def test_an_interrupted_archive_raises_the_interrupt_and_nothing_else(tmp_path):
+    import zipfile
+
+    arrays = {"a": np.ones(3), "b": np.ones(3)}
+    for _ in interruptions(
+        lambda: npz_of(arrays, {"text": "t"}), [zipfile.__file__], ("_open_to_write", "write", "_write")
+    ):
+        pass
+    (tmp_path / "a.npz").write_bytes(npz_of(arrays))
+    assert minidl.load(tmp_path / "a.npz").keys() == arrays.keys()
