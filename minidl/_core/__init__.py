@@ -1,8 +1,11 @@
-"""What everything else is built on: checks of arguments, paths, random numbers, threads, BLAS, memory, bars."""
+"""What everything else is built on: checks of arguments, paths, random numbers, threads, BLAS, memory, bars,
+limits of size, archives."""
 
-from . import bars, checks, paths, random, text
+from . import archives, bars, checks, limits, paths, random, text
+from .archives import *
 from .bars import *
 from .checks import *
+from .limits import *
 from .memory import release as release_memory
 from .paths import *
 from .random import *
@@ -10,8 +13,10 @@ from .text import *
 from .threads import available_cpus, blas_threads, cpu_quota, get_num_threads, set_num_threads
 
 __all__ = ["available_cpus", "blas_threads", "cpu_quota", "get_num_threads", "release_memory", "set_num_threads"]
+__all__ += archives.__all__
 __all__ += bars.__all__
 __all__ += checks.__all__
+__all__ += limits.__all__
 __all__ += paths.__all__
 __all__ += random.__all__
 __all__ += text.__all__

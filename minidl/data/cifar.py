@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
-import pickle
 import tarfile
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from .._core import Array, user_path
+from .._core import PART, Array, check_size, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import GZIP, kind_of
 from .naming import named
+from .pickled import read_pickle
 from .search import USUAL, find_files, hint
 
 __all__ = ["load_cifar10", "load_cifar100"]
@@ -190,17 +189,21 @@ def _begins(path: Path) -> bytes:
 
 def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
     found, begin = {}, _begins(path)
-    zipped = begin.startswith(GZIP)
+    zipped, size = begin.startswith(GZIP), path.stat().st_size
     try:
         with gzip.open(path) if zipped else path.open("rb") as whole:
+            count = 0
+            while block := whole.read(2**20):  # up to its end, where the checksum is
+                count += len(block)
+                check_size(str(path), count, size, "unpacked it takes more than")
+            whole.seek(0)
             with tarfile.open(fileobj=whole, mode="r:") as archive:
-                for member in archive:
-                    stream = archive.extractfile(member) if member.name in wanted else None
+                for number, member in enumerate(archive, 1):
+                    check_size(str(path), number * PART, size, f"its first {number:,} members take")
+                    plain = member.isreg() and not member.issparse() and member.name in wanted
+                    stream = archive.extractfile(member) if plain else None
                     if stream is not None:
                         found[wanted[member.name]] = stream.read()
-            whole.seek(0)
-            while whole.read(2**20):  # up to its end, where the checksum is
-                pass
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         kind = "" if zipped else kind_of(begin)
         raise ValueError(f"{path}: truncated or damaged archive ({error}){kind}") from error
@@ -219,8 +222,7 @@ def _read_binary(name: str, content: bytes, layout: _Layout) -> tuple[Array, Arr
 
 def _read_python(name: str, content: bytes, layout: _Layout) -> tuple[Array, Array]:
     try:
-        loaded = _Reader(io.BytesIO(content), encoding="latin1").load()
-        table = {key.decode() if isinstance(key, bytes) else key: value for key, value in loaded.items()}
+        table = read_pickle(content)
         images, labels = table["data"].array(), np.asarray(table[layout.key], np.int64)
     except Exception as error:  # pickle's own errors have no common base
         raise ValueError(f"{name}: not one of CIFAR's Python files, or damaged: {error}") from error
@@ -235,53 +237,3 @@ def _checked(name: str, images: Array, labels: Array, layout: _Layout) -> tuple[
     if labels.min() < 0 or labels.max() > last:
         raise ValueError(f"{name}: expected labels from 0 to {last}, got {labels.min()} to {labels.max()}")
     return images.reshape(-1, 3, 32, 32), labels
-
-
-class _RawArray:
-    """Stands in for a pickled NumPy array of bytes: its state is kept, nothing in it is called."""
-
-    def __init__(self, *_: Any) -> None:
-        self._state: Any = ()
-
-    def __setstate__(self, state: Any) -> None:
-        self._state = state
-
-    def array(self) -> Array:
-        """Return the array."""
-        _, shape, dtype, fortran, content = self._state
-        if not isinstance(dtype, _RawType) or dtype.name not in ("u1", "|u1", "uint8"):
-            raise ValueError("its images are not bytes")
-        content = content.encode("latin1") if isinstance(content, str) else content
-        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if fortran else "C")
-
-
-class _RawType:
-    def __init__(self, name: str, *_: Any) -> None:
-        self.name = name
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"unexpected encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-class _Reader(pickle.Unpickler):
-    """Reads lists, dicts, numbers, text and arrays; anything else a pickle asks for is refused, not run."""
-
-    _known = {  # noqa: RUF012
-        ("numpy.core.multiarray", "_reconstruct"): _RawArray,
-        ("numpy._core.multiarray", "_reconstruct"): _RawArray,
-        ("numpy", "ndarray"): _RawArray,
-        ("numpy", "dtype"): _RawType,
-        ("_codecs", "encode"): _encode,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return our replacement for one of the few names that CIFAR's files use."""
-        if (module, name) not in self._known:
-            raise pickle.UnpicklingError(f"the file asks to run {module}.{name}, which is refused")
-        return self._known[module, name]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import os
 import struct
 import zlib
+from typing import IO, Any
 
 import numpy as np
 
-from .._core import Array, user_path
+from .._core import Array, allowed_size, check_size, user_path
 from .naming import named
 
 __all__ = ["GZIP", "kind_of", "parse_idx", "read_idx"]
 
+_BEGIN = 4 + 4 * 255  # bytes that hold any header
 _UNSIGNED_BYTES = 0x08
 _KINDS = {1: "labels", 3: "images"}
 GZIP = b"\x1f\x8b"
@@ -65,29 +68,42 @@ def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:
     Raises:
         ValueError: as for `read_idx`.
     """
-    if content.startswith(GZIP):  # browsers unpack files and keep the name
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise ValueError(f"{name}: truncated or damaged gzip file ({error})") from error
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UNSIGNED_BYTES:
+    zipped = content.startswith(GZIP)  # browsers unpack files and keep the name
+    stream: Any = gzip.GzipFile(fileobj=io.BytesIO(content)) if zipped else io.BytesIO(content)
+    try:
+        return _parsed(name, stream, len(content), axes, zipped)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{name}: truncated or damaged gzip file ({error})") from error
+
+
+def _parsed(name: str, stream: IO[bytes], given: int, axes: int | None, zipped: bool) -> Array:
+    """Read an IDX file of ``given`` bytes, which its sizes are compared with before the rest of it is unpacked."""
+    begin = stream.read(_BEGIN)
+    if len(begin) < 4 or begin[:2] != b"\0\0" or begin[2] != _UNSIGNED_BYTES:
         raise ValueError(
             f"{name}: not an IDX file of unsigned bytes: expected it to start with 00 00 08, got "
-            f"{content[:4].hex(' ') or 'nothing'}{kind_of(content)}"
+            f"{begin[:4].hex(' ') or 'nothing'}{kind_of(begin)}"
         )
-    ndim = content[3]
+    ndim = begin[3]
     if axes is not None and ndim != axes:
         raise ValueError(
             f"{name}: expected {axes} axes ({_KINDS.get(axes, 'data')}), got {ndim} ({_KINDS.get(ndim, 'data')})"
         )
     header = 4 + 4 * ndim
-    if len(content) < header:
-        raise ValueError(f"{name}: truncated: the header needs {header} bytes, the file has {len(content)}")
-    shape = struct.unpack(f">{ndim}I", content[4:header])
+    if len(begin) < header:
+        raise ValueError(f"{name}: truncated: the header needs {header} bytes, the file has {len(begin)}")
+    shape = struct.unpack(f">{ndim}I", begin[4:header])
     expected = header + math.prod(shape)
-    if len(content) != expected:
-        problem = "truncated" if len(content) < expected else "too long"
-        raise ValueError(f"{name}: {problem}: sizes {shape} need {expected} bytes, the file has {len(content)}")
+    if zipped:
+        check_size(name, expected, given)
+    stream.seek(0)
+    content = stream.read(expected if zipped else given)
+    count = len(content)
+    while count <= allowed_size(given) and (block := stream.read(2**20)):  # up to the end, where gzip has a checksum
+        count += len(block)
+    if count != expected:
+        problem = "truncated" if count < expected else "too long"
+        raise ValueError(f"{name}: {problem}: sizes {shape} need {expected} bytes, the file has {count}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .._core import Array, IntPair, check_pair, printable, user_path
+from .._core import Array, IntPair, check_npy, check_pair, printable, user_path
 from .naming import named
 
 __all__ = [
@@ -250,7 +250,9 @@ def image_batches(
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as stream:
+            check_npy(stream, path.stat().st_size, "it")
+            array = np.load(stream, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not a .npy file of numbers, or it is damaged: {error}") from error
     if array.shape == shape:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core import check_choice, printable, user_path
+from .._core import TooLargeError, check_choice, open_zip, printable, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import kind_of, parse_idx
@@ -297,11 +297,13 @@ def _content(path: Path, name: str) -> tuple[str, bytes]:
 def _unzip(path: Path, name: str) -> bytes:
     """Return the content of a file in the archive, in any folder of it."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as stream, open_zip(stream, str(path)) as archive:
             for member in archive.namelist():
                 if member.split("/")[-1] == name:
                     return archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except TooLargeError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         kind = kind_of(path.read_bytes()) if not zipfile.is_zipfile(path) else ""
         raise ValueError(f"{path}: truncated or damaged archive ({error}){kind}") from error
     raise ValueError(f"{path} does not hold {name}")

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from .._core import Array, user_path
+from .._core import Array, TooLargeError, open_zip, read_npy, user_path
 from ..nn import Module, Parameter
 from ..nn.devices import check_device
 from .trees import packed, unpacked
@@ -95,8 +95,8 @@ def load(model: Any, path: Any = None, strict: bool = True, *, map_location: Any
     Raises:
         FileNotFoundError: there is no such file.
         ImportError: the extra ``safetensors`` is not installed.
-        ValueError: the suffix is unknown, the file is damaged or holds something else than a state dict, or names or
-            shapes do not match.
+        ValueError: the suffix is unknown, the file is damaged, takes more memory than is allowed (`docs/interop.md`) or
+            holds something else than a state dict, or names or shapes do not match.
         TypeError: the first argument is neither a module nor a path.
     """
     check_device("load", map_location)
@@ -123,8 +123,8 @@ def _read(path: Path) -> Any:
     read = _read_npz if path.suffix == ".npz" else _read_safetensors
     content = path.read_bytes()
     try:
-        return read(content)
-    except ImportError:
+        return read(content, str(path))
+    except (ImportError, TooLargeError):
         raise
     except Exception as error:  # a damaged file fails in many ways: in zipfile, zlib, struct, json, NumPy
         raise ValueError(f"{path} is not a file that minidl.save wrote, or it is damaged: {error}") from error
@@ -151,10 +151,8 @@ def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) 
     return content.getvalue()
 
 
-def _read_npz(content: bytes) -> Any:
-    import zipfile  # noqa: PLC0415 - keeps `import minidl` fast
-
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+def _read_npz(content: bytes, name: str) -> Any:
+    with open_zip(io.BytesIO(content), name) as archive:
         # each is read to its end, where its checksum is compared: np.load stops before it
         members = {info.filename: _member(info.filename, archive.read(info)) for info in archive.infolist()}
     members = {name.removesuffix(".npy"): value for name, value in members.items()}
@@ -166,13 +164,7 @@ def _read_npz(content: bytes) -> Any:
 
 def _member(name: str, content: bytes) -> Any:
     """Return the array of a file in an .npz archive; of a file that is none its bytes."""
-    if not name.endswith(".npy"):
-        return content
-    stream = io.BytesIO(content)
-    array = np.lib.format.read_array(stream, allow_pickle=False)
-    if stream.read(1):
-        raise ValueError(f"{name} is longer than its header says")
-    return array
+    return read_npy(content, name) if name.endswith(".npy") else content
 
 
 def _safetensors_of(state: Mapping[str, Array]) -> bytes:
@@ -180,7 +172,7 @@ def _safetensors_of(state: Mapping[str, Array]) -> bytes:
     return bytes(_safetensors().save({name: np.array(value, order="C") for name, value in state.items()}))
 
 
-def _read_safetensors(content: bytes) -> dict[str, Array]:
+def _read_safetensors(content: bytes, name: str) -> dict[str, Array]:
     return dict(_safetensors().load(content))
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .._core import user_path
+from .._core import TooLargeError, open_zip, read_npy, user_path
 from ..interop.files import npz_of
 from ..interop.trees import packed, unpacked
 from ..interop.writing import write_atomically
@@ -116,19 +113,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or was written by another version.
+        ValueError: the file is damaged, was written by another version, or takes more memory than is allowed.
     """
     path = user_path(path)
     content = path.read_bytes()
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with open_zip(io.BytesIO(content), str(path)) as archive:
             head = json.loads(archive.read("state.json"))
             if head["format"] != _FORMAT:
                 raise ValueError(f"its format is {head['format']}, this version reads {_FORMAT}")
-            arrays = []
-            for number in range(len(archive.namelist()) - 1):  # to its end, which checks its CRC
-                part = io.BytesIO(archive.read(f"{number}.npy"))
-                arrays.append(np.lib.format.read_array(part, allow_pickle=False))
+            names = [f"{number}.npy" for number in range(len(archive.namelist()) - 1)]
+            arrays = [read_npy(archive.read(name), name) for name in names]  # to its end, which checks its CRC
             return unpacked(head["state"], arrays)  # type: ignore[no-any-return]
+    except TooLargeError:
+        raise
     except Exception as error:  # zipfile, zlib, json, struct and NumPy each raise their own
         raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
