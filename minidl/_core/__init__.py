@@ -1,5 +1,4 @@
-"""What everything else is built on: checks of arguments, paths, random numbers, threads, BLAS, memory, bars,
-limits of size, archives."""
+"""What everything else is built on: checks of arguments and sizes, paths, random numbers, threads, memory, bars."""
 
 from . import archives, bars, checks, limits, paths, random, text
 from .archives import *
