@@ -128,10 +128,11 @@ def _conv(node: Node) -> Module:
 def _windows(node: Node, axes: int, kernel: Sequence[int]) -> tuple[dict[str, Any], Pads]:
     if (given := node.attribute("auto_pad", "NOTSET")) not in ("NOTSET", "VALID"):
         raise ValueError(f"auto_pad={given!r} is not supported")
-    kernel = tuple(node.attribute("kernel_shape", kernel))
+    if (given := tuple(node.attribute("kernel_shape", kernel))) != tuple(kernel):
+        raise ValueError(f"kernel_shape={given} does not fit the weight's windows, {tuple(kernel)}")
     stride, dilation = (tuple(node.attribute(name, [1] * axes)) for name in ("strides", "dilations"))
     flat = node.attribute("pads", [0] * 2 * axes)
-    return {"kernel_size": kernel, "stride": stride, "dilation": dilation}, _pairs(flat)
+    return {"kernel_size": given, "stride": stride, "dilation": dilation}, _pairs(flat)
 
 
 def _pairs(flat: Sequence[int]) -> Pads:

@@ -12,8 +12,10 @@ import numpy as np
 from .._core import Array, user_path
 from ..nn import Module, ModuleDict, Parameter
 from .onnx_builders import BUILDERS, constant
+from .onnx_external import load_external_data
 from .onnx_node import Constant, Node
 from .onnx_package import require_onnx
+from .onnx_sizes import check_parts, check_values
 
 __all__ = ["OnnxModel", "from_onnx"]
 
@@ -64,25 +66,38 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     it is in training mode: call ``eval()`` to use it as it was exported. It can be trained, saved, and exported again.
 
     Args:
-        path: file name.
+        path: file name. Weights that are kept in other files are read from the folder of this one, or below it.
 
     Returns:
         A module that maps the graph's inputs to its outputs, and has a backward pass.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or one with its weights is missing.
         ImportError: the extra ``onnx`` is not installed.
-        ValueError: the file is damaged, or an operator or option in it is not supported; the message names the node.
+        ValueError: the file is damaged, its weights are kept outside of its folder, it takes more memory than is
+            allowed (`docs/interop.md`), or an operator or option in it is not supported; the message names the node.
+        TypeError: ``path`` is no path.
     """
     onnx = require_onnx("from_onnx")
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"from_onnx: expected the path of an .onnx file, got {type(path).__name__}: save it to a file")
     path = user_path(path)
     content = path.read_bytes()
     try:
         model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's errors and onnx's have no common base class
+        raise ValueError(f"{path} is not an ONNX model, or it is damaged: {error}") from error
+    try:
+        given = len(content) + load_external_data(model, path.parent)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{path}: {error}") from error
+    check_parts(model.graph, str(path), given)
+    try:
         onnx.checker.check_model(model, full_check=True)
         model = onnx.shape_inference.infer_shapes(model)
-    except Exception as error:  # protobuf's and onnx's errors have no common base class
+    except Exception as error:
         raise ValueError(f"{path} is not an ONNX model, or it is damaged: {error}") from error
+    check_values(model, str(path), given)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < FIRST_OPSET:
         raise ValueError(f"{path}: operators of version {opset}; from_onnx reads {FIRST_OPSET} and later")
@@ -113,6 +128,7 @@ class _Reader:
         self.computed = set(self.sources)
         self.aliases: dict[str, str] = {}  # outputs of nodes that do nothing, and the values they stand for
         self.modules: dict[str, Module] = {}
+        self.tried = Counter[str]()
         self.steps: list[Step] = []
 
     def model(self) -> OnnxModel:
@@ -155,7 +171,7 @@ class _Reader:
         self._step(node.name, module, inputs, output)
 
     def _step(self, title: str, module: Module, inputs: tuple[str, ...], output: str) -> None:
-        name = _free_name(title, self.modules)
+        name = _free_name(title, self.modules, self.tried)
         self.modules[name] = module
         self.computed.add(output)
         self.steps.append(Step(name, inputs, output))
@@ -187,9 +203,11 @@ def _transposed(node: Node, weight: Constant) -> Constant:
     return weight._replace(value=value, layout=f"{weight.layout}T")
 
 
-def _free_name(name: str, taken: dict[str, Module]) -> str:
-    """Return a name that can be part of a path and that no other module has."""
+def _free_name(name: str, taken: dict[str, Module], tried: Counter[str]) -> str:
+    """Return a name that can be part of a path and that no other module has; ``tried`` is for the next call."""
     name = re.sub(r"\W+", "_", name).strip("_") or "node"
-    if name in taken or hasattr(ModuleDict, name):
-        name = next(f"{name}_{n}" for n in range(len(taken) + 2) if f"{name}_{n}" not in taken)
-    return name
+    free = name
+    while free in taken or hasattr(ModuleDict, free):
+        free = f"{name}_{tried[name]}"
+        tried[name] += 1
+    return free
