@@ -178,7 +178,7 @@ def _work(attack: Attack, seed: int, number: int, alone: bool, end: float, pipe:
     """Make draws and report them; in a process of its own, which ends here."""
     os.setsid()  # Ctrl-C is for the campaign; and all that is started here can be ended together
     faulthandler.register(signal.SIGUSR1, all_threads=True)
-    warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)  # Python 3.12: it is meant here
+    warnings.simplefilter("ignore")  # of fits that were stopped, forks beside threads: they are meant here
     signal.signal(signal.SIGINT, signal.default_int_handler)
     reported, draws, counts = time.monotonic(), 0, Counter[str]()
     code = 1
