@@ -144,10 +144,11 @@ def test_models_that_are_no_files_are_told(tmp_path):
             minidl.from_onnx(given)
 
 
+@pytest.mark.filterwarnings("ignore")  # PyTorch's exporter uses what its other parts call deprecated
 def test_what_pytorch_writes(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
-    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3))
+    net = torch.nn.Sequential(torch.nn.Linear(4, 800), torch.nn.ReLU(), torch.nn.Linear(800, 3)).eval()
     x = torch.from_numpy(X)
     (tmp_path / "A").mkdir()
     torch.onnx.export(net, (x,), str(tmp_path / "A" / "net.onnx"), external_data=True)
