@@ -13,6 +13,8 @@ from bombs import BOMBS, bombs, gzipped
 import minidl
 from minidl import models, nn
 from minidl._core import TooLargeError, allowed_size, check_size
+from minidl.cli import main
+from minidl.cli.recipe import Recipe
 from minidl.data import read_idx
 
 
@@ -105,3 +107,26 @@ def test_objects_are_not_read(tmp_path):
     np.savez(tmp_path / "a.npz", w=np.array([nn.ReLU], object))
     with pytest.raises(ValueError, match="w.npy holds Python objects, which are not read"):
         minidl.load(tmp_path / "a.npz")
+
+
+CLAIMS = {  # a file of a run's folder, what is put into it, and what is said
+    "a dry run on a huge image": (
+        "environment.json",
+        '{"classes": ["a"], "input_shape": [1, 100000, 100000]}',
+        "environment.json: a dry run on an image of shape (1, 100000, 100000) takes 1,280.0 GB, and allowed are",
+    ),
+    "deep JSON": ("environment.json", "[" * 10**5, "environment.json is damaged"),
+    "deep TOML": ("config.toml", "a = " + "[" * 10**5, "config.toml is not a TOML file"),
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_files_of_a_run_that_claim_too_much(name, tmp_path, capsys):
+    file, content, message = CLAIMS[name]
+    recipe = Recipe()
+    lines = [f"{key} = {json.dumps(value)}" for key, value in recipe.as_dict().items()]
+    (tmp_path / "config.toml").write_text("\n".join(lines))
+    (tmp_path / "environment.json").write_text('{"classes": ["a"], "input_shape": [1, 8, 8]}')
+    (tmp_path / file).write_text(content)
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core import user_path
+from .._core import RATIO, check_size, user_path
 from .._version import __version__
 from ..interop import load
 from ..interop.writing import remove_leftovers, write_atomically
@@ -50,10 +51,12 @@ class Run:
         try:
             facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
             classes, shape = facts["classes"], facts["input_shape"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             classes = shape = None
         if not _is_list_of(classes, str) or not classes or not _is_list_of(shape, int) or len(shape) != 3:
             raise ValueError(f"{folder / 'environment.json'} is damaged")
+        size = RATIO * 4 * abs(math.prod(shape))  # what layers make of an image takes more than it does
+        check_size(str(folder / "environment.json"), size, 0, f"a dry run on an image of shape {tuple(shape)} takes")
         return cls(folder, recipe, classes, tuple(shape))
 
     def write(self) -> None:
@@ -147,7 +150,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     content = path.read_bytes()
     try:
         return tomllib.loads(content.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         hint = "; a path with backslashes goes into single quotes, or is written with /" if b"\\" in content else ""
         raise ValueError(f"{path} is not a TOML file: {error}{hint}") from error
 
