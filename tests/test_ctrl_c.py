@@ -93,3 +93,18 @@ def test_an_interrupted_archive_raises_the_interrupt_and_nothing_else(tmp_path):
         pass
     (tmp_path / "a.npz").write_bytes(npz_of(arrays))
     assert minidl.load(tmp_path / "a.npz").keys() == arrays.keys()
+
+
+def test_memory_that_ends_while_an_archive_is_made_is_a_memory_error(monkeypatch):
+    import io
+
+    class Full(io.BytesIO):
+        def write(self, data):
+            if len(data) > 1000:
+                self.close()  # as BytesIO does when it cannot grow
+                raise MemoryError
+            return super().write(data)
+
+    monkeypatch.setattr(io, "BytesIO", Full)
+    with pytest.raises(MemoryError):
+        npz_of({"a": np.ones(1000)})

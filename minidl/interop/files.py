@@ -140,12 +140,11 @@ def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) 
         for name, text in (texts or {}).items():
             archive.writestr(zipfile.ZipInfo(name), text)  # without the time, which the format has from 1980 only
         for name, value in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, value, allow_pickle=False)
+            member = archive.open(f"{name}.npy", "w", force_zip64=True)
+            np.lib.format.write_array(member, value, allow_pickle=False)
+            member.close()
         archive.close()
-    except (
-        BaseException
-    ):  # Ctrl-C, say, which closing an archive half-way through a member would hide behind a ValueError
+    except BaseException:  # Ctrl-C or MemoryError, which closing anything half-way would hide behind a ValueError
         archive.fp = None
         raise
     return content.getvalue()
