@@ -2,9 +2,7 @@
 
 import sys
 
-if __name__ == "__main__":
-    if not sys.flags.isolated and not getattr(sys.flags, "safe_path", False):
-        del sys.path[0]  # the current directory, where a file may have the name of any module
-    from .cli import main
+from .cli import main
 
+if __name__ == "__main__":
     sys.exit(main())

@@ -1,14 +1,22 @@
 """Where memory ends: a MemoryError that says for what, never another error, and nothing is damaged by it."""
 
+import ast
 import errno
 import mmap
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import minidl
 from minidl import nn
 from minidl._core.memory import empty, held, release
+from minidl.data.idx import read_idx
+from minidl.data.images import image_batches
+from minidl.training.checkpoint import read_checkpoint, write_checkpoint
 
+PACKAGE = Path(minidl.__file__).parent
 HUGE = 2**28  # rows and columns to pad: 2**60 bytes in all, which no system has addresses for
 
 
@@ -91,3 +99,55 @@ def test_a_system_without_huge_pages_is_no_error(monkeypatch):
     monkeypatch.setattr(mmap, "mmap", Plain)
     assert empty((2048, 1024), np.dtype(np.float32)).shape == (2048, 1024)
     release()
+
+
+def handlers():
+    """Each `except Exception` that raises another error: (where, whether MemoryError is let through before it)."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for number, handler in enumerate(node.handlers if isinstance(node, ast.Try) else ()):
+                if "Exception" not in names(handler):
+                    continue
+                other = any(isinstance(inner, ast.Raise) and inner.exc is not None for inner in ast.walk(handler))
+                before = {name for earlier in node.handlers[:number] for name in names(earlier)}
+                if other:
+                    yield f"{path.relative_to(PACKAGE)}:{handler.lineno}", "MemoryError" in before
+
+
+def names(handler):
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    return {kind.id for kind in kinds if isinstance(kind, ast.Name)}
+
+
+def test_no_handler_turns_a_memory_error_into_another():
+    found = dict(handlers())
+    assert len(found) > 5
+    assert not [where for where, lets_through in found.items() if not lets_through and "testing.py" not in where]
+
+
+@pytest.mark.parametrize("read", ["load", "checkpoint", "array", "idx", "onnx"])
+def test_a_file_for_which_there_is_no_memory_is_named_and_not_called_damaged(tmp_path, monkeypatch, read):
+    def end(*_, **__):
+        raise MemoryError
+
+    if read == "onnx":
+        pytest.importorskip("onnx")
+        minidl.export_onnx(nn.Linear(2, 1), tmp_path / "m.onnx", (1, 2))
+        monkeypatch.setattr("onnx.checker.check_model", end)
+        work, name = lambda: minidl.from_onnx(tmp_path / "m.onnx"), "m.onnx"
+    elif read == "array":
+        np.save(tmp_path / "m.npy", np.zeros((1, 1, 2, 2), np.float32))
+        monkeypatch.setattr(np, "load", end)
+        work, name = lambda: list(image_batches([tmp_path / "m.npy"], (1, 2, 2))), "m.npy"
+    elif read == "idx":
+        (tmp_path / "m").write_bytes(bytes([0, 0, 8, 1, 0, 0, 0, 1, 5]))
+        monkeypatch.setattr("minidl.data.idx.parse_idx", end)
+        work, name = lambda: read_idx(tmp_path / "m"), "m"
+    else:
+        name = "m.npz" if read == "load" else "m.ckpt"
+        work = partial(minidl.load if read == "load" else read_checkpoint, tmp_path / name)
+        write_checkpoint(tmp_path / "m.ckpt", {"a": np.ones(2)})
+        minidl.save(nn.Linear(2, 1), tmp_path / "m.npz")
+        monkeypatch.setattr(np.lib.format, "read_array", end)
+    with pytest.raises(MemoryError, match=rf"there is not enough memory for reading .*{name}$"):
+        work()

@@ -12,7 +12,10 @@ from minidl import nn
 from minidl._core import printable
 from minidl.cli import main
 from minidl.data import ImageFolder, load_image_folder, load_mnist
+from minidl.interop.files import npz_of
+from minidl.interop.writing import write_atomically
 from minidl.training import Trainer
+from minidl.training.checkpoint import read_checkpoint
 from minidl.training.metrics import classification_report
 
 EVIL = "\x1b[2J\x1b]0;t\x07\u202egnp\u2066\x9b31m\x7f\u2028"
@@ -135,3 +138,12 @@ def test_a_figure_shows_them_without_a_warning():
     figure = minidl.plotting.confusion_matrix(np.eye(2, dtype=np.int64), [EVIL, "b"])
     figure.canvas.draw()
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [SHOWN, "b"]
+
+
+def test_what_is_read_in_a_damaged_file_is_not_shown_raw(tmp_path):
+    write_atomically(tmp_path / "x.npz", npz_of({}, {"tree.json": "{}", f"{EVIL}.npy": "no array"}))
+    write_atomically(tmp_path / "x.ckpt", npz_of({}, {"state.json": json.dumps({"format": EVIL})}))
+    for read, name in ((minidl.load, "x.npz"), (read_checkpoint, "x.ckpt")):
+        with pytest.raises(ValueError, match=name) as caught:
+            read(tmp_path / name)
+        assert not is_raw(str(caught.value))

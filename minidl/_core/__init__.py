@@ -1,9 +1,10 @@
 """What everything else is built on: checks of arguments and sizes, paths, random numbers, threads, memory, bars."""
 
-from . import archives, bars, checks, limits, paths, random, text
+from . import archives, bars, checks, damage, limits, paths, random, text
 from .archives import *
 from .bars import *
 from .checks import *
+from .damage import *
 from .limits import *
 from .memory import release as release_memory
 from .paths import *
@@ -15,6 +16,7 @@ __all__ = ["available_cpus", "blas_threads", "cpu_quota", "get_num_threads", "re
 __all__ += archives.__all__
 __all__ += bars.__all__
 __all__ += checks.__all__
+__all__ += damage.__all__
 __all__ += limits.__all__
 __all__ += paths.__all__
 __all__ += random.__all__

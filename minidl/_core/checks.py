@@ -7,8 +7,7 @@ for an array that does not fit says what was expected, what was given, its shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
@@ -31,7 +30,6 @@ __all__ = [
     "check_plain",
     "check_same_dtype",
     "check_sequences",
-    "memory_for",
     "plain",
     "remembered",
 ]
@@ -215,13 +213,3 @@ def remembered(check: Callable[..., Checked]) -> Callable[..., Checked]:
             return check(*options)
 
     return look_up
-
-
-@contextmanager
-def memory_for(what: str) -> Iterator[None]:
-    """Say in a MemoryError what there is not enough memory for, such as "reading net.npz"; it stays a MemoryError."""
-    try:
-        yield
-    except MemoryError as error:
-        wanted = f": {error}" if str(error) else ""
-        raise MemoryError(f"there is not enough memory for {what}{wanted}") from error

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core import PART, Array, check_size, user_path
+from .._core import PART, Array, check_size, reading, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import GZIP, kind_of
@@ -221,11 +221,9 @@ def _read_binary(name: str, content: bytes, layout: _Layout) -> tuple[Array, Arr
 
 
 def _read_python(name: str, content: bytes, layout: _Layout) -> tuple[Array, Array]:
-    try:
+    with reading(name, "is not one of CIFAR's Python files, or it is damaged"):
         table = read_pickle(content)
         images, labels = table["data"].array(), np.asarray(table[layout.key], np.int64)
-    except Exception as error:  # pickle's own errors have no common base
-        raise ValueError(f"{name}: not one of CIFAR's Python files, or damaged: {error}") from error
     if images.ndim != 2 or images.shape[1] != _PIXELS or labels.shape != images.shape[:1]:
         raise ValueError(f"{name}: expected images (N, {_PIXELS}), got {images.shape} with labels {labels.shape}")
     return _checked(name, images, labels, layout)

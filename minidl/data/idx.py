@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .._core import Array, allowed_size, check_size, user_path
+from .._core import Array, allowed_size, check_size, memory_for, user_path
 from .naming import named
 
 __all__ = ["GZIP", "kind_of", "parse_idx", "read_idx"]
@@ -54,7 +54,8 @@ def read_idx(path: str | os.PathLike[str], axes: int | None = None) -> Array:
         path = user_path(path)
         if not path.is_file():
             raise FileNotFoundError(f"read_idx: there is no file {path}")
-        return parse_idx(str(path), path.read_bytes(), axes)
+        with memory_for(f"reading {path}"):
+            return parse_idx(str(path), path.read_bytes(), axes)
 
 
 def parse_idx(name: str, content: bytes, axes: int | None = None) -> Array:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .._core import Array, IntPair, check_npy, check_pair, printable, user_path
+from .._core import Array, IntPair, check_npy, check_pair, printable, reading, user_path
 from .naming import named
 
 __all__ = [
@@ -112,7 +112,11 @@ def _opened(image_module: Any, stream: BinaryIO) -> Any:
         raise ValueError(too_large) from error
     if limit is not None and file.width * file.height > limit:  # a warning of Pillow's, up to twice as many
         raise ValueError(too_large)
-    return file
+    if file.format != "PNG":
+        return file
+    file.verify()  # the checksums of its pieces, which Pillow does not compare when it decodes them
+    stream.seek(0)
+    return image_module.open(stream, formats=["PNG"])
 
 
 def _plain(image: Any, mode: str, background: tuple[int, int, int]) -> tuple[Any, int]:
@@ -249,12 +253,9 @@ def image_batches(
 
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
-    try:
-        with path.open("rb") as stream:
-            check_npy(stream, path.stat().st_size, "it")
-            array = np.load(stream, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a .npy file of numbers, or it is damaged: {error}") from error
+    with reading(path, "is not a .npy file of numbers, or it is damaged"), path.open("rb") as stream:
+        check_npy(stream, path.stat().st_size, "it")
+        array = np.load(stream, allow_pickle=False)
     if array.shape == shape:
         array = array[None]
     if array.ndim != 4 or array.shape[1:] != shape:

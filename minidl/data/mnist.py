@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core import TooLargeError, check_choice, open_zip, printable, user_path
+from .._core import TooLargeError, check_choice, memory_for, open_zip, printable, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import kind_of, parse_idx
@@ -226,8 +226,9 @@ def _load(
 def _read_part(files: Mapping[str, Path], source: _Source, part: str) -> ArrayDataset:
     """Return the training or the test set, whose files' names begin with ``part``."""
     names = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-    contents = [_content(files[name], name) for name in names]
-    images, labels = (parse_idx(*content, axes) for content, axes in zip(contents, (3, 1), strict=True))
+    with memory_for(f"reading {printable(files[names[0]])}"):
+        contents = [_content(files[name], name) for name in names]
+        images, labels = (parse_idx(*content, axes) for content, axes in zip(contents, (3, 1), strict=True))
     if len(images) != len(labels):
         raise ValueError(f"{names[0]} holds {len(images)} images, {names[1]} {len(labels)} labels")
     first, last = source.first_label, source.first_label + len(source.classes) - 1

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from .._core import Array, TooLargeError, open_zip, read_npy, user_path
+from .._core import Array, open_zip, read_npy, reading, user_path
 from ..nn import Module, Parameter
 from ..nn.devices import check_device
 from .trees import packed, unpacked
@@ -121,13 +121,8 @@ def load(model: Any, path: Any = None, strict: bool = True, *, map_location: Any
 def _read(path: Path) -> Any:
     """Return what a file holds."""
     read = _read_npz if path.suffix == ".npz" else _read_safetensors
-    content = path.read_bytes()
-    try:
-        return read(content, str(path))
-    except (ImportError, TooLargeError):
-        raise
-    except Exception as error:  # a damaged file fails in many ways: in zipfile, zlib, struct, json, NumPy
-        raise ValueError(f"{path} is not a file that minidl.save wrote, or it is damaged: {error}") from error
+    with reading(path, "is not a file that minidl.save wrote, or it is damaged"):
+        return read(path.read_bytes(), str(path))
 
 
 def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:

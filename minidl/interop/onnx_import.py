@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Array, user_path
+from .._core import Array, printable, reading, user_path
 from ..nn import Module, ModuleDict, Parameter
 from .onnx_builders import BUILDERS, constant
 from .onnx_external import load_external_data
@@ -82,32 +82,27 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"from_onnx: expected the path of an .onnx file, got {type(path).__name__}: save it to a file")
     path = user_path(path)
-    content = path.read_bytes()
-    try:
+    damaged = "is not an ONNX model, or it is damaged"
+    with reading(path, damaged):
+        content = path.read_bytes()
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's errors and onnx's have no common base class
-        raise ValueError(f"{path} is not an ONNX model, or it is damaged: {error}") from error
     try:
         given = len(content) + load_external_data(model, path.parent)
     except (ValueError, FileNotFoundError) as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {printable(error)}") from error
     check_parts(model.graph, str(path), given)
-    try:
+    with reading(path, damaged):
         onnx.checker.check_model(model, full_check=True)
         model = onnx.shape_inference.infer_shapes(model)
-    except Exception as error:
-        raise ValueError(f"{path} is not an ONNX model, or it is damaged: {error}") from error
     check_values(model, str(path), given)
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
     if opset < FIRST_OPSET:
         raise ValueError(f"{path}: operators of version {opset}; from_onnx reads {FIRST_OPSET} and later")
-    try:
+    with reading(path, "cannot be read"):
         reader = _Reader(model.graph)
         for proto in model.graph.node:
             reader.read(proto)
         return reader.model()
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 class _Reader:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._core import TooLargeError, open_zip, read_npy, user_path
+from .._core import open_zip, read_npy, reading, user_path
 from ..interop.files import npz_of
 from ..interop.trees import packed, unpacked
 from ..interop.writing import write_atomically
@@ -116,16 +116,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: the file is damaged, was written by another version, or takes more memory than is allowed.
     """
     path = user_path(path)
-    content = path.read_bytes()
-    try:
-        with open_zip(io.BytesIO(content), str(path)) as archive:
-            head = json.loads(archive.read("state.json"))
-            if head["format"] != _FORMAT:
-                raise ValueError(f"its format is {head['format']}, this version reads {_FORMAT}")
-            names = [f"{number}.npy" for number in range(len(archive.namelist()) - 1)]
-            arrays = [read_npy(archive.read(name), name) for name in names]  # to its end, which checks its CRC
-            return unpacked(head["state"], arrays)  # type: ignore[no-any-return]
-    except TooLargeError:
-        raise
-    except Exception as error:  # zipfile, zlib, json, struct and NumPy each raise their own
-        raise ValueError(f"{path} is not a whole checkpoint: {error}") from error
+    with reading(path, "is not a whole checkpoint"), open_zip(io.BytesIO(path.read_bytes()), str(path)) as archive:
+        head = json.loads(archive.read("state.json"))
+        if head["format"] != _FORMAT:
+            raise ValueError(f"its format is {head['format']!r}, this version reads {_FORMAT}")
+        names = [f"{number}.npy" for number in range(len(archive.namelist()) - 1)]
+        arrays = [read_npy(archive.read(name), name) for name in names]  # to its end, which checks its CRC
+        return unpacked(head["state"], arrays)  # type: ignore[no-any-return]

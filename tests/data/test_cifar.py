@@ -118,7 +118,7 @@ def test_a_pickle_runs_nothing(tmp_path, monkeypatch):
         b"",
     ):
         write(tmp_path, {**contents, "data_batch_3": bad})
-        with pytest.raises(ValueError, match="data_batch_3: not one of CIFAR's Python files, or damaged"):
+        with pytest.raises(ValueError, match="data_batch_3 is not one of CIFAR's Python files, or it is damaged"):
             load_cifar10(tmp_path)
     assert not (tmp_path / "evil").exists()
 

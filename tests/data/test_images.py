@@ -336,3 +336,30 @@ def test_a_large_transparent_image_is_put_onto_its_background_in_pieces(tmp_path
     whole = read_image(tmp_path / "x.png", background="red")
     monkeypatch.setattr("minidl.data.images._STRIP", 55)
     np.testing.assert_array_equal(read_image(tmp_path / "x.png", background="red"), whole)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA"])
+def test_no_flipped_bit_of_a_png_changes_the_image(tmp_path, mode):
+    """Pillow does not compare the checksums of what it decodes."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.png"
+    Image.fromarray(rng.integers(0, 256, (9, 7, 4), np.uint8)).convert(mode).save(path)
+    content, expected, read = path.read_bytes(), read_image(path), 0
+    for place in range(len(content)):
+        hurt = bytearray(content)
+        hurt[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(hurt)
+        try:
+            image = read_image(path)
+        except ValueError:
+            continue
+        read += 1
+        np.testing.assert_array_equal(image, expected, err_msg=f"byte {place}")
+    assert read < 10
+
+
+def test_a_npy_file_whose_header_is_no_python_is_refused(tmp_path):
+    head = b"{'descr': ['" + b"(" * 40
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(ValueError, match=r"x\.npy is not a \.npy file of numbers, or it is damaged"):
+        list(image_batches([tmp_path / "x.npy"], (1, 4, 4)))
