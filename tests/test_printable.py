@@ -77,9 +77,11 @@ def test_errors_of_image_folders_do_not_show_them_raw(pictures):
 
 @posix
 def test_errors_of_a_search_do_not_show_them_raw(tmp_path):
-    (tmp_path / f"a{EVIL}.csv").write_text("")
+    folder = tmp_path / "within" / "this"  # not beside the folders of other tests
+    folder.mkdir(parents=True)
+    (folder / f"a{EVIL}.csv").write_text("")
     with pytest.raises(FileNotFoundError, match="cannot be read") as caught:
-        load_mnist(tmp_path)
+        load_mnist(folder)
     assert not is_raw(str(caught.value))
 
 
