@@ -46,12 +46,11 @@ def test_a_link_planted_under_any_guessed_name_is_not_followed(tmp_path):
     victim.write_text("mine")
     run = tmp_path / "run"
     run.mkdir()
-    for name in ("last.new", "best.npz", "history.csv", "previous.ckpt"):
-        (run / name).symlink_to(victim)
 
     class Planter(Callback):  # during the fit, which begins with tidying up
         def on_epoch_start(self, trainer):
-            for name in ("last.new", "best.npz", "history.csv"):
+            for name in ("last.new", "best.npz", "history.csv", "last.ckpt", "previous.ckpt"):
+                (run / name).symlink_to(victim)
                 (run / f".{name}.{os.getpid()}.partial").symlink_to(victim)
 
     fit(run, CSVLogger(run / "history.csv"), Planter())
