@@ -308,7 +308,7 @@ def test_going_on_with_a_run_gives_the_run_that_was_not_stopped(in_tmp, capsys):
         np.testing.assert_array_equal(first[key], second[key])
     assert len((in_tmp / "parts" / "history.csv").read_text().splitlines()) == 4
     assert main(["train", "--resume", "parts", "--lr", "1"]) == 2
-    assert "only --epochs, --root and --threads can be changed, not lr" in capsys.readouterr().err
+    assert "only --download, --epochs, --root and --threads can be changed, not lr" in capsys.readouterr().err
     assert main(["train", "--run", "parts"]) == 2
     assert "this is not an empty folder; continue a run with --resume parts" in capsys.readouterr().err
 

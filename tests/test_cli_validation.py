@@ -139,7 +139,7 @@ def test_what_was_chosen_by_is_not_called_a_test(in_tmp, capsys):
     assert "folder: 12 training and 6 validation images" in out
     assert "\nvalidation accuracy: " in out
     assert "test" not in out
-    assert main(["evaluate", "r"]) == 0
+    assert main(["evaluate", "r", "--trust"]) == 0
     assert "\nvalidation accuracy: " in capsys.readouterr().out
     assert "6 validation images are classified" in (in_tmp / "r" / "report.html").read_text()
 
@@ -161,10 +161,10 @@ def test_a_refused_resume_leaves_the_run_as_it_was(in_tmp, capsys):
     pictures(in_tmp / "q", ("train", 5), ("test", 3))
     assert main(["train", *FOLDER]) == 0
     before = (in_tmp / "r" / "config.toml").read_text()
-    assert main(["train", "--resume", "r", "--root", "q", "--epochs", "2"]) == 2
+    assert main(["train", "--resume", "r", "--root", "q", "--epochs", "2", "--trust"]) == 2
     assert "cannot resume: " in capsys.readouterr().err
     assert (in_tmp / "r" / "config.toml").read_text() == before
-    assert main(["train", "--resume", "r", "--epochs", "2"]) == 0
+    assert main(["train", "--resume", "r", "--epochs", "2", "--trust"]) == 0
 
 
 def test_ctrl_c_in_the_first_epoch_can_be_resumed(in_tmp, monkeypatch):

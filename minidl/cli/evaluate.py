@@ -7,8 +7,11 @@ from typing import Any
 
 from .command import add_command
 from .measure import measure
+from .options import add_flags
 from .output import show
+from .recipe import Recipe
 from .run import Run
+from .trust import add_trust, check_trusted, stored_images
 
 __all__ = ["add_evaluate"]
 
@@ -24,6 +27,8 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder")
     parser.add_argument("--root", metavar="DIR", help="where the dataset's files are now")
+    add_flags(parser, [Recipe.options()["download"]])
+    add_trust(parser)
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -31,7 +36,8 @@ def evaluate(options: argparse.Namespace) -> int:
     run = Run.read(options.folder)
     if options.root is not None:
         run.recipe = run.recipe.with_values({"root": options.root})
-    images = run.recipe.load_images()
+    check_trusted(run.config, run.recipe.model, options)
+    images = stored_images(run.config, run.recipe, options)
     if images.classes != run.classes:
         raise ValueError(f"the dataset has the classes {images.classes}, the run {run.classes}")
     part, dataset = images.measured

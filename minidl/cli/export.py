@@ -11,6 +11,7 @@ from .command import add_command
 from .output import say, show
 from .recipe import make_model, parse_shape
 from .run import Run
+from .trust import add_trust, check_trusted
 
 __all__ = ["add_export"]
 
@@ -29,15 +30,17 @@ def add_export(commands: Any) -> None:
     parser.add_argument("out", metavar="OUT", help="file to write, ending in .onnx")
     parser.add_argument("--model", metavar="NAME", help="one of minidl.models, or MODULE:FUNCTION")
     parser.add_argument("--input-shape", metavar="C,H,W", help="of an image (default: the one the model is made for)")
+    add_trust(parser, model=False)
 
 
 def export(options: argparse.Namespace) -> int:
     """Run the command."""
     source = user_path(options.source)
     if source.is_dir():
-        if options.model is not None or options.input_shape is not None:
-            raise ValueError("a run knows its model: give --model and --input-shape with a file of weights only")
+        if options.input_shape is not None:
+            raise ValueError("a run knows the shape of its images: give --input-shape with a file of weights only")
         run = Run.read(source)
+        check_trusted(run.config, run.recipe.model, options)
         model, shape, name = run.load_model(), run.shape, run.recipe.model
     else:
         if options.model is None:

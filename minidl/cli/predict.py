@@ -15,6 +15,7 @@ from .command import add_command
 from .measure import probabilities
 from .output import say, show
 from .run import Run
+from .trust import add_trust, check_trusted
 
 __all__ = ["add_predict"]
 
@@ -32,11 +33,13 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("folder", metavar="RUN", help="the run's folder")
     parser.add_argument("files", metavar="FILE", nargs="+", help="image, folder or .npy file")
     parser.add_argument("--top", type=int, metavar="K", help="how many classes to show (default: 3)")
+    add_trust(parser)
 
 
 def predict(options: argparse.Namespace) -> int:
     """Run the command."""
     run = Run.read(options.folder)
+    check_trusted(run.config, run.recipe.model, options)
     top = min(3, len(run.classes)) if options.top is None else options.top
     if not 1 <= top <= len(run.classes):
         raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")

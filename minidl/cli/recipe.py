@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -72,7 +73,7 @@ class Recipe:
 
     data: str = option("digits", f"what to train on: {', '.join(DATASETS)} (default: digits)", one_of(DATASETS))
     root: str = option("", "folder with the dataset's files", resumable=True)
-    download: bool = option(False, "fetch the dataset's files if they are missing")
+    download: bool = option(False, "fetch the dataset's files if they are missing", resumable=True)
     size: int = option(0, "side to which the images of --data folder are resized", at_least(0))
     split: str = option("", "part of --data emnist: balanced (the default), byclass, bymerge, digits, letters or mnist")
     val_fraction: float = option(
@@ -185,6 +186,8 @@ class Recipe:
 def make_model(name: str, classes: int | None = None) -> Module:
     """Make the model that an option names: one of `minidl.models`, or the result of MODULE:FUNCTION.
 
+    The module is imported, and may do anything: a name that comes from a file must have passed `check_trusted`.
+
     Args:
         name: the option.
         classes: number of classes, for those of `minidl.models` that have an argument for it; None: their default.
@@ -200,24 +203,34 @@ def make_model(name: str, classes: int | None = None) -> Module:
     module_name, separator, function = name.partition(":")
     if not module_name or not separator:
         raise ValueError(f"--model: there is no {name!r}; known: {', '.join(models.__all__)}, or MODULE:FUNCTION")
-    sys.path.insert(0, os.getcwd())
     try:
-        module = import_module(module_name)
-        make = getattr(module, function, None)
-        if not callable(make) or isinstance(make, Module):
-            raise ValueError(f"{module_name} has no function {function!r} that makes the model")
-        model = make()
+        with _importing_from_here():
+            module = import_module(module_name)
+            make = getattr(module, function, None)
+            if not callable(make) or isinstance(make, Module):
+                raise ValueError(f"{module_name} has no function {function!r} that makes the model")
+            model = make()
     except ImportError as error:
         raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
     except MemoryError:
         raise
     except Exception as error:  # from the user's own code
         raise ValueError(f"--model {name}: {error}") from error
-    finally:
-        sys.path.pop(0)
     if not isinstance(model, Module):
         raise TypeError(f"--model {name}: expected a Module, got {type(model).__name__}")
     return model
+
+
+@contextmanager
+def _importing_from_here() -> Iterator[None]:
+    """Let modules be found in the current directory inside a with block: those of the models that are named only."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
 
 
 def parse_shape(text: str | None, name: str) -> tuple[int, ...]:

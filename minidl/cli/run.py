@@ -31,6 +31,11 @@ class Run:
     classes: list[str]
     shape: tuple[int, ...]
 
+    @property
+    def config(self) -> Path:
+        """The file of its recipe."""
+        return self.folder / CONFIG
+
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Run:
         """Read what `write` wrote.

@@ -29,6 +29,7 @@ from .output import complain, say, show
 from .recipe import Recipe
 from .report import write_report
 from .run import Run, read_config, stored_recipe
+from .trust import add_trust, check_trusted, stored_images
 
 __all__ = ["add_train"]
 
@@ -49,6 +50,7 @@ def add_train(commands: Any) -> None:
         "--run", dest="folder", metavar="DIR", help="the run's folder (default: runs/DATA-N, a new one)"
     )
     parser.add_argument("--resume", metavar="DIR", help="continue the run in this folder")
+    add_trust(parser, model=False)
     parser.add_argument("--out", metavar="FILE", help="also write the weights to this file, .npz or .safetensors")
 
 
@@ -59,7 +61,7 @@ def train(options: argparse.Namespace) -> int:
     if recipe.threads:
         set_num_threads(recipe.threads)
     manual_seed(recipe.seed)
-    images = recipe.load_images()
+    images = stored_images(options.config or options.resume, recipe, options)
     with ExitStack() as stack:  # nobody else writes into the folder meanwhile
         if folder is None or not options.resume:
             folder = stack.enter_context(claimed(folder, recipe.data))
@@ -192,6 +194,8 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
     config = {} if options.config is None else read_config(options.config)
     data = Recipe().with_values(config, options.config).with_values(given).data
     model = given.get("model", config.get("model"))
+    if "model" not in given and isinstance(model, str):
+        check_trusted(options.config, model, options)
     recipe = Recipe.default(data, model).with_values(config, options.config).with_values(given)
     named_folder = None if options.folder is None else user_path(options.folder)
     folder = RUNS if named_folder is None else named_folder
@@ -213,10 +217,12 @@ def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple
         raise ValueError("--resume continues a run as it is: give neither --run nor --config")
     folder = user_path(options.resume)
     recipe = stored_recipe(folder)
+    given.pop("model", None)  # named again to be imported
     resumable = sorted(option.flag for option in Recipe.options().values() if option.resumable)
     if changed := [name for name in given if not Recipe.options()[name].resumable]:
         allowed = f"{', '.join(resumable[:-1])} and {resumable[-1]}"
         raise ValueError(f"--resume: only {allowed} can be changed, not {', '.join(changed)}")
+    check_trusted(folder / CONFIG, recipe.model, options)
     return recipe.with_values(given), folder
 
 
