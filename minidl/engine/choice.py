@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 from .._core import Array, check_choice
 from . import correlation, im2col, pooling, sums
@@ -35,8 +36,9 @@ class Engine(NamedTuple):
 
 
 _ENGINES = {
-    "numpy": Engine("numpy"),
-    "im2col": Engine("im2col", im2col.correlate, im2col.input_grad, im2col.weight_grad),
+    "numpy": lambda: Engine("numpy"),
+    "im2col": lambda: Engine("im2col", im2col.correlate, im2col.input_grad, im2col.weight_grad),
+    "fast": lambda: Engine("fast", **_compiled()),
 }
 _current: Engine | None = None
 
@@ -45,13 +47,15 @@ def set_engine(name: str) -> None:
     """Choose the engine that layers use from now on; backward uses the engine of its forward pass.
 
     Args:
-        name: 'numpy', the default; or 'im2col', convolution as in the textbook, slower and easy to follow.
+        name: 'numpy', the default; 'fast', compiled for this machine by numba (extra ``fast``), whose last bits differ;
+            or 'im2col', convolution as in the textbook, slower and easy to follow.
 
     Raises:
         ValueError: there is no such engine.
+        ImportError: the extra is not installed.
     """
     global _current  # noqa: PLW0603 - this module exists to hold this one variable
-    _current = _ENGINES[check_choice("set_engine", "name", name, tuple(_ENGINES))]
+    _current = _made(check_choice("set_engine", "name", name, tuple(_ENGINES)))
 
 
 def get_engine() -> str:
@@ -70,3 +74,19 @@ def current_engine() -> Engine:
     name = os.environ.get("MINIDL_ENGINE", "numpy")
     set_engine(check_choice("MINIDL_ENGINE", "engine", name, tuple(_ENGINES)))
     return current_engine()
+
+
+@cache
+def _made(name: str) -> Engine:
+    return _ENGINES[name]()
+
+
+def _compiled() -> dict[str, Any]:
+    """Return the functions of the compiled engine by name."""
+    try:
+        import numba  # noqa: F401, PLC0415 - an extra, imported where it is used
+    except ImportError as error:
+        raise ImportError("the engine 'fast' needs an extra: pip install 'minidl[fast]'") from error
+    from . import fast  # noqa: PLC0415 - it imports numba
+
+    return fast.functions()

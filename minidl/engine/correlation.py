@@ -84,8 +84,8 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int])
     source, out = block(grad), block(dx)
     flipped = w.reshape(groups, f // groups, c, kh, kw).swapaxes(1, 2).reshape(groups * c, f // groups, kh, kw)
     _, (sh, sw), (top, left), (dh, dw), _ = geometry
-    for rows, taps_h, before_h, dilation_h in _phases(size[0], kh, sh, top, dh):
-        for cols, taps_w, before_w, dilation_w in _phases(size[1], kw, sw, left, dw):
+    for rows, taps_h, before_h, dilation_h in phases(size[0], kh, sh, top, dh):
+        for cols, taps_w, before_w, dilation_w in phases(size[1], kw, sw, left, dw):
             taps, target = flipped[:, :, taps_h, taps_w], out[rows, :, cols]
             if taps.size:
                 kernel = taps.shape[2], taps.shape[3]
@@ -108,7 +108,7 @@ def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array |
         run(work, _pieces(x, w.shape, geometry, out, method))
 
 
-def _phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> Iterator[tuple[slice, slice, int, int]]:
+def phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> Iterator[tuple[slice, slice, int, int]]:
     """Yield (pixels, kernel offsets, padding before, dilation) for each phase of an axis.
 
     Pixel ``h`` was met by window (h + before - k*D) / S at those offsets ``k`` for which S divides.

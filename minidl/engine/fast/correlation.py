@@ -1,0 +1,149 @@
+"""Correlation of images with filters, and its two gradients, by compiled loops; `engine/correlation.py` has the formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..._core import Array, memory
+from ..._core.threads import cut, run
+from ..correlation import phases
+from ..layout import block, empty
+from ..window import Geometry
+from . import direct
+from .plan import Plan, make_plan
+from .vectors import BYTES
+
+__all__ = ["correlate", "input_grad", "weight_grad"]
+
+# Multiply-adds that are worth a separate piece, and the most pieces that are made for the threads' sake.
+_WORK, _PIECES = 2**21, 16
+_CACHE = 2**19  # bytes of a slice of images' rows that the taps of one output row read
+
+
+class _Piece(NamedTuple):
+    """Some output rows of a slice of images that begins at ``first``."""
+
+    plan: Plan
+    first: int
+    rows: slice
+
+
+def address(x: Array) -> int:
+    """Return where an array's first element lies."""
+    found: int = x.__array_interface__["data"][0]
+    return found
+
+
+def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: tuple[int, int]) -> Array:
+    out = empty((len(x), len(w), *size), x.dtype)
+    _correlate(_contiguous(x), w, geometry, block(out), bias)
+    return out
+
+
+def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
+    f, c, kh, kw = w.shape
+    groups = geometry.groups
+    dx = empty((len(grad), c * groups, *size), grad.dtype)
+    source, out = _contiguous(grad), block(dx)
+    flipped = w.reshape(groups, f // groups, c, kh, kw).swapaxes(1, 2).reshape(groups * c, f // groups, kh, kw)
+    _, (sh, sw), (top, left), (dh, dw), _ = geometry
+    for rows, taps_h, before_h, dilation_h in phases(size[0], kh, sh, top, dh):
+        for cols, taps_w, before_w, dilation_w in phases(size[1], kw, sw, left, dw):
+            taps, target = flipped[:, :, taps_h, taps_w], out[rows, :, cols]
+            if taps.size:
+                kernel = taps.shape[2], taps.shape[3]
+                phase = Geometry(kernel, (1, 1), (before_h, before_w), (dilation_h, dilation_w), groups)
+                _correlate(source, taps[:, :, ::-1, ::-1], phase, target, None)
+            else:
+                target[...] = 0
+    return dx
+
+
+def weight_grad(
+    x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, *, has_bias: bool
+) -> tuple[Array, Array | None]:
+    source, target = _contiguous(x), _contiguous(grad)
+    f, c, kh, kw = shape
+    like, size = x.dtype.type(0), x.itemsize
+    from_x, from_g = address(source), address(target)
+
+    def work(piece: _Piece) -> Array:
+        plan = piece.plan
+        out: Array = np.zeros(f * c * kh * kw + f, x.dtype)
+        sums = address(out) + size * (out.size - f) if has_bias else 0
+        room = memory.empty((plan.size + plan.scratch,), x.dtype)
+        at = address(room)
+        direct.weight_grad(
+            plan.numbers, plan.address, from_x + size * piece.first, from_g + size * piece.first, address(out), sums,
+            at, at + size * plan.size, piece.rows.start, piece.rows.stop, size, like,
+        )  # fmt: skip
+        return out
+
+    pieces = _pieces(source, shape, geometry, target.shape[::2])
+    parts = run(work, pieces)
+    total = parts[0] if len(parts) == 1 else np.sum(parts, axis=0, dtype=np.float64).astype(x.dtype)
+    dw = total[: out_size].reshape(f, kh, kw, c).transpose(0, 3, 1, 2) if (out_size := f * c * kh * kw) else np.zeros(shape, x.dtype)
+    return dw, total[out_size:] if has_bias else None
+
+
+def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | None) -> None:
+    """Fill the block ``out`` (OH, F, OW, N), x being a contiguous block (H, C, W, N)."""
+    if not out.size:
+        return
+    f, c, kh, kw = w.shape
+    groups = geometry.groups
+    like, size = x.dtype.type(0), x.itemsize
+    packed = memory.empty((w.size,), x.dtype)
+    direct.pack(address(w), _steps(w), groups, f // groups, c, kh, kw, address(packed), size, like)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
+    row, channel, column, _ = _steps(out)
+    source, target, weights, start = address(x), address(out), address(packed), 0 if bias is None else address(bias)
+
+    def work(piece: _Piece) -> None:
+        plan = piece.plan
+        room = memory.empty((plan.size + plan.scratch,), x.dtype)
+        at = address(room)
+        direct.correlate(
+            plan.numbers, plan.address, source + size * piece.first, weights, start, target + size * piece.first,
+            row, channel, column, at, at + size * plan.size, piece.rows.start, piece.rows.stop, size, like,
+        )  # fmt: skip
+
+    run(work, _pieces(x, w.shape, geometry, out.shape[::2]))
+
+
+def _steps(x: Array) -> tuple[int, ...]:
+    """Return an array's strides as numbers of elements."""
+    return tuple(step // x.itemsize for step in x.strides)
+
+
+def _contiguous(x: Array) -> Array:
+    return np.ascontiguousarray(block(x))
+
+
+def _pieces(x: Array, shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...]) -> list[_Piece]:
+    """Cut a correlation of a block x with filters of ``shape`` into slices of images and rows of the output (OH, OW)."""
+    f, c, kh, kw = shape
+    images, lanes = x.shape[3], BYTES // x.itemsize
+    sizes = list(_slices(images, c * x.shape[2] * kh * x.itemsize, lanes))
+    work = out[0] * out[1] * images * f * c * kh * kw
+    parts = max(1, min(_PIECES, work // _WORK) // len(sizes))
+    filters = f // geometry.groups
+    pieces = []
+    for first, count in sizes:
+        plan = make_plan(x.shape, count, filters, geometry, (out[0], out[1]), x.itemsize, lanes)
+        rows = max(int(plan.numbers[0]["rows"]), -(-out[0] // parts)) if parts > 1 else out[0]
+        pieces += [_Piece(plan, first, part) for part in cut(out[0], rows)]
+    return pieces
+
+
+def _slices(images: int, row_bytes: int, lanes: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, count) of the images that are done at a time: what the taps read fits in the cache."""
+    at_a_time = images
+    while at_a_time > 2 * lanes and row_bytes * at_a_time > _CACHE:
+        at_a_time = -(-at_a_time // 2 // lanes) * lanes
+    for first in range(0, images, at_a_time):
+        yield first, min(at_a_time, images - first)

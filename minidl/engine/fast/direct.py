@@ -1,0 +1,294 @@
+"""The compiled loops of correlations: copying into planes, and products of taps in blocks that stay in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .compiled import compiled
+from .vectors import REGISTERS, fill, lanes, load, multiply_add, outer, store
+
+__all__ = ["correlate", "pack", "weight_grad"]
+
+_WIDE = REGISTERS >= 32
+_TAPS = 256  # at a time: what they read of the images stays in the first-level cache
+_BLOCK = 8 if _WIDE else 4
+_COLUMNS = 6 if _WIDE else 2
+
+
+@compiled
+def _zero(at: int, count: int, like: Any) -> None:
+    for i in range(count):
+        store(at, i, like)
+
+
+@compiled
+def _copy(source: int, step: int, target: int, runs: int, length: int, size: int, like: Any) -> None:
+    """Copy ``runs`` runs of ``length`` numbers, ``step`` apart in the source, one after another in the target."""
+    if step == length:
+        for i in range(runs * length):
+            store(target, i, load(source, i, like))
+    elif length == 1:
+        for i in range(runs):
+            store(target, i, load(source, i * step, like))
+    else:
+        for i in range(runs):
+            for k in range(length):
+                store(target, i * length + k, load(source, i * step + k, like))
+
+
+@compiled
+def _fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) -> None:
+    """Copy what output rows from ``first`` need into the planes; x is where the group and the slice begin."""
+    column, channel = p.images, p.width * p.images
+    row = p.groups * p.channels * channel
+    images, width = p.slice, p.plane_width
+    gap = p.channel - p.phases_w * p.phase_w
+    for q in range(p.plane_height):
+        for a in range(p.phases_h):
+            at = (first + q) * p.stride_h + a * p.step_h - p.top
+            outside = at < 0 or at >= p.height
+            for c in range(p.channels):
+                for b in range(p.phases_w):
+                    target = planes + size * (q * p.row + a * p.phase_h + c * p.channel + b * p.phase_w)
+                    start = b * p.step_w - p.left  # the column at m is start + m*stride_w
+                    begin = min(width, max(0, -(start // p.stride_w)))
+                    end = max(begin, min(width, (p.width - 1 - start) // p.stride_w + 1))
+                    if outside:
+                        begin = end = width
+                    _zero(target, begin * images, like)
+                    source = x + size * (at * row + c * channel + (start + begin * p.stride_w) * column)
+                    _copy(source, p.stride_w * column, target + size * begin * images, end - begin, images, size, like)
+                    _zero(target + size * end * images, (width - end) * images, like)
+                if p.by_rows:
+                    _zero(planes + size * (q * p.row + a * p.phase_h + c * p.channel + p.phases_w * p.phase_w), gap, like)
+
+
+@compiled
+def _products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out: int, step: int, length: int,
+              size: int, like: Any) -> None:  # fmt: skip
+    """Fill ``filters`` rows of ``length`` numbers, whole vectors, ``step`` apart: bias plus products of taps."""
+    vector = lanes(like)
+    f = 0
+    while f + _BLOCK <= filters:
+        f += _BLOCK
+    blocked = f
+    for q in range(0, length, 2 * vector):
+        wide = q + vector < length
+        for k in range(0, count, _TAPS):
+            many = min(_TAPS, count - k)
+            f = 0
+            while f < blocked:
+                at = out + size * (f * step + q)
+                if k == 0:
+                    for i in range(_BLOCK):
+                        start = load(bias, f + i, like) if bias else like
+                        fill(at, i * step, start)
+                        if wide:
+                            fill(at, i * step + vector, start)
+                weights = w + size * (f * count + k * _BLOCK)
+                if wide:
+                    multiply_add(_BLOCK, 2, x + size * q, taps + 8 * k, many, weights, at, step, like)
+                else:
+                    multiply_add(_BLOCK, 1, x + size * q, taps + 8 * k, many, weights, at, step, like)
+                f += _BLOCK
+    f = blocked
+    while f < filters:
+        rows = 4 if f + 4 <= filters else 2 if f + 2 <= filters else 1
+        for i in range(rows):
+            start = load(bias, f + i, like) if bias else like
+            for q in range(0, length, vector):
+                fill(out, (f + i) * step + q, start)
+        for k in range(0, count, _TAPS):
+            many = min(_TAPS, count - k)
+            weights = w + size * (f * count + k * rows)
+            q = 0
+            while q < length:
+                at, source = out + size * (f * step + q), x + size * q
+                if q + 4 * vector <= length:
+                    if rows == 4:
+                        multiply_add(4, 4 if _WIDE else 2, source, taps + 8 * k, many, weights, at, step, like)
+                        q += 4 * vector if _WIDE else 2 * vector
+                    elif rows == 2:
+                        multiply_add(2, 4, source, taps + 8 * k, many, weights, at, step, like)
+                        q += 4 * vector
+                    elif q + 8 * vector <= length:
+                        multiply_add(1, 8, source, taps + 8 * k, many, weights, at, step, like)
+                        q += 8 * vector
+                    else:
+                        multiply_add(1, 4, source, taps + 8 * k, many, weights, at, step, like)
+                        q += 4 * vector
+                else:
+                    if rows == 4:
+                        multiply_add(4, 1, source, taps + 8 * k, many, weights, at, step, like)
+                    elif rows == 2:
+                        multiply_add(2, 1, source, taps + 8 * k, many, weights, at, step, like)
+                    else:
+                        multiply_add(1, 1, source, taps + 8 * k, many, weights, at, step, like)
+                    q += vector
+        f += rows
+
+
+@compiled
+def pack(w: int, strides: Any, groups: int, filters: int, channels: int, kh: int, kw: int, out: int, size: int,
+         like: Any) -> None:  # fmt: skip
+    """Write filters (F, C, KH, KW), whose strides are numbers of elements, in the order of `_products`: blocks of
+    filters, in each (KH, KW, C, filters)."""
+    at = 0
+    for g in range(groups):
+        f = g * filters
+        end = f + filters
+        while f < end:
+            rows = _BLOCK if f + _BLOCK <= end else 4 if f + 4 <= end else 2 if f + 2 <= end else 1
+            for i in range(kh):
+                for j in range(kw):
+                    for c in range(channels):
+                        for r in range(rows):
+                            source = (f + r) * strides[0] + c * strides[1] + i * strides[2] + j * strides[3]
+                            store(out, at, load(w, source, like))
+                            at += 1
+            f += rows
+
+
+@compiled
+def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, out_row: int, out_channel: int,
+              out_column: int, planes: int, scratch: int, first: int, last: int, size: int, like: Any) -> None:  # fmt: skip
+    """Fill the output rows from ``first`` to ``last`` of a slice of images; x and ``out`` are where the slice begins.
+
+    ``w`` is what `pack` wrote, ``out`` has the images innermost and other strides in numbers of elements.
+    """
+    p = plan[0]
+    group, images = p.channels * p.width * p.images, p.slice
+    straight = out_column == images and p.line == p.length and p.by_rows
+    for g in range(p.groups):
+        weights, start = w + size * g * p.filters * p.taps, bias + size * g * p.filters if bias else 0
+        for r in range(first, last, p.rows):
+            rows = min(p.rows, last - r)
+            base = x + size * (g * group + r * p.row)
+            if not p.direct:
+                _fill_planes(x + size * g * group, planes, p, r, size, like)
+                base = planes
+            target = out + size * (r * out_row + g * p.filters * out_channel)
+            if straight:
+                for i in range(rows):
+                    _products(base + size * i * p.row, taps, p.taps, weights, p.filters, start,
+                              target + size * i * out_row, out_channel, p.length, size, like)  # fmt: skip
+            elif p.by_rows:
+                for i in range(rows):
+                    _products(base + size * i * p.row, taps, p.taps, weights, p.filters, start, scratch, p.length,
+                              p.length, size, like)  # fmt: skip
+                    for f in range(p.filters):
+                        there = target + size * (i * out_row + f * out_channel)
+                        _spread_out(scratch + size * f * p.length, there, out_column, p.out_width, images, size, like)
+            else:
+                _products(base, taps, p.taps, weights, p.filters, start, scratch, p.length, p.length, size, like)
+                for f in range(p.filters):
+                    for i in range(rows):
+                        source = scratch + size * (f * p.length + i * p.row)
+                        there = target + size * (i * out_row + f * out_channel)
+                        _spread_out(source, there, out_column, p.out_width, images, size, like)
+
+
+@compiled
+def _outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: int, grow: int, filters: int, lines: int,
+                    length: int, out: int, size: int, like: Any) -> None:  # fmt: skip
+    """Add to out (filters, count) the products of gradients and inputs over ``lines`` runs of ``length``."""
+    f = 0
+    while f < filters:
+        four = f + 4 <= filters
+        grads = g + size * f * gstep
+        k = 0
+        while k < count:
+            at, places = out + size * (f * count + k), taps + 8 * k
+            if k + _COLUMNS <= count:
+                if four:
+                    outer(4, _COLUMNS, x, places, xstep, grads, gstep, grow, lines, length, at, count, like)
+                else:
+                    outer(1, _COLUMNS, x, places, xstep, grads, gstep, grow, lines, length, at, count, like)
+                k += _COLUMNS
+            elif k + 2 <= count:
+                if four:
+                    outer(4, 2, x, places, xstep, grads, gstep, grow, lines, length, at, count, like)
+                else:
+                    outer(1, 2, x, places, xstep, grads, gstep, grow, lines, length, at, count, like)
+                k += 2
+            else:
+                if four:
+                    outer(4, 1, x, places, xstep, grads, gstep, grow, lines, length, at, count, like)
+                else:
+                    outer(1, 1, x, places, xstep, grads, gstep, grow, lines, length, at, count, like)
+                k += 1
+        f += 4 if four else 1
+
+
+@compiled
+def _line_sum(x: int, count: int, like: Any) -> Any:
+    total = like
+    for i in range(count):
+        total += load(x, i, like)
+    return total
+
+
+@compiled
+def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, planes: int, scratch: int, first: int,
+                last: int, size: int, like: Any) -> None:  # fmt: skip
+    """Add to ``out`` (filters, taps), and to ``sums`` (filters,) unless it is 0, what rows of a slice contribute.
+
+    x and g are where the slice begins in contiguous (H, C, W, N) blocks.
+    """
+    p = plan[0]
+    group, images = p.channels * p.width * p.images, p.slice
+    gcolumn, gchannel = p.images, p.out_width * p.images
+    grow = p.groups * p.filters * gchannel
+    straight = p.by_rows and p.line == p.length and images == p.images
+    if not p.direct:
+        _zero(planes + size * p.size, 16 * lanes(like), like)
+    for n in range(p.groups):
+        target = out + size * n * p.filters * p.taps
+        for r in range(first, last, p.rows):
+            rows = min(p.rows, last - r)
+            base = x + size * (n * group + r * p.row)
+            if not p.direct:
+                _fill_planes(x + size * n * group, planes, p, r, size, like)
+                base = planes
+            source = g + size * (r * grow + n * p.filters * gchannel)
+            if straight:
+                grads, step, row = source, gchannel, grow
+            elif p.by_rows:
+                grads, step, row = scratch, p.length, p.length * p.filters
+                for i in range(rows):
+                    for f in range(p.filters):
+                        at = scratch + size * (i * row + f * step)
+                        _copy(source + size * (i * grow + f * gchannel), gcolumn, at, p.out_width, images, size, like)
+                        _zero(at + size * p.line, p.length - p.line, like)
+            else:
+                grads, step, row = scratch, p.length, 0
+                for f in range(p.filters):
+                    at = scratch + size * f * step
+                    _zero(at, p.length, like)
+                    for i in range(rows):
+                        there = at + size * i * p.row
+                        _copy(source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like)
+            lines = rows if p.by_rows else 1
+            _outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
+            if sums:
+                for f in range(p.filters):
+                    total = like
+                    for i in range(lines):
+                        total += _line_sum(grads + size * (i * row + f * step), p.length, like)
+                    place = n * p.filters + f
+                    store(sums, place, load(sums, place, like) + total)
+
+
+@compiled
+def _spread_out(source: int, target: int, step: int, runs: int, length: int, size: int, like: Any) -> None:
+    """Copy runs of ``length`` numbers that follow one another to places ``step`` apart."""
+    if step == length:
+        for i in range(runs * length):
+            store(target, i, load(source, i, like))
+    elif length == 1:
+        for i in range(runs):
+            store(target, i * step, load(source, i, like))
+    else:
+        for i in range(runs):
+            for k in range(length):
+                store(target, i * step + k, load(source, i * length + k, like))

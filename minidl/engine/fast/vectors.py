@@ -1,0 +1,243 @@
+"""Instructions on whole vectors, which numba's own loops do not reach: the inner loops of convolutions in LLVM's IR.
+
+Addresses are integers, so that one compiled function serves arrays of every layout, read-only ones too. ``like`` is a
+number of the arrays' dtype; it says the type, and how many lanes a vector has. Block sizes are literal numbers: they
+unroll the code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["BYTES", "REGISTERS", "fill", "lanes", "load", "multiply_add", "outer", "store"]
+
+
+def _width() -> tuple[int, int]:
+    """Return the bytes of this machine's vectors, and how many registers it has for them."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f") and features.get("avx512vl"):
+        return 64, 32
+    if features.get("avx2") and features.get("fma"):
+        return 32, 16
+    return 16, 32 if features.get("neon") else 16
+
+
+BYTES, REGISTERS = _width()
+
+_INDEX = ir.IntType(64)
+_I32 = ir.IntType(32)
+
+
+class _Code:
+    """The instructions of one intrinsic: LLVM's builder, the numbers' type and that of vectors of them."""
+
+    def __init__(self, builder: Any, like: Any) -> None:
+        self.builder = builder
+        self.number = ir.FloatType() if like.bitwidth == 32 else ir.DoubleType()
+        self.size = like.bitwidth // 8
+        self.lanes = BYTES // self.size
+        self.vector = ir.VectorType(self.number, self.lanes)
+        name = f"llvm.fma.v{self.lanes}f{like.bitwidth}"
+        kind = ir.FunctionType(self.vector, [self.vector] * 3)
+        self.fma_function = cgutils.get_or_insert_function(builder.module, kind, name)
+
+    def pointer(self, address: Any) -> Any:
+        return self.builder.inttoptr(address, self.number.as_pointer())
+
+    def at(self, pointer: Any, index: Any) -> Any:
+        return self.builder.gep(pointer, [index])
+
+    def load(self, pointer: Any, index: Any) -> Any:
+        found = self.builder.load(self.builder.bitcast(self.at(pointer, index), self.vector.as_pointer()))
+        found.align = self.size
+        return found
+
+    def store(self, vector: Any, pointer: Any, index: Any) -> None:
+        self.builder.store(
+            vector, self.builder.bitcast(self.at(pointer, index), self.vector.as_pointer())
+        ).align = self.size
+
+    def splat(self, number: Any) -> Any:
+        one = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), number, ir.Constant(_I32, 0))
+        zeros = ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), zeros)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        return self.builder.call(self.fma_function, [a, b, c])
+
+    def zero(self) -> Any:
+        return ir.Constant(self.vector, [0.0] * self.lanes)
+
+    def total(self, vector: Any) -> Any:
+        """Add the lanes, by halves."""
+        width = self.lanes
+        while width > 1:
+            low, high = (
+                ir.Constant(ir.VectorType(_I32, width // 2), list(part))
+                for part in (range(width // 2), range(width // 2, width))
+            )
+            halves = [self.builder.shuffle_vector(vector, vector, part) for part in (low, high)]
+            vector, width = self.builder.fadd(*halves), width // 2
+        return self.builder.extract_element(vector, ir.Constant(_I32, 0))
+
+
+def _number(value: int) -> Any:
+    return ir.Constant(_INDEX, value)
+
+
+@intrinsic
+def lanes(typing: Any, like: Any) -> Any:
+    """Return how many numbers a vector holds."""
+    count = BYTES * 8 // like.bitwidth
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _number(count)
+
+    return types.intp(like), code
+
+
+@intrinsic
+def load(typing: Any, address: Any, index: Any, like: Any) -> Any:
+    """Return the number at ``address[index]``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c = _Code(builder, like)
+        return builder.load(c.at(c.pointer(args[0]), args[1]))
+
+    return like(types.intp, types.intp, like), code
+
+
+@intrinsic
+def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
+    """Write a number to ``address[index]``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c = _Code(builder, value)
+        builder.store(args[2], c.at(c.pointer(args[0]), args[1]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, value), code
+
+
+@intrinsic
+def fill(typing: Any, address: Any, index: Any, value: Any) -> Any:
+    """Write a vector of one number to ``address[index...]``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        c = _Code(builder, value)
+        c.store(c.splat(args[2]), c.pointer(args[0]), args[1])
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, value), code
+
+
+@intrinsic(prefer_literal=True)
+def multiply_add(typing: Any, rows: Any, columns: Any, x: Any, taps: Any, count: Any, w: Any, out: Any, step: Any, like: Any) -> Any:  # noqa: E501, PLR0913
+    """Add to ``rows`` rows of ``columns`` vectors, ``step`` apart, the products of weights and shifted inputs.
+
+        out[f*step + p] += sum over k of w[k*rows + f] * x[taps[k] + p]
+
+    The sums stay in registers while k runs over the ``count`` taps.
+    """
+    height, width = rows.literal_value, columns.literal_value
+
+    def code(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        c = _Code(b, like)
+        xp, wp, outp = c.pointer(args[2]), c.pointer(args[5]), c.pointer(args[6])
+        tp = b.inttoptr(args[3], _INDEX.as_pointer())
+        places = [[b.add(b.mul(args[7], _number(f)), _number(v * c.lanes)) for v in range(width)] for f in range(height)]
+        start = [[c.load(outp, place) for place in row] for row in places]
+        before, loop, after = b.block, b.append_basic_block("taps"), b.append_basic_block("done")
+        b.branch(loop)
+        b.position_at_end(loop)
+        k = b.phi(_INDEX)
+        k.add_incoming(_number(0), before)
+        sums = [[b.phi(c.vector) for _ in range(width)] for _ in range(height)]
+        offset = b.load(b.gep(tp, [k]))
+        inputs = [c.load(xp, b.add(offset, _number(v * c.lanes))) for v in range(width)]
+        weights = b.gep(wp, [b.mul(k, _number(height))])
+        new = []
+        for f in range(height):
+            weight = c.splat(b.load(b.gep(weights, [_number(f)])))
+            new.append([c.fma(weight, inputs[v], sums[f][v]) for v in range(width)])
+        following = b.add(k, _number(1))
+        k.add_incoming(following, b.block)
+        for f in range(height):
+            for v in range(width):
+                sums[f][v].add_incoming(start[f][v], before)
+                sums[f][v].add_incoming(new[f][v], b.block)
+        b.cbranch(b.icmp_signed("<", following, args[4]), loop, after)
+        b.position_at_end(after)
+        for f in range(height):
+            for v in range(width):
+                c.store(new[f][v], outp, places[f][v])
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(rows, columns, index, index, index, index, index, index, like), code
+
+
+@intrinsic(prefer_literal=True)
+def outer(typing: Any, rows: Any, columns: Any, x: Any, taps: Any, xrow: Any, g: Any, gstep: Any, grow: Any, count: Any, length: Any, out: Any, step: Any, like: Any) -> Any:  # noqa: E501, PLR0913
+    """Add to ``out`` the products of ``rows`` gradients and ``columns`` shifted inputs, summed over lines.
+
+        out[f*step + k] += sum over r < count, p < length of g[r*grow + f*gstep + p] * x[r*xrow + taps[k] + p]
+
+    ``length`` is a multiple of a vector's lanes, at least one. The sums stay in registers to the end.
+    """
+    height, width = rows.literal_value, columns.literal_value
+
+    def code(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        c = _Code(b, like)
+        x0, g0, outp = c.pointer(args[2]), c.pointer(args[5]), c.pointer(args[10])
+        tp = b.inttoptr(args[3], _INDEX.as_pointer())
+        xs = [c.at(x0, b.load(b.gep(tp, [_number(k)]))) for k in range(width)]
+        gs = [c.at(g0, b.mul(args[6], _number(f))) for f in range(height)]
+        before = b.block
+        line, loop = b.append_basic_block("line"), b.append_basic_block("length")
+        next_line, after = b.append_basic_block("next"), b.append_basic_block("done")
+        b.branch(line)
+        b.position_at_end(line)
+        r = b.phi(_INDEX)
+        r.add_incoming(_number(0), before)
+        outside = [[b.phi(c.vector) for _ in range(width)] for _ in range(height)]
+        x_at, g_at = b.mul(r, args[4]), b.mul(r, args[7])
+        b.branch(loop)
+        b.position_at_end(loop)
+        p = b.phi(_INDEX)
+        p.add_incoming(_number(0), line)
+        sums = [[b.phi(c.vector) for _ in range(width)] for _ in range(height)]
+        grads = [c.load(gs[f], b.add(g_at, p)) for f in range(height)]
+        new: list[list[Any]] = [[None] * width for _ in range(height)]
+        for k in range(width):
+            value = c.load(xs[k], b.add(x_at, p))
+            for f in range(height):
+                new[f][k] = c.fma(grads[f], value, sums[f][k])
+        p_next = b.add(p, _number(c.lanes))
+        p.add_incoming(p_next, loop)
+        b.cbranch(b.icmp_signed("<", p_next, args[9]), loop, next_line)
+        b.position_at_end(next_line)
+        r_next = b.add(r, _number(1))
+        r.add_incoming(r_next, next_line)
+        b.cbranch(b.icmp_signed("<", r_next, args[8]), line, after)
+        for f in range(height):
+            for k in range(width):
+                outside[f][k].add_incoming(c.zero(), before)
+                outside[f][k].add_incoming(new[f][k], next_line)
+                sums[f][k].add_incoming(outside[f][k], line)
+                sums[f][k].add_incoming(new[f][k], loop)
+        b.position_at_end(after)
+        for f in range(height):
+            for k in range(width):
+                place = c.at(outp, b.add(b.mul(args[11], _number(f)), _number(k)))
+                b.store(b.fadd(b.load(place), c.total(new[f][k])), place)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(rows, columns, *[index] * 10, like), code
