@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import correlation
+from . import correlation, norms
 
 __all__ = ["functions"]
 
@@ -16,4 +16,9 @@ def functions() -> dict[str, Callable[..., Any]]:
         "correlate": correlation.correlate,
         "input_grad": correlation.input_grad,
         "weight_grad": correlation.weight_grad,
+        "moments": norms.moments,
+        "mean_square": norms.mean_square,
+        "product_sums": norms.product_sums,
+        "standardise": norms.standardise,
+        "standardise_grad": norms.standardise_grad,
     }

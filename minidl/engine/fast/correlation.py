@@ -13,6 +13,7 @@ from ..correlation import phases
 from ..layout import block, empty
 from ..window import Geometry
 from . import direct
+from .places import address, steps
 from .plan import Plan, make_plan
 from .vectors import BYTES
 
@@ -29,12 +30,6 @@ class _Piece(NamedTuple):
     plan: Plan
     first: int
     rows: slice
-
-
-def address(x: Array) -> int:
-    """Return where an array's first element lies."""
-    found: int = x.__array_interface__["data"][0]
-    return found
 
 
 def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: tuple[int, int]) -> Array:
@@ -97,10 +92,10 @@ def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array |
     groups = geometry.groups
     like, size = x.dtype.type(0), x.itemsize
     packed = memory.empty((w.size,), x.dtype)
-    direct.pack(address(w), _steps(w), groups, f // groups, c, kh, kw, address(packed), size, like)
+    direct.pack(address(w), steps(w), groups, f // groups, c, kh, kw, address(packed), size, like)
     if bias is not None:
         bias = np.ascontiguousarray(bias)
-    row, channel, column, _ = _steps(out)
+    row, channel, column, _ = steps(out)
     source, target, weights, start = address(x), address(out), address(packed), 0 if bias is None else address(bias)
 
     def work(piece: _Piece) -> None:
@@ -113,11 +108,6 @@ def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array |
         )  # fmt: skip
 
     run(work, _pieces(x, w.shape, geometry, out.shape[::2]))
-
-
-def _steps(x: Array) -> tuple[int, ...]:
-    """Return an array's strides as numbers of elements."""
-    return tuple(step // x.itemsize for step in x.strides)
 
 
 def _contiguous(x: Array) -> Array:

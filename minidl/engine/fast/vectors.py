@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "REGISTERS", "fill", "lanes", "load", "multiply_add", "outer", "store"]
+__all__ = ["BYTES", "REGISTERS", "cast", "fill", "lanes", "load", "multiply_add", "outer", "store"]
 
 
 def _width() -> tuple[int, int]:
@@ -100,6 +100,16 @@ def lanes(typing: Any, like: Any) -> Any:
         return _number(count)
 
     return types.intp(like), code
+
+
+@intrinsic
+def cast(typing: Any, value: Any, like: Any) -> Any:
+    """Return a float64 in the dtype of ``like``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return args[0] if like.bitwidth == 64 else builder.fptrunc(args[0], ir.FloatType())
+
+    return like(types.float64, like), code
 
 
 @intrinsic

@@ -1,0 +1,182 @@
+"""The compiled loops of normalisations, over runs of numbers whose statistics repeat.
+
+Whatever the axes over which statistics are taken, an array in memory order is (R0, K0, R1, K1): sums run over R0 and R1,
+statistics are (K0, K1). A run is R1*K1 neighbouring numbers, in which statistics repeat every K1; they are given as
+tiles of ``period`` numbers, a multiple of K1 and at least a vector or two, so that the inner loop is long.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .compiled import compiled
+from .vectors import cast, load, store
+
+__all__ = ["moments", "mul_sums", "standardise", "standardise_grad"]
+
+
+@compiled
+def standardise(x: int, out: int, mean: int, factor: int, shift: int, runs: int, tiles: int, first: int, length: int,
+                period: int, size: int, like: Any) -> None:  # fmt: skip
+    """out = (x - mean)*factor + shift over ``runs`` runs, of which the one at i has the tile (first + i) % tiles."""
+    for i in range(runs):
+        tile = size * ((first + i) % tiles) * period
+        m, f, s = mean + tile, factor + tile, shift + tile
+        for begin in range(0, length, period):
+            count = min(period, length - begin)
+            source, target = x + size * (i * length + begin), out + size * (i * length + begin)
+            for k in range(count):
+                store(target, k, (load(source, k, like) - load(m, k, like)) * load(f, k, like) + load(s, k, like))
+
+
+@compiled
+def standardise_grad(g: int, x: int, out: int, mean: int, factor: int, slope: int, shift: int, runs: int, tiles: int,
+                     first: int, length: int, period: int, size: int, like: Any) -> None:  # fmt: skip
+    """out = g*factor - (x - mean)*slope - shift, over runs as in `standardise`."""
+    for i in range(runs):
+        tile = size * ((first + i) % tiles) * period
+        m, f, a, s = mean + tile, factor + tile, slope + tile, shift + tile
+        for begin in range(0, length, period):
+            count = min(period, length - begin)
+            at = size * (i * length + begin)
+            for k in range(count):
+                centred = load(x + at, k, like) - load(m, k, like)
+                value = load(g + at, k, like) * load(f, k, like) - centred * load(a, k, like) - load(s, k, like)
+                store(out + at, k, value)
+
+
+@compiled
+def _add(total: int, tile: int, places: int, kept: int, many: int, size: int, like: Any) -> None:
+    """Add a tile of ``many`` numbers, which repeat every ``kept``, to float64 sums."""
+    for c in range(0, many, kept):
+        for d in range(kept):
+            store(total, places + d, load(total, places + d, 0.0) + load(tile, c + d, like))
+
+
+@compiled
+def _sum(x: int, count: int, like: Any) -> Any:
+    total = like
+    for k in range(count):
+        total += load(x, k, like)
+    return total
+
+
+@compiled
+def _sum_centred(x: int, count: int, mean: Any, like: Any) -> Any:
+    first, second = like, like
+    for k in range(count):
+        d = load(x, k, like) - mean
+        first += d
+        second += d * d
+    return first, second
+
+
+@compiled
+def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, inner: int, kept: int, period: int,
+            size: int, like: Any) -> None:  # fmt: skip
+    """Fill float64 means and variances (tiles, kept) of a piece (outer, tiles, inner, kept).
+
+    ``room`` is for three tiles. The squares are taken relative to the mean of the piece.
+    """
+    length = inner * kept
+    stride = tiles * length
+    count = outer * inner
+    for b in range(tiles):
+        start = x + size * b * length
+        for d in range(kept):
+            store(sums, b * kept + d, 0.0)
+            store(squares, b * kept + d, 0.0)
+        if kept == 1:
+            total = 0.0
+            for a in range(outer):
+                for begin in range(0, length, 4096):
+                    total += _sum(start + size * (a * stride + begin), min(4096, length - begin), like)
+            mean = cast(total / count, like)
+            off, spread = 0.0, 0.0
+            for a in range(outer):
+                for begin in range(0, length, 4096):
+                    at = start + size * (a * stride + begin)
+                    one, two = _sum_centred(at, min(4096, length - begin), mean, like)
+                    off += one
+                    spread += two
+            off /= count
+            store(sums, b, mean + off)
+            store(squares, b, max(spread / count - off * off, 0.0))
+        else:
+            means, first, second = room, room + size * period, room + 2 * size * period
+            for a in range(outer):
+                for k in range(period):
+                    store(first, k, like)
+                for begin in range(0, length, period):
+                    at = start + size * (a * stride + begin)
+                    for k in range(min(period, length - begin)):
+                        store(first, k, load(first, k, like) + load(at, k, like))
+                _add(sums, first, b * kept, kept, period, size, like)
+            for k in range(period):
+                store(means, k, cast(load(sums, b * kept + k % kept, 0.0) / count, like))
+            for d in range(kept):
+                store(sums, b * kept + d, 0.0)
+            for a in range(outer):
+                for k in range(period):
+                    store(first, k, like)
+                    store(second, k, like)
+                for begin in range(0, length, period):
+                    at = start + size * (a * stride + begin)
+                    for k in range(min(period, length - begin)):
+                        d = load(at, k, like) - load(means, k, like)
+                        store(first, k, load(first, k, like) + d)
+                        store(second, k, load(second, k, like) + d * d)
+                _add(sums, first, b * kept, kept, period, size, like)
+                _add(squares, second, b * kept, kept, period, size, like)
+            for d in range(kept):
+                at_d = b * kept + d
+                off = load(sums, at_d, 0.0) / count
+                store(squares, at_d, max(load(squares, at_d, 0.0) / count - off * off, 0.0))
+                store(sums, at_d, load(means, d, like) + off)
+
+
+@compiled
+def _sum_products(g: int, x: int, count: int, mean: Any, like: Any) -> Any:
+    first, second = like, like
+    for k in range(count):
+        grad = load(g, k, like)
+        first += grad
+        second += grad * (load(x, k, like) - mean)
+    return first, second
+
+
+@compiled
+def mul_sums(g: int, x: int, mean: int, sums: int, products: int, room: int, outer: int, tiles: int, inner: int,
+             kept: int, period: int, size: int, like: Any) -> None:  # fmt: skip
+    """Fill float64 sums of g, and of g * (x - mean), (tiles, kept), of a piece (outer, tiles, inner, kept).
+
+    ``mean`` is tiles as in `standardise`; ``room`` is for two tiles.
+    """
+    length = inner * kept
+    stride = tiles * length
+    for b in range(tiles):
+        tile = mean + size * b * period
+        for d in range(kept):
+            store(sums, b * kept + d, 0.0)
+            store(products, b * kept + d, 0.0)
+        for a in range(outer):
+            at = size * (a * stride + b * length)
+            if kept == 1:
+                for begin in range(0, length, 4096):
+                    here = at + size * begin
+                    one, two = _sum_products(g + here, x + here, min(4096, length - begin), load(tile, 0, like), like)
+                    store(sums, b, load(sums, b, 0.0) + one)
+                    store(products, b, load(products, b, 0.0) + two)
+            else:
+                first, second = room, room + size * period
+                for k in range(period):
+                    store(first, k, like)
+                    store(second, k, like)
+                for begin in range(0, length, period):
+                    here = at + size * begin
+                    for k in range(min(period, length - begin)):
+                        grad = load(g + here, k, like)
+                        store(first, k, load(first, k, like) + grad)
+                        store(second, k, load(second, k, like) + grad * (load(x + here, k, like) - load(tile, k, like)))
+                _add(sums, first, b * kept, kept, period, size, like)
+                _add(products, second, b * kept, kept, period, size, like)
