@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import correlation, norms
+from . import correlation, norms, pooling
 
 __all__ = ["functions"]
 
@@ -16,6 +16,10 @@ def functions() -> dict[str, Callable[..., Any]]:
         "correlate": correlation.correlate,
         "input_grad": correlation.input_grad,
         "weight_grad": correlation.weight_grad,
+        "max_pool": pooling.max_pool,
+        "max_pool_grad": pooling.max_pool_grad,
+        "avg_pool": pooling.avg_pool,
+        "avg_pool_grad": pooling.avg_pool_grad,
         "moments": norms.moments,
         "mean_square": norms.mean_square,
         "product_sums": norms.product_sums,

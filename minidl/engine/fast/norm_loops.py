@@ -14,6 +14,8 @@ from .vectors import cast, load, store
 
 __all__ = ["moments", "mul_sums", "standardise", "standardise_grad"]
 
+_TERMS = 128  # numbers that are added to one in the arrays' dtype, before float64
+
 
 @compiled
 def standardise(x: int, out: int, mean: int, factor: int, shift: int, runs: int, tiles: int, first: int, length: int,
@@ -81,6 +83,7 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
     length = inner * kept
     stride = tiles * length
     count = outer * inner
+    many = max(1, _TERMS * period // length)
     for b in range(tiles):
         start = x + size * b * length
         for d in range(kept):
@@ -105,29 +108,33 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
         else:
             means, first, second = room, room + size * period, room + 2 * size * period
             for a in range(outer):
-                for k in range(period):
-                    store(first, k, like)
+                if a % many == 0:
+                    for k in range(period):
+                        store(first, k, like)
                 for begin in range(0, length, period):
                     at = start + size * (a * stride + begin)
                     for k in range(min(period, length - begin)):
                         store(first, k, load(first, k, like) + load(at, k, like))
-                _add(sums, first, b * kept, kept, period, size, like)
+                if a % many == many - 1 or a == outer - 1:
+                    _add(sums, first, b * kept, kept, period, size, like)
             for k in range(period):
                 store(means, k, cast(load(sums, b * kept + k % kept, 0.0) / count, like))
             for d in range(kept):
                 store(sums, b * kept + d, 0.0)
             for a in range(outer):
-                for k in range(period):
-                    store(first, k, like)
-                    store(second, k, like)
+                if a % many == 0:
+                    for k in range(period):
+                        store(first, k, like)
+                        store(second, k, like)
                 for begin in range(0, length, period):
                     at = start + size * (a * stride + begin)
                     for k in range(min(period, length - begin)):
                         d = load(at, k, like) - load(means, k, like)
                         store(first, k, load(first, k, like) + d)
                         store(second, k, load(second, k, like) + d * d)
-                _add(sums, first, b * kept, kept, period, size, like)
-                _add(squares, second, b * kept, kept, period, size, like)
+                if a % many == many - 1 or a == outer - 1:
+                    _add(sums, first, b * kept, kept, period, size, like)
+                    _add(squares, second, b * kept, kept, period, size, like)
             for d in range(kept):
                 at_d = b * kept + d
                 off = load(sums, at_d, 0.0) / count
@@ -154,6 +161,7 @@ def mul_sums(g: int, x: int, mean: int, sums: int, products: int, room: int, out
     """
     length = inner * kept
     stride = tiles * length
+    many = max(1, _TERMS * period // length)
     for b in range(tiles):
         tile = mean + size * b * period
         for d in range(kept):
@@ -169,14 +177,16 @@ def mul_sums(g: int, x: int, mean: int, sums: int, products: int, room: int, out
                     store(products, b, load(products, b, 0.0) + two)
             else:
                 first, second = room, room + size * period
-                for k in range(period):
-                    store(first, k, like)
-                    store(second, k, like)
+                if a % many == 0:
+                    for k in range(period):
+                        store(first, k, like)
+                        store(second, k, like)
                 for begin in range(0, length, period):
                     here = at + size * begin
                     for k in range(min(period, length - begin)):
                         grad = load(g + here, k, like)
                         store(first, k, load(first, k, like) + grad)
                         store(second, k, load(second, k, like) + grad * (load(x + here, k, like) - load(tile, k, like)))
-                _add(sums, first, b * kept, kept, period, size, like)
-                _add(products, second, b * kept, kept, period, size, like)
+                if a % many == many - 1 or a == outer - 1:
+                    _add(sums, first, b * kept, kept, period, size, like)
+                    _add(products, second, b * kept, kept, period, size, like)

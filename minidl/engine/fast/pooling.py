@@ -1,0 +1,89 @@
+"""Pooling by compiled loops; `engine/pooling.py` says what each function returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..._core import Array, memory
+from ..._core.threads import cut, run
+from .. import pooling
+from ..layout import block, empty
+from ..window import Geometry
+from . import pool_loops
+from .places import address
+
+__all__ = ["avg_pool", "avg_pool_grad", "max_pool", "max_pool_grad"]
+
+_PIECE = 2**18  # bytes of input in a piece
+_LARGE = 256  # pixels of a window, whose sum NumPy's loop takes in float64
+
+
+def max_pool(x: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
+    source, out = _contiguous(x), empty((*x.shape[:2], *size), x.dtype)
+    lowest = x.dtype.type(-np.inf)
+    at, to = address(source), address(out)
+    _by_rows(pool_loops.max_pool, (at, to, lowest), source, geometry, size)
+    return out
+
+
+def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Array:
+    source, best, incoming = _contiguous(x), _contiguous(out), _contiguous(grad)
+    dx = empty(x.shape, x.dtype)
+    given = address(incoming), address(source), address(best), address(dx)
+    _by_channels(pool_loops.max_pool_grad, given, source, geometry, out.shape[2:])
+    return dx
+
+
+def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
+    if geometry.kernel[0] * geometry.kernel[1] > _LARGE:
+        return pooling.avg_pool(x, geometry, divisor)
+    source, out = _contiguous(x), empty((*x.shape[:2], *divisor.shape), x.dtype)
+    divisor = np.ascontiguousarray(divisor, x.dtype)
+    _by_rows(pool_loops.avg_pool, (address(source), address(divisor), address(out)), source, geometry, divisor.shape)
+    return out
+
+
+def avg_pool_grad(grad: Array, shape: tuple[int, ...], geometry: Geometry, divisor: Array) -> Array:
+    incoming, dx = _contiguous(grad), empty(shape, grad.dtype)
+    divisor = np.ascontiguousarray(divisor, grad.dtype)
+    given = address(incoming), address(divisor), address(dx)
+    _by_channels(pool_loops.avg_pool_grad, given, block(dx), geometry, divisor.shape)
+    return dx
+
+
+def _contiguous(x: Array) -> Array:
+    return np.ascontiguousarray(block(x))
+
+
+def _by_rows(loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]) -> None:
+    """Run a loop over rows of windows, in pieces; x is a block (H, C, W, N)."""
+    if not x.size:
+        return
+    kernel, stride, before, dilation, _ = geometry
+    rest = (*x.shape, *size, *kernel, *stride, *before, *dilation)
+    itemsize, like = x.itemsize, x.dtype.type(0)
+
+    def work(part: slice) -> None:
+        loop(*given, *rest, part.start, part.stop, itemsize, like)
+
+    run(work, cut(size[0], max(1, size[0] * _PIECE // x.nbytes)))
+
+
+def _by_channels(
+    loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]
+) -> None:
+    """Run a loop over channels, whose gradients do not meet, in pieces; x is a block (H, C, W, N)."""
+    if not x.size:
+        return
+    kernel, stride, before, dilation, _ = geometry
+    rest = (*x.shape, *size, *kernel, *stride, *before, *dilation)
+    itemsize, like, channels = x.itemsize, x.dtype.type(0), x.shape[1]
+
+    def work(part: slice) -> None:
+        room = memory.empty((size[1] * x.shape[3],), x.dtype)
+        loop(*given, address(room), *rest, part.start, part.stop, itemsize, like)
+
+    run(work, cut(channels, max(1, channels * _PIECE // x.nbytes)))
