@@ -33,6 +33,8 @@ class Engine(NamedTuple):
     product_sums: Callable[..., tuple[Array, Array]] = sums.product_sums
     standardise: Callable[..., Array] = sums.standardise
     standardise_grad: Callable[..., Array] = sums.standardise_grad
+    activate: Callable[..., Array] | None = None  # None: by what the activation's class says in NumPy
+    activate_grad: Callable[..., Array] | None = None
 
 
 _ENGINES = {

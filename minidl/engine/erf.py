@@ -17,15 +17,15 @@ import numpy as np
 
 from .._core import Array
 
-__all__ = ["erf"]
+__all__ = ["DEGREE", "LIMIT", "coefficients", "erf"]
 
-_LIMIT = 6.0
-_DEGREE = {4: 8, 8: 20}  # by the dtype's size in bytes: the error is below the dtype's own
+LIMIT = 6.0
+DEGREE = {4: 8, 8: 20}  # by the dtype's size in bytes: the error is below the dtype's own
 
 
 @cache
-def _coefficients(degree: int) -> Array:
-    """Chebyshev coefficients of g over t from 2/(2 + _LIMIT) to 1, mapped to [-1, 1]."""
+def coefficients(degree: int) -> Array:
+    """Chebyshev coefficients of g over t from 2/(2 + LIMIT) to 1, mapped to [-1, 1]."""
 
     def scaled(node: float) -> float:
         z = 2 / _to_t(node) - 2
@@ -35,20 +35,20 @@ def _coefficients(degree: int) -> Array:
 
 
 def _to_t(node: float) -> float:
-    least = 2 / (2 + _LIMIT)
+    least = 2 / (2 + LIMIT)
     return least + (node + 1) / 2 * (1 - least)
 
 
 def erf(x: Array) -> Array:
     """Return the error function of each element, in x's dtype; accurate to its rounding."""
-    z = np.minimum(abs(x), x.dtype.type(_LIMIT))
-    least = 2 / (2 + _LIMIT)
+    z = np.minimum(abs(x), x.dtype.type(LIMIT))
+    least = 2 / (2 + LIMIT)
     node = 2 * (2 / (2 + z) - least) / (1 - least) - 1
-    coefficients = _coefficients(_DEGREE[x.dtype.itemsize]).astype(x.dtype)
+    numbers = coefficients(DEGREE[x.dtype.itemsize]).astype(x.dtype)
     # Clenshaw's recurrence
     above, current = np.zeros_like(z), np.zeros_like(z)
     twice = 2 * node
-    for coefficient in coefficients[:0:-1]:
+    for coefficient in numbers[:0:-1]:
         above, current = current, twice * current - above + coefficient
-    g = node * current - above + coefficients[0]
+    g = node * current - above + numbers[0]
     return np.copysign(1 - np.exp(-z * z) * g, x)

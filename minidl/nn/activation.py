@@ -7,12 +7,13 @@ A new one is a class with these two; `Activation` does the rest.
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from .._core import Array, check_flag, check_float, check_grad, check_number
-from ..engine import empty_like, in_pieces, kept_unless, select
+from ..engine import current_engine, empty_like, in_pieces, kept_unless, select
 from .layer import Layer
 
 __all__ = [
@@ -49,8 +50,20 @@ class Activation(Layer):
         """Return the derivative at inputs x, whose outputs are y."""
         raise NotImplementedError(f"{type(self).__name__} does not define slope()")
 
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know value and slope, and up to two options; only minidl's classes have it.
+
+        A subclass that defines value or slope anew, and no formula, is computed by these.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define formula()")
+
     def _compute(self, x: Array) -> tuple[Array, Any]:
-        out = empty_like(check_float(x))
+        check_float(x)
+        activate = current_engine().activate
+        if activate is not None and _has_formula(type(self)):
+            out = activate(*self.formula(), x)
+            return out, (x, out)
+        out = empty_like(x)
 
         def work(piece: Array, result: Array) -> None:
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -62,6 +75,9 @@ class Activation(Layer):
     def _differentiate(self, grad_output: Array, cache: Any) -> Array:
         x, out = cache
         check_grad(grad_output, out.shape, out.dtype)
+        activate_grad = current_engine().activate_grad
+        if activate_grad is not None and _has_formula(type(self)):
+            return activate_grad(*self.formula(), grad_output, x, out)
         dx = empty_like(grad_output)
 
         def work(grad: Array, before: Array, after: Array, result: Array) -> None:
@@ -73,6 +89,16 @@ class Activation(Layer):
 
     def _number(self, name: str, value: float, minimum: float = -INF) -> float:
         return check_number(type(self).__name__, name, value, minimum=minimum)
+
+
+@cache
+def _has_formula(kind: type[Activation]) -> bool:
+    """Return whether a class's formula is that of the value and the slope that it has, which may be overridden."""
+    for cls in kind.__mro__:
+        said = {"value", "slope", "formula"} & vars(cls).keys()
+        if said:
+            return cls is not Activation and "formula" in said
+    return False
 
 
 class InPlace(Activation):
@@ -97,7 +123,12 @@ def relu_forward(x: Array) -> tuple[Array, Array]:
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.ReLU.html
     """
-    out = empty_like(check_float(x))
+    check_float(x)
+    activate = current_engine().activate
+    if activate is not None:
+        out = activate("relu", 0, 0, x)
+        return out, out
+    out = empty_like(x)
     in_pieces(lambda piece, result: np.maximum(piece, 0, out=result), x, out)
     return out, out
 
@@ -109,6 +140,9 @@ def relu_backward(grad_output: Array, cache: Array) -> Array:
     TypeError); ``cache`` is from `relu_forward`.
     """
     check_grad(grad_output, cache.shape, cache.dtype)
+    activate_grad = current_engine().activate_grad
+    if activate_grad is not None:
+        return activate_grad("relu", 0, 0, grad_output, cache, cache)
     dx = empty_like(grad_output)
 
     def work(grad: Array, out: Array, result: Array) -> None:
@@ -161,6 +195,10 @@ def logistic(x: Array) -> Array:
 class Sigmoid(Activation):
     """Logistic function: y = 1 / (1 + exp(-x))."""
 
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "sigmoid", 0, 0
+
     def value(self, x: Array) -> Array:
         """Return y."""
         return logistic(x)
@@ -189,6 +227,10 @@ def tanh_backward(grad_output: Array, cache: Cache) -> Array:
 
 class Tanh(Activation):
     """Hyperbolic tangent."""
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "tanh", 0, 0
 
     def value(self, x: Array) -> Array:
         """Return y."""

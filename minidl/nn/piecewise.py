@@ -18,6 +18,10 @@ __all__ = ["Hardshrink", "Hardsigmoid", "Hardswish", "Hardtanh", "LeakyReLU", "R
 class ReLU6(InPlace):
     """ReLU that stops at six: y = min(max(x, 0), 6). ``inplace`` is accepted and ignored."""
 
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "clip", 0, 6
+
     def value(self, x: Array) -> Array:
         """Return y."""
         return np.clip(x, 0, 6)
@@ -30,6 +34,10 @@ class ReLU6(InPlace):
 class Hardsigmoid(InPlace):
     """Piecewise linear sigmoid: y = min(max(x + 3, 0), 6) / 6. ``inplace`` is accepted and ignored."""
 
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "hardsigmoid", 0, 0
+
     def value(self, x: Array) -> Array:
         """Return y."""
         return np.clip(x + 3, 0, 6) / 6
@@ -41,6 +49,10 @@ class Hardsigmoid(InPlace):
 
 class Hardswish(InPlace):
     """Hard swish: y = x * min(max(x + 3, 0), 6) / 6. ``inplace`` is accepted and ignored."""
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "hardswish", 0, 0
 
     def value(self, x: Array) -> Array:
         """Return y."""
@@ -64,6 +76,10 @@ class LeakyReLU(InPlace):
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__(inplace)
         self.negative_slope = self._number("negative_slope", negative_slope)
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "leaky_relu", self.negative_slope, 0
 
     def value(self, x: Array) -> Array:
         """Return y."""
@@ -91,6 +107,10 @@ class Hardtanh(InPlace):
         self.max_val = self._number("max_val", max_val)
         if min_val >= max_val:
             raise ValueError(f"Hardtanh: max_val must be above min_val, got {min_val} and {max_val}")
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "clip", self.min_val, self.max_val
 
     def value(self, x: Array) -> Array:
         """Return y."""

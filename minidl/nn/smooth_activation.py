@@ -64,6 +64,10 @@ class Softsign(Activation):
 class SiLU(InPlace):
     """Sigmoid linear unit, or swish: y = x / (1 + exp(-x)). ``inplace`` is accepted and ignored."""
 
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "silu", 0, 0
+
     def value(self, x: Array) -> Array:
         """Return y."""
         return x * logistic(x)
@@ -82,6 +86,10 @@ class SELU(InPlace):
 
     Source: Klambauer et al., "Self-normalizing neural networks", 2017, arXiv:1706.02515.
     """
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "elu", _SELU_ALPHA, _SELU_SCALE
 
     def value(self, x: Array) -> Array:
         """Return y."""
@@ -107,6 +115,10 @@ class ELU(_Alpha):
         alpha: minus the limit at minus infinity.
         inplace: accepted, as in PyTorch; the output is always a new array.
     """
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "elu", self.alpha, 1
 
     def value(self, x: Array) -> Array:
         """Return y."""
@@ -161,6 +173,10 @@ class Softplus(Activation):
         if beta == 0:
             raise ValueError("Softplus: beta must not be 0")
 
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "softplus", self.beta, self.threshold
+
     def value(self, x: Array) -> Array:
         """Return y."""
         return _softplus(x, self.beta, self.threshold)
@@ -172,6 +188,10 @@ class Softplus(Activation):
 
 class Mish(InPlace):
     """Mish: y = x * tanh(log(1 + exp(x))). ``inplace`` is accepted and ignored."""
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "mish", 0, 0
 
     def value(self, x: Array) -> Array:
         """Return y."""
@@ -200,6 +220,10 @@ class GELU(Activation):
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = check_choice("GELU", "approximate", approximate, ("none", "tanh"))
+
+    def formula(self) -> tuple[str, float, float]:
+        """Return the name by which engines know it, and its options."""
+        return "gelu" if self.approximate == "none" else "gelu_tanh", 0, 0
 
     def value(self, x: Array) -> Array:
         """Return y."""

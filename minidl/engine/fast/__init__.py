@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import correlation, norms, pooling
+from . import activations, correlation, norms, pooling
 
 __all__ = ["functions"]
 
@@ -13,6 +13,8 @@ __all__ = ["functions"]
 def functions() -> dict[str, Callable[..., Any]]:
     """Return what this engine computes by itself, by the names of `Engine`'s fields; the rest is NumPy's."""
     return {
+        "activate": activations.activate,
+        "activate_grad": activations.activate_grad,
         "correlate": correlation.correlate,
         "input_grad": correlation.input_grad,
         "weight_grad": correlation.weight_grad,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .compiled import compiled
+from .compiled import compiled, summing
 from .vectors import REGISTERS, fill, lanes, load, multiply_add, outer, store
 
 __all__ = ["correlate", "pack", "weight_grad"]
@@ -220,7 +220,7 @@ def _outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: in
         f += 4 if four else 1
 
 
-@compiled
+@summing
 def _line_sum(x: int, count: int, like: Any) -> Any:
     total = like
     for i in range(count):

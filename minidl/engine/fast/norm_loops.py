@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .compiled import compiled
+from .compiled import compiled, summing
 from .vectors import cast, load, store
 
 __all__ = ["moments", "mul_sums", "standardise", "standardise_grad"]
@@ -55,7 +55,7 @@ def _add(total: int, tile: int, places: int, kept: int, many: int, size: int, li
             store(total, places + d, load(total, places + d, 0.0) + load(tile, c + d, like))
 
 
-@compiled
+@summing
 def _sum(x: int, count: int, like: Any) -> Any:
     total = like
     for k in range(count):
@@ -63,7 +63,7 @@ def _sum(x: int, count: int, like: Any) -> Any:
     return total
 
 
-@compiled
+@summing
 def _sum_centred(x: int, count: int, mean: Any, like: Any) -> Any:
     first, second = like, like
     for k in range(count):
@@ -142,7 +142,7 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
                 store(sums, at_d, load(means, d, like) + off)
 
 
-@compiled
+@summing
 def _sum_products(g: int, x: int, count: int, mean: Any, like: Any) -> Any:
     first, second = like, like
     for k in range(count):

@@ -13,7 +13,7 @@ from ..._core.threads import cut, run
 from .. import sums
 from ..layout import empty_like
 from . import norm_loops
-from .places import address
+from .places import address, laid_out
 from .vectors import BYTES
 
 __all__ = ["mean_square", "moments", "product_sums", "standardise", "standardise_grad"]
@@ -91,15 +91,6 @@ def _runs(form: _Form, nbytes: int) -> list[slice]:
     return cut(runs, max(1, runs * 2**19 // max(1, nbytes)))
 
 
-def _like_in_memory(x: Array, other: Array) -> Array:
-    """Return an array with x's strides and the other's numbers; itself where it has them."""
-    if other.strides == x.strides:
-        return other
-    moved = empty_like(x)
-    moved[...] = other
-    return moved
-
-
 def standardise(x: Array, mean: Array | None, factor: Array, shift: Array | None) -> Array:
     form, shape = _form_of(x, mean, factor, shift)
     if form is None or not x.size:
@@ -129,7 +120,7 @@ def standardise_grad(
     form, shape = _form_of(x, mean, factor, slope, shift)
     if form is None or not x.size:
         return sums.standardise_grad(grad, x, mean, factor, slope, shift)
-    grad, out = _like_in_memory(x, grad), empty_like(x)
+    grad, out = laid_out(grad, x), empty_like(x)
     tiles = [form.tile(value, shape, x.dtype) for value in (mean, factor, slope, shift)]
     at = [address(tile) for tile in tiles]
     incoming, source, target, like, size = address(grad), address(x), address(out), x.dtype.type(0), x.itemsize
@@ -230,7 +221,7 @@ def _sums_of(grad: Array, x: Array, mean: Array | None, axes: Axes) -> tuple[Arr
     shape = tuple(n if keeps else 1 for n, keeps in zip(x.shape, kept, strict=True))
     if form is None or not x.size or (mean is not None and np.broadcast_shapes(mean.shape, shape) != shape):
         return None
-    grad = _like_in_memory(x, grad)
+    grad = laid_out(grad, x)
     tile = form.tile(mean, shape, x.dtype)
     incoming, source, centre, like, size = address(grad), address(x), address(tile), x.dtype.type(0), x.itemsize
     parts, by = _parts(form, x.nbytes)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..._core import Array
+from ..layout import empty_like
 
-__all__ = ["address", "steps"]
+__all__ = ["address", "laid_out", "steps"]
 
 
 def address(x: Array) -> int:
@@ -16,3 +17,14 @@ def address(x: Array) -> int:
 def steps(x: Array) -> tuple[int, ...]:
     """Return an array's strides as numbers of elements."""
     return tuple(step // x.itemsize for step in x.strides)
+
+
+def laid_out(x: Array, model: Array) -> Array:
+    """Return x with the memory layout of ``model``, an array of its shape made by `empty_like`: itself if it has it."""
+    if x.strides == model.strides or x.size == 0:
+        return x
+    if all(n == 1 or s == t for n, s, t in zip(x.shape, x.strides, model.strides, strict=True)):
+        return x
+    moved = empty_like(model)
+    moved[...] = x
+    return moved

@@ -1,0 +1,46 @@
+"""Elementwise activations by compiled loops, one pass each way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..._core import Array
+from ..._core.threads import cut, run
+from ..layout import empty_like
+from .activation_loops import LOOPS
+from .places import address, laid_out
+
+__all__ = ["activate", "activate_grad"]
+
+_PIECE = 2**18  # numbers
+
+
+def activate(name: str, a: float, b: float, x: Array) -> Array:
+    """Return the activation of that name, with options a and b, of each element of x."""
+    out = empty_like(x)
+    x = laid_out(x, out)
+    _run(LOOPS[name][0], (x, out), a, b)
+    return out
+
+
+def activate_grad(name: str, a: float, b: float, grad: Array, x: Array, out: Array) -> Array:
+    """Return the gradient of x, given that of the output and the output."""
+    dx = empty_like(out)
+    _run(LOOPS[name][1], (laid_out(grad, dx), laid_out(x, dx), laid_out(out, dx), dx), a, b)
+    return dx
+
+
+def _run(loop: Callable[..., Any], arrays: tuple[Array, ...], a: float, b: float) -> None:
+    kind = arrays[0].dtype.type
+    places = [address(x) for x in arrays]
+    numbers, options = arrays[0].size, (kind(a), kind(b), kind(0))
+    if numbers <= 2 * _PIECE:
+        loop(*places, numbers, *options)
+        return
+    size = arrays[0].itemsize
+
+    def work(part: slice) -> None:
+        loop(*[place + size * part.start for place in places], part.stop - part.start, *options)
+
+    run(work, cut(numbers, _PIECE))
