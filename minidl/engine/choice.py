@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .._core import Array, check_choice
-from . import correlation, im2col, pooling, sums
+from . import correlation, im2col, normalising, pooling
 
 __all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
 
@@ -16,7 +16,7 @@ __all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
 class Engine(NamedTuple):
     """The functions that can be computed in several ways, on arrays of shape (N, C, H, W) in any memory layout.
 
-    `correlation.py`, `pooling.py` and `sums.py` document what each takes and returns. An engine replaces the ones it
+    `correlation.py`, `pooling.py` and `normalising.py` document what each takes and returns. An engine replaces the ones it
     computes differently and keeps the others. The cache of a forward pass remembers its engine.
     """
 
@@ -28,11 +28,8 @@ class Engine(NamedTuple):
     max_pool_grad: Callable[..., Array] = pooling.max_pool_grad
     avg_pool: Callable[..., Array] = pooling.avg_pool
     avg_pool_grad: Callable[..., Array] = pooling.avg_pool_grad
-    moments: Callable[..., tuple[Array, Array]] = sums.moments
-    mean_square: Callable[..., Array] = sums.mean_square
-    product_sums: Callable[..., tuple[Array, Array]] = sums.product_sums
-    standardise: Callable[..., Array] = sums.standardise
-    standardise_grad: Callable[..., Array] = sums.standardise_grad
+    normalise: Callable[..., tuple[Array, Any]] = normalising.normalise
+    normalise_grad: Callable[..., tuple[Array, Array | None, Array | None]] = normalising.normalise_grad
     activate: Callable[..., Array] | None = None  # None: by what the activation's class says in NumPy
     activate_grad: Callable[..., Array] | None = None
 

@@ -14,13 +14,13 @@ say which axes; the passes over memory are the engine's.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag, check_float, check_grad, check_number, check_same_dtype
-from ..engine import Engine, current_engine, sum_over
+from ..engine import Engine, current_engine
 from .module import Module
 from .parameter import Parameter, filled
 
@@ -31,16 +31,13 @@ Given = tuple[Array, Array] | None
 
 
 class NormCache(NamedTuple):
-    """Input as it was standardised; statistics and weight in shapes that broadcast to it; the engine."""
+    """The input as it was standardised, and with what; the shapes of the parameters and the output; the engine."""
 
     x: Array
-    mean: Array | None
-    inverse_std: Array
-    weight: Array | None
-    bias_shape: tuple[int, ...] | None
-    axes: Axes  # over which the statistics were taken; none if they were given
-    param_shape: tuple[int, ...]
-    shape: tuple[int, ...]  # of the input and the output
+    kept: Any
+    weight_shape: tuple[int, ...]
+    bias_shape: tuple[int, ...]
+    shape: tuple[int, ...]
     engine: Engine
 
 
@@ -55,59 +52,27 @@ def norm_forward(
     *,
     centred: bool = True,
     given: Given = None,
-) -> tuple[Array, NormCache, tuple[Array | None, Array]]:
-    """Standardise x over ``axes``, then scale and shift.
+) -> tuple[Array, NormCache, tuple[Array, Array]]:
+    """Standardise x over ``axes``, then scale and shift; the arguments are those of the engine's `normalise`.
 
-    Args:
-        x: input in the shape in which it is standardised.
-        axes: over which mean and variance are taken.
-        eps: added to the variance.
-        weight, bias: scale and shift, or None.
-        param_shape: the shape in which they, and given statistics, broadcast to x.
-        shape: of the output.
-        centred: False takes the mean as 0 (RMS normalisation).
-        given: mean and variance to use instead of x's own.
-
-    Returns:
-        the output, the cache for `norm_backward`, and (mean, var), the mean None if it is taken as 0.
+    Returns the output of ``shape``, the cache for `norm_backward`, and (mean, var), the mean None if it is taken as 0.
     """
     engine = current_engine()
-    mean: Array | None = None
-    if given is not None:
-        mean, var = (value.reshape(param_shape) for value in given)
-    elif centred:
-        mean, var = engine.moments(x, axes)
-    else:
-        var = engine.mean_square(x, axes)
-    inverse_std = (1 / np.sqrt(var + eps)).astype(x.dtype, copy=False)
-    factor = inverse_std if weight is None else inverse_std * weight.reshape(param_shape)
-    out = engine.standardise(x, mean, factor, None if bias is None else bias.reshape(param_shape))
-    taken = () if given is not None else axes
-    bias_shape = None if bias is None else bias.shape
-    cache = NormCache(x, mean, inverse_std, weight, bias_shape, taken, param_shape, shape, engine)
-    return out.reshape(shape), cache, (mean, var)
+    out, kept = engine.normalise(x, axes, eps, weight, bias, param_shape, centred, given)
+    weight_shape, bias_shape = (() if parameter is None else parameter.shape for parameter in (weight, bias))
+    return out.reshape(shape), NormCache(x, kept, weight_shape, bias_shape, shape, engine), (kept.mean, kept.var)
 
 
 def norm_backward(grad_output: Array, cache: NormCache) -> tuple[Array, Array | None, Array | None]:
     """Return (dx, dweight, dbias), by the formula at the top of this file; None for an absent parameter."""
-    x, mean, inverse_std, weight, bias_shape, axes, param_shape, shape, engine = cache
+    x, kept, weight_shape, bias_shape, shape, engine = cache
     check_grad(grad_output, shape, x.dtype)
-    grad = grad_output.reshape(x.shape)
-    shared = tuple(axis for axis in range(x.ndim) if param_shape[axis] == 1)  # the axes along which parameters repeat
-    common = tuple(axis for axis in axes if axis in shared) if axes else shared
-    plain, product = engine.product_sums(grad, x, mean, common)
-    product = product * inverse_std  # the sum of grad * xhat
-    rest = tuple(axis for axis in shared if product.shape[axis] != 1)  # what the engine has not summed
-    dw = None if weight is None else (sum_over(product, rest) if rest else product).reshape(weight.shape)
-    db = None if bias_shape is None else (sum_over(plain, rest) if rest else plain).reshape(bias_shape)
-    scale = np.ones(param_shape, x.dtype) if weight is None else weight.reshape(param_shape)
-    factor = inverse_std * scale
-    if not axes:
-        return engine.standardise_grad(grad, x, mean, factor).reshape(shape), dw, db
-    count = math.prod(x.shape[axis] for axis in axes)
-    slope = inverse_std**2 * ((product * scale).sum(axis=axes, keepdims=True) / count)
-    shift = None if mean is None else inverse_std * ((plain * scale).sum(axis=axes, keepdims=True) / count)
-    return engine.standardise_grad(grad, x, mean, factor, slope, shift).reshape(shape), dw, db
+    dx, dw, db = engine.normalise_grad(grad_output.reshape(x.shape), x, kept)
+    return (
+        dx.reshape(shape),
+        None if dw is None else dw.reshape(weight_shape),
+        None if db is None else db.reshape(bias_shape),
+    )
 
 
 def check_norm(x: Array, channels: int | None, weight: Array | None, bias: Array | None) -> None:

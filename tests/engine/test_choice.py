@@ -36,7 +36,7 @@ def test_the_default_and_the_variable():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables)
     assert result.stdout.strip() == "numpy"
     wrong = python(code, MINIDL_ENGINE="quick")
-    assert "MINIDL_ENGINE: engine must be one of 'numpy', 'im2col', got 'quick'" in wrong.stderr
+    assert "MINIDL_ENGINE: engine must be one of 'numpy', 'im2col', 'fast', got 'quick'" in wrong.stderr
 
 
 def test_an_unknown_engine_is_refused_and_nothing_changes():

@@ -22,9 +22,6 @@ def functions() -> dict[str, Callable[..., Any]]:
         "max_pool_grad": pooling.max_pool_grad,
         "avg_pool": pooling.avg_pool,
         "avg_pool_grad": pooling.avg_pool_grad,
-        "moments": norms.moments,
-        "mean_square": norms.mean_square,
-        "product_sums": norms.product_sums,
-        "standardise": norms.standardise,
-        "standardise_grad": norms.standardise_grad,
+        "normalise": norms.normalise,
+        "normalise_grad": norms.normalise_grad,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -80,7 +80,11 @@ def weight_grad(
     pieces = _pieces(source, shape, geometry, target.shape[::2])
     parts = run(work, pieces)
     total = parts[0] if len(parts) == 1 else np.sum(parts, axis=0, dtype=np.float64).astype(x.dtype)
-    dw = total[: out_size].reshape(f, kh, kw, c).transpose(0, 3, 1, 2) if (out_size := f * c * kh * kw) else np.zeros(shape, x.dtype)
+    dw = (
+        total[:out_size].reshape(f, kh, kw, c).transpose(0, 3, 1, 2)
+        if (out_size := f * c * kh * kw)
+        else np.zeros(shape, x.dtype)
+    )
     return dw, total[out_size:] if has_bias else None
 
 

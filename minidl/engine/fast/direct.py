@@ -60,7 +60,9 @@ def _fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) 
                     _copy(source, p.stride_w * column, target + size * begin * images, end - begin, images, size, like)
                     _zero(target + size * end * images, (width - end) * images, like)
                 if p.by_rows:
-                    _zero(planes + size * (q * p.row + a * p.phase_h + c * p.channel + p.phases_w * p.phase_w), gap, like)
+                    _zero(
+                        planes + size * (q * p.row + a * p.phase_h + c * p.channel + p.phases_w * p.phase_w), gap, like
+                    )
 
 
 @compiled
@@ -267,7 +269,9 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                     _zero(at, p.length, like)
                     for i in range(rows):
                         there = at + size * i * p.row
-                        _copy(source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like)
+                        _copy(
+                            source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like
+                        )
             lines = rows if p.by_rows else 1
             _outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
             if sums:

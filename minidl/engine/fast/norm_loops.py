@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .compiled import compiled, summing
-from .vectors import cast, load, store
+import numpy as np
 
-__all__ = ["moments", "mul_sums", "standardise", "standardise_grad"]
+from .compiled import compiled, summing
+from .vectors import cast, load, load_index, store
+
+__all__ = ["combine", "finish", "moments", "mul_sums", "standardise", "standardise_grad", "tile"]
 
 _TERMS = 128  # numbers that are added to one in the arrays' dtype, before float64
 
@@ -190,3 +192,66 @@ def mul_sums(g: int, x: int, mean: int, sums: int, products: int, room: int, out
                 if a % many == many - 1 or a == outer - 1:
                     _add(sums, first, b * kept, kept, period, size, like)
                     _add(products, second, b * kept, kept, period, size, like)
+
+
+@compiled
+def finish(sums: int, squares: int, count: int, eps: float, mean: int, var: int, inverse: int, size: int,
+           like: Any) -> None:  # fmt: skip
+    """Write float64 means and variances in the arrays' dtype, and 1 / sqrt(var + eps)."""
+    for k in range(count):
+        store(mean, k, cast(load(sums, k, 0.0), like))
+        value = load(squares, k, 0.0)
+        store(var, k, cast(value, like))
+        store(inverse, k, cast(1.0 / np.sqrt(value + eps), like))
+
+
+@compiled
+def tile(out: int, tiles: int, kept: int, period: int, values: int, of: int, weight: int, of_weight: int, size: int,
+         like: Any) -> None:  # fmt: skip
+    """Fill tiles (tiles, period) with values[of[k]], times weight[of_weight[k]]; an address of 0 stands for ones."""
+    for b in range(tiles):
+        for d in range(kept):
+            place = b * kept + d
+            value = load(values, load_index(of, place), like) if values else cast(1.0, like)
+            if weight:
+                value *= load(weight, load_index(of_weight, place), like)
+            for c in range(0, period, kept):
+                store(out, b * period + c + d, value)
+
+
+@compiled
+def combine(plain: int, product: int, places: int, statistics: int, of: int, of_weight: int, inverse: int, weight: int,
+            dw: int, db: int, weights: int, count: float, centred: bool, room: int, slope: int, shift: int, tiles: int,
+            kept: int, period: int, size: int, like: Any) -> None:  # fmt: skip
+    """Make of float64 sums, one for each of ``places``, the parameters' gradients and the tiles of slope and shift.
+
+    ``room`` is for two float64 numbers for each statistic and two for each parameter.
+    """
+    along, across = room, room + 8 * statistics
+    to_weight, to_bias = across + 8 * statistics, across + 8 * (statistics + weights)
+    for k in range(2 * (statistics + weights)):
+        store(room, k, 0.0)
+    for k in range(places):
+        s, w = load_index(of, k), load_index(of_weight, k)
+        a = load(product, k, 0.0) * load(inverse, s, like)
+        b = load(plain, k, 0.0)
+        store(to_weight, w, load(to_weight, w, 0.0) + a)
+        store(to_bias, w, load(to_bias, w, 0.0) + b)
+        scale = load(weight, w, like) if weight else cast(1.0, like)
+        store(along, s, load(along, s, 0.0) + a * scale)
+        store(across, s, load(across, s, 0.0) + b * scale)
+    for w in range(weights):
+        if dw:
+            store(dw, w, cast(load(to_weight, w, 0.0), like))
+        if db:
+            store(db, w, cast(load(to_bias, w, 0.0), like))
+    if slope:
+        for b in range(tiles):
+            for d in range(kept):
+                s = load_index(of, b * kept + d)
+                i = load(inverse, s, like) + 0.0
+                first = cast(i * i * load(along, s, 0.0) / count, like)
+                second = cast(i * load(across, s, 0.0) / count, like) if centred else like
+                for c in range(0, period, kept):
+                    store(slope, b * period + c + d, first)
+                    store(shift, b * period + c + d, second)

@@ -1,31 +1,33 @@
-"""Normalisation by compiled loops, in two passes over memory each way; `engine/sums.py` has the formulas."""
+"""Normalisation by compiled loops, in two passes over memory each way; `engine/normalising.py` has the formulas."""
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..._core import Array
 from ..._core.threads import cut, run
-from .. import sums
+from .. import normalising
 from ..layout import empty_like
+from ..normalising import Standardised
 from . import norm_loops
 from .places import address, laid_out
 from .vectors import BYTES
 
-__all__ = ["mean_square", "moments", "product_sums", "standardise", "standardise_grad"]
+__all__ = ["normalise", "normalise_grad"]
 
 Axes = tuple[int, ...]
 
-_PIECE = 2**18  # bytes of a piece: read twice, the second time from the cache
+_PIECE = 2**18  # bytes of a piece of which sums are taken: read twice, the second time from the cache
+_RUN = 2**19  # bytes of a piece that is standardised
 _VECTORS = 4  # in a period, at least
 
 
 class _Form(NamedTuple):
-    """An array in memory order as (outer, tiles, inner, kept): sums are over outer and inner."""
+    """An array in memory order as (outer, tiles, inner, kept): what is summed, and repeats, are outer and inner."""
 
     order: tuple[int, ...]  # the axes in memory
     outer: int
@@ -34,21 +36,76 @@ class _Form(NamedTuple):
     kept: int
     period: int
 
-    def tile(self, statistic: Array | None, shape: tuple[int, ...], dtype: np.dtype) -> Array:
-        """Return a statistic as tiles (tiles, period)."""
-        if statistic is None:
-            return np.zeros((self.tiles, self.period), dtype)
-        if statistic.shape != shape:
-            statistic = np.broadcast_to(statistic, shape)
-        rows = statistic.transpose(self.order).reshape(self.tiles, self.kept)
-        if self.kept == self.period:
-            return np.ascontiguousarray(rows)
-        return np.repeat(rows, self.period, axis=1) if self.kept == 1 else np.tile(rows, (1, self.period // self.kept))
+    @property
+    def length(self) -> int:
+        """Numbers in a run."""
+        return self.inner * self.kept
+
+    @property
+    def places(self) -> int:
+        """Of the numbers that do not repeat."""
+        return self.tiles * self.kept
+
+
+class _Plan(NamedTuple):
+    """Two forms, that of the statistics and that of what parameters and statistics are together; from one to another."""
+
+    statistics: _Form
+    factors: _Form
+    statistic_shape: tuple[int, ...]  # of means, in x's axes
+    in_order: tuple[int, ...]  # the same in memory
+    inverse: tuple[int, ...]
+    of: Array  # for each place of the factors its statistic, and its parameter
+    of_weight: Array
+    weights: int
+
+
+class _Kept(NamedTuple):
+    """What x was standardised with; ``values`` are means, variances and inverse deviations, (3, places)."""
+
+    mean: Array | None
+    var: Array
+    values: Array
+    plan: _Plan
+    weight: Array | None
+    has_bias: bool
+    taken: bool  # whether the statistics are x's own
+    param_shape: tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
+def _plan(
+    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int, axes: Axes | None, param_shape: tuple[int, ...]
+) -> _Plan | None:
+    """Lay out a normalisation of an array; axes of None: statistics are given, in the parameters' shape.
+
+    Return None for an array that is not contiguous in some order of its axes, or has no such form.
+    """
+    ndim = range(len(shape))
+    by_statistic = tuple(
+        shape[axis] != 1 and (param_shape[axis] != 1 if axes is None else axis not in axes) for axis in ndim
+    )
+    by_factor = tuple(by_statistic[axis] or (shape[axis] != 1 and param_shape[axis] != 1) for axis in ndim)
+    statistics, factors = (_form(shape, strides, kept, itemsize) for kept in (by_statistic, by_factor))
+    if statistics is None or factors is None or 0 in shape:
+        return None
+    order = statistics.order
+    statistic_shape = tuple(n if keeps else 1 for n, keeps in zip(shape, by_statistic, strict=True))
+    in_order = tuple(statistic_shape[axis] for axis in order)
+    inverse = tuple(order.index(axis) for axis in ndim)
+    factor_shape = tuple(n if keeps else 1 for n, keeps in zip(shape, by_factor, strict=True))
+
+    def of(numbers: Array) -> Array:
+        spread = np.broadcast_to(numbers, factor_shape).transpose(factors.order)
+        return np.ascontiguousarray(spread.reshape(-1), np.int64)
+
+    ids = np.arange(math.prod(in_order)).reshape(in_order).transpose(inverse)
+    weights = math.prod(param_shape)
+    of_weight = of(np.arange(weights).reshape(param_shape))
+    return _Plan(statistics, factors, statistic_shape, in_order, inverse, of(ids), of_weight, weights)
+
+
 def _form(shape: tuple[int, ...], strides: tuple[int, ...], kept: tuple[bool, ...], itemsize: int) -> _Form | None:
-    """Return the form of a contiguous array, in any order of its axes; None if it has none."""
     order = tuple(sorted(range(len(shape)), key=lambda axis: (-strides[axis], shape[axis] != 1)))
     step = itemsize
     for axis in reversed(order):
@@ -57,189 +114,216 @@ def _form(shape: tuple[int, ...], strides: tuple[int, ...], kept: tuple[bool, ..
         step *= shape[axis]
     groups: list[tuple[bool, int]] = []
     for axis in order:
-        if shape[axis] == 1:
-            continue
-        if groups and groups[-1][0] == kept[axis]:
+        if shape[axis] != 1 and groups and groups[-1][0] == kept[axis]:
             groups[-1] = kept[axis], groups[-1][1] * shape[axis]
-        else:
+        elif shape[axis] != 1:
             groups.append((kept[axis], shape[axis]))
-    sizes = [1, 1, 1, 1]
-    place = 3
+    sizes, place = [1, 1, 1, 1], 3
     for keeps, size in reversed(groups):
-        if keeps != (place % 2 == 1):
-            place -= 1
+        place -= keeps != (place % 2 == 1)
         if place < 0:
             return None
         sizes[place] = size
         place -= 1
     outer, tiles, inner, last = sizes
-    period = last * -(-_VECTORS * BYTES // itemsize // last) if last * itemsize < _VECTORS * BYTES else last
+    if tiles == 1 and outer == 1:  # rows, so that there is something to cut
+        outer = math.gcd(inner, 2 ** max(0, (inner * last * itemsize // _PIECE).bit_length()))
+        inner //= outer
+    least = _VECTORS * BYTES // itemsize
+    period = last * -(-least // last) if last < least else last
     return _Form(order, outer, tiles, inner, last, period)
 
 
-def _form_of(x: Array, *statistics: Array | None) -> tuple[_Form | None, tuple[int, ...]]:
-    """Return the form in which statistics broadcast to x, and the shape that they have together."""
-    shape = np.broadcast_shapes(*(value.shape for value in statistics if value is not None))
-    shape = (1,) * (x.ndim - len(shape)) + shape
-    kept = tuple(a != 1 for a in shape)
-    return _form(x.shape, x.strides, kept, x.itemsize), shape
+def normalise(
+    x: Array,
+    axes: Axes,
+    eps: float,
+    weight: Array | None,
+    bias: Array | None,
+    param_shape: tuple[int, ...],
+    centred: bool,
+    given: tuple[Array, Array] | None,
+) -> tuple[Array, _Kept | Standardised]:
+    plan = _plan(x.shape, x.strides, x.itemsize, axes if given is None else None, param_shape)
+    if plan is None:
+        return normalising.normalise(x, axes, eps, weight, bias, param_shape, centred, given)
+    size, like, form = x.itemsize, x.dtype.type(0), plan.factors
+    weight, bias = (None if value is None else np.ascontiguousarray(value) for value in (weight, bias))
+    count = plan.statistics.places
+    values = np.empty((3, count), x.dtype)  # mean, variance, 1 / deviation
+    found = np.empty((2, count))
+    if given is not None:
+        found[0], found[1] = (value.reshape(-1)[_inside(plan)] for value in given)
+    elif centred:
+        _moments(x, plan.statistics, found)
+    else:
+        _mean_squares(x, plan.statistics, found)
+    at, places = address(values), address(found)
+    norm_loops.finish(
+        places, places + 8 * count, count, float(eps), at, at + size * count, at + 2 * size * count, size, like
+    )
+    tiles = _tiles(plan, values, weight, bias, size, like)
+    out = empty_like(x)
+    source, target, first = address(x), address(out), address(tiles)
+    step = size * form.tiles * form.period
+
+    def work(part: slice) -> None:
+        begin = size * part.start * form.length
+        norm_loops.standardise(
+            source + begin, target + begin, first, first + step, first + 2 * step, part.stop - part.start, form.tiles,
+            part.start, form.length, form.period, size, like,
+        )  # fmt: skip
+
+    run(work, _runs(form, x.nbytes))
+    mean, var = (value.reshape(plan.in_order).transpose(plan.inverse) for value in values[:2])
+    has_bias, taken = bias is not None, given is None
+    return out, _Kept(mean if centred else None, var, values, plan, weight, has_bias, taken, param_shape)
+
+
+def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[Array, Array | None, Array | None]:
+    if isinstance(kept, Standardised):
+        return normalising.normalise_grad(grad, x, kept)
+    mean, _, values, plan, weight, has_bias, taken, param_shape = kept
+    size, like, form = x.itemsize, x.dtype.type(0), plan.factors
+    grad = laid_out(grad, x)
+    tiles = _tiles(plan, values, weight, None, size, like)  # of mean and factor; the third is for the slope
+    shifts = np.empty((form.tiles, form.period), x.dtype)
+    step, first, last = size * form.tiles * form.period, address(tiles), address(shifts)
+    sums = _product_sums(grad, x, form, first)
+    plain, product = address(sums), address(sums) + 8 * form.places
+    weights, statistics = plan.weights, plan.statistics.places
+    dw = None if weight is None else np.empty(param_shape, x.dtype)
+    db = np.empty(param_shape, x.dtype) if has_bias else None
+    room = np.empty(2 * (statistics + weights))
+    norm_loops.combine(
+        plain, product, form.places, statistics, address(plan.of), address(plan.of_weight),
+        address(values) + 2 * size * statistics, 0 if weight is None else address(weight),
+        0 if dw is None else address(dw), 0 if db is None else address(db), weights,
+        float(x.size // statistics), mean is not None, address(room), first + 2 * step if taken else 0, last, form.tiles,
+        form.kept, form.period, size, like,
+    )  # fmt: skip
+    dx = empty_like(x)
+    incoming, source, target = address(grad), address(x), address(dx)
+    if not taken:
+        tiles[0] = tiles[2] = 0
+
+    def work(part: slice) -> None:
+        begin = size * part.start * form.length
+        if taken:
+            norm_loops.standardise_grad(
+                incoming + begin, source + begin, target + begin, first, first + step, first + 2 * step, last,
+                part.stop - part.start, form.tiles, part.start, form.length, form.period, size, like,
+            )  # fmt: skip
+        else:
+            norm_loops.standardise(
+                incoming + begin, target + begin, first, first + step, first + 2 * step, part.stop - part.start,
+                form.tiles, part.start, form.length, form.period, size, like,
+            )  # fmt: skip
+
+    run(work, _runs(form, x.nbytes))
+    return dx, dw, db
+
+
+def _tiles(plan: _Plan, values: Array, weight: Array | None, bias: Array | None, size: int, like: Any) -> Array:
+    """Return the tiles of mean, factor and shift, (3, tiles, period); the shift of no bias is zeros."""
+    form = plan.factors
+    tiles = np.zeros((3, form.tiles, form.period), values.dtype)
+    at, step, count = address(values), size * form.tiles * form.period, size * values.shape[1]
+    first, of, of_weight = address(tiles), address(plan.of), address(plan.of_weight)
+    norm_loops.tile(first, form.tiles, form.kept, form.period, at, of, 0, 0, size, like)
+    scale = 0 if weight is None else address(weight)
+    norm_loops.tile(first + step, form.tiles, form.kept, form.period, at + 2 * count, of, scale, of_weight, size, like)
+    if bias is not None:
+        norm_loops.tile(
+            first + 2 * step, form.tiles, form.kept, form.period, 0, 0, address(bias), of_weight, size, like
+        )
+    return tiles
+
+
+def _inside(plan: _Plan) -> Array:
+    """Return for each statistic its place among the parameters, of which it has the shape."""
+    places = np.empty(plan.statistics.places, np.int64)
+    places[plan.of] = plan.of_weight
+    return places
 
 
 def _runs(form: _Form, nbytes: int) -> list[slice]:
-    """Cut the runs of an array into pieces for threads."""
     runs = form.outer * form.tiles
-    return cut(runs, max(1, runs * 2**19 // max(1, nbytes)))
-
-
-def standardise(x: Array, mean: Array | None, factor: Array, shift: Array | None) -> Array:
-    form, shape = _form_of(x, mean, factor, shift)
-    if form is None or not x.size:
-        return sums.standardise(x, mean, factor, shift)
-    out = empty_like(x)
-    tiles = [form.tile(value, shape, x.dtype) for value in (mean, factor, shift)]
-    at = [address(tile) for tile in tiles]
-    source, target, like, size = address(x), address(out), x.dtype.type(0), x.itemsize
-    length = form.inner * form.kept
-
-    def work(part: slice) -> None:
-        begin = size * part.start * length
-        norm_loops.standardise(
-            source + begin, target + begin, *at, part.stop - part.start, form.tiles, part.start, length, form.period,
-            size, like,
-        )  # fmt: skip
-
-    run(work, _runs(form, x.nbytes))
-    return out
-
-
-def standardise_grad(
-    grad: Array, x: Array, mean: Array | None, factor: Array, slope: Array | None = None, shift: Array | None = None
-) -> Array:
-    if slope is None:
-        return standardise(grad, None, factor, None)
-    form, shape = _form_of(x, mean, factor, slope, shift)
-    if form is None or not x.size:
-        return sums.standardise_grad(grad, x, mean, factor, slope, shift)
-    grad, out = laid_out(grad, x), empty_like(x)
-    tiles = [form.tile(value, shape, x.dtype) for value in (mean, factor, slope, shift)]
-    at = [address(tile) for tile in tiles]
-    incoming, source, target, like, size = address(grad), address(x), address(out), x.dtype.type(0), x.itemsize
-    length = form.inner * form.kept
-
-    def work(part: slice) -> None:
-        begin = size * part.start * length
-        norm_loops.standardise_grad(
-            incoming + begin, source + begin, target + begin, *at, part.stop - part.start, form.tiles, part.start,
-            length, form.period, size, like,
-        )  # fmt: skip
-
-    run(work, _runs(form, x.nbytes))
-    return out
+    return cut(runs, max(1, runs * _RUN // max(1, nbytes)))
 
 
 class _Part(NamedTuple):
-    """A piece of an array: from where on, how much along the outer axis and the tiles, or along the inner one."""
+    """A piece of an array: where it begins, how much along the outer axis, which tiles."""
 
     start: int  # numbers
     outer: int
     tiles: slice
-    inner: int
 
 
-def _parts(form: _Form, nbytes: int) -> tuple[list[_Part], str]:
-    """Cut an array into pieces by outer, tiles or inner; say which."""
-    length = form.inner * form.kept
+def _parts(form: _Form, nbytes: int) -> list[_Part]:
+    """Cut an array into pieces along the outer axis, or where it has none along the tiles."""
     count = -(-nbytes // _PIECE)
     if count < 2:
-        return [_Part(0, form.outer, slice(0, form.tiles), form.inner)], "tiles"
+        return [_Part(0, form.outer, slice(0, form.tiles))]
     if form.outer > 1:
-        row = form.tiles * length
+        row = form.tiles * form.length
         parts = cut(form.outer, -(-form.outer // count))
-        return [_Part(p.start * row, p.stop - p.start, slice(0, form.tiles), form.inner) for p in parts], "outer"
-    if form.tiles > 1:
-        parts = cut(form.tiles, -(-form.tiles // count))
-        return [_Part(p.start * length, 1, p, form.inner) for p in parts], "tiles"
-    parts = cut(form.inner, -(-form.inner // count))
-    return [_Part(p.start * form.kept, 1, slice(0, 1), p.stop - p.start) for p in parts], "inner"
+        return [_Part(part.start * row, part.stop - part.start, slice(0, form.tiles)) for part in parts]
+    parts = cut(form.tiles, -(-form.tiles // count))
+    return [_Part(part.start * form.length, 1, part) for part in parts]
 
 
-def moments(x: Array, axes: Axes) -> tuple[Array, Array]:
-    kept = tuple(axis not in axes and x.shape[axis] != 1 for axis in range(x.ndim))
-    form = _form(x.shape, x.strides, kept, x.itemsize)
-    if form is None or not x.size:
-        return sums.moments(x, axes)
+def _moments(x: Array, form: _Form, out: Array) -> None:
+    """Fill float64 means and variances (2, places)."""
     source, like, size = address(x), x.dtype.type(0), x.itemsize
-    parts, by = _parts(form, x.nbytes)
+    parts = _parts(form, x.nbytes)
 
-    def work(part: _Part) -> tuple[Array, Array]:
-        tiles = part.tiles.stop - part.tiles.start
-        found: Array = np.empty((2, tiles, form.kept))
+    def work(part: _Part) -> Array:
+        places = (part.tiles.stop - part.tiles.start) * form.kept
+        found: Array = out if len(parts) == 1 else np.empty((2, places))
         room: Array = np.empty(3 * form.period, x.dtype)
         at = address(found)
         norm_loops.moments(
-            source + size * part.start, at, at + 8 * tiles * form.kept, address(room), part.outer, tiles, part.inner,
-            form.kept, form.period, size, like,
+            source + size * part.start, at, at + 8 * places, address(room), part.outer,
+            part.tiles.stop - part.tiles.start, form.inner, form.kept, form.period, size, like,
         )  # fmt: skip
-        return found[0], found[1]
+        return found
 
     found = run(work, parts)
-    if by == "tiles":
-        mean, var = (np.concatenate(same) if len(same) > 1 else same[0] for same in zip(*found, strict=True))
-    else:
-        total = form.outer * form.inner
-        shares = [part.outer * part.inner / total for part in parts]
-        mean = sum(share * own for share, (own, _) in zip(shares, found, strict=True))
-        var = sum(share * (own_var + (own - mean) ** 2) for share, (own, own_var) in zip(shares, found, strict=True))
-    return _statistic(mean, form, x, kept), _statistic(var, form, x, kept)
+    if len(parts) == 1:
+        return
+    if form.outer == 1:
+        np.concatenate(found, axis=1, out=out)
+        return
+    shares = [part.outer / form.outer for part in parts]
+    out[0] = sum(share * mean for share, (mean, _) in zip(shares, found, strict=True))
+    out[1] = sum(share * (var + (mean - out[0]) ** 2) for share, (mean, var) in zip(shares, found, strict=True))
 
 
-def _statistic(value: Array, form: _Form, x: Array, kept: tuple[bool, ...]) -> Array:
-    """Return what was summed, (tiles, kept), in x's dtype and with x's axes, those that were summed of size 1."""
-    in_order = tuple(x.shape[axis] if kept[axis] else 1 for axis in form.order)
-    inverse = [form.order.index(axis) for axis in range(x.ndim)]
-    return value.astype(x.dtype).reshape(in_order).transpose(inverse)
+def _mean_squares(x: Array, form: _Form, out: Array) -> None:
+    """Fill means of 0 and float64 mean squares (2, places)."""
+    zeros = np.zeros((form.tiles, form.period), x.dtype)
+    out[1] = _product_sums(x, x, form, address(zeros))[1] / (form.outer * form.inner)
+    out[0] = 0
 
 
-def mean_square(x: Array, axes: Axes) -> Array:
-    squares, _ = _sums_of(x, x, None, axes) or (None, None)
-    if squares is None:
-        return sums.mean_square(x, axes)
-    return squares / x.dtype.type(math.prod(x.shape[axis] for axis in axes))
-
-
-def product_sums(grad: Array, x: Array, mean: Array | None, axes: Axes) -> tuple[Array, Array]:
-    found = _sums_of(grad, x, mean, axes)
-    if found is None:
-        return sums.product_sums(grad, x, mean, axes)
-    return found[1], found[0]
-
-
-def _sums_of(grad: Array, x: Array, mean: Array | None, axes: Axes) -> tuple[Array, Array] | None:
-    """Return the sums of grad * (x - mean), and of grad; None if x has no form, or the mean another one."""
-    kept = tuple(axis not in axes and x.shape[axis] != 1 for axis in range(x.ndim))
-    form = _form(x.shape, x.strides, kept, x.itemsize)
-    shape = tuple(n if keeps else 1 for n, keeps in zip(x.shape, kept, strict=True))
-    if form is None or not x.size or (mean is not None and np.broadcast_shapes(mean.shape, shape) != shape):
-        return None
-    grad = laid_out(grad, x)
-    tile = form.tile(mean, shape, x.dtype)
-    incoming, source, centre, like, size = address(grad), address(x), address(tile), x.dtype.type(0), x.itemsize
-    parts, by = _parts(form, x.nbytes)
+def _product_sums(grad: Array, x: Array, form: _Form, mean: int) -> Array:
+    """Return float64 sums of grad and of grad * (x - mean), (2, places); ``mean`` is where its tiles are."""
+    incoming, source, like, size = address(grad), address(x), x.dtype.type(0), x.itemsize
+    parts = _parts(form, x.nbytes)
 
     def work(part: _Part) -> Array:
         tiles = part.tiles.stop - part.tiles.start
-        found: Array = np.empty((2, tiles, form.kept))
+        found: Array = np.empty((2, tiles * form.kept))
         room: Array = np.empty(2 * form.period, x.dtype)
         at, begin = address(found), size * part.start
         norm_loops.mul_sums(
-            incoming + begin, source + begin, centre + size * part.tiles.start * form.period, at,
-            at + 8 * tiles * form.kept, address(room), part.outer, tiles, part.inner, form.kept, form.period, size, like,
+            incoming + begin, source + begin, mean + size * part.tiles.start * form.period, at,
+            at + 8 * tiles * form.kept, address(room), part.outer, tiles, form.inner, form.kept, form.period, size, like,
         )  # fmt: skip
         return found
 
     found = run(work, parts)
     if len(found) == 1:
-        plain, product = found[0]
-    else:
-        plain, product = np.concatenate(found, axis=1) if by == "tiles" else np.sum(found, axis=0)
-    return _statistic(product, form, x, kept), _statistic(plain, form, x, kept)
+        return found[0]
+    return np.concatenate(found, axis=1) if form.outer == 1 else np.sum(found, axis=0)  # type: ignore[no-any-return]

@@ -58,7 +58,9 @@ def _contiguous(x: Array) -> Array:
     return np.ascontiguousarray(block(x))
 
 
-def _by_rows(loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]) -> None:
+def _by_rows(
+    loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]
+) -> None:
     """Run a loop over rows of windows, in pieces; x is a block (H, C, W, N)."""
     if not x.size:
         return

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "REGISTERS", "cast", "fill", "lanes", "load", "multiply_add", "outer", "store"]
+__all__ = ["BYTES", "REGISTERS", "cast", "fill", "lanes", "load", "load_index", "multiply_add", "outer", "store"]
 
 
 def _width() -> tuple[int, int]:
@@ -124,6 +124,16 @@ def load(typing: Any, address: Any, index: Any, like: Any) -> Any:
 
 
 @intrinsic
+def load_index(typing: Any, address: Any, index: Any) -> Any:
+    """Return the 64-bit integer at ``address[index]``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(builder.gep(builder.inttoptr(args[0], _INDEX.as_pointer()), [args[1]]))
+
+    return types.intp(types.intp, types.intp), code
+
+
+@intrinsic
 def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
     """Write a number to ``address[index]``."""
 
@@ -148,7 +158,9 @@ def fill(typing: Any, address: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic(prefer_literal=True)
-def multiply_add(typing: Any, rows: Any, columns: Any, x: Any, taps: Any, count: Any, w: Any, out: Any, step: Any, like: Any) -> Any:  # noqa: E501, PLR0913
+def multiply_add(
+    typing: Any, rows: Any, columns: Any, x: Any, taps: Any, count: Any, w: Any, out: Any, step: Any, like: Any
+) -> Any:
     """Add to ``rows`` rows of ``columns`` vectors, ``step`` apart, the products of weights and shifted inputs.
 
         out[f*step + p] += sum over k of w[k*rows + f] * x[taps[k] + p]
@@ -161,7 +173,9 @@ def multiply_add(typing: Any, rows: Any, columns: Any, x: Any, taps: Any, count:
         c = _Code(b, like)
         xp, wp, outp = c.pointer(args[2]), c.pointer(args[5]), c.pointer(args[6])
         tp = b.inttoptr(args[3], _INDEX.as_pointer())
-        places = [[b.add(b.mul(args[7], _number(f)), _number(v * c.lanes)) for v in range(width)] for f in range(height)]
+        places = [
+            [b.add(b.mul(args[7], _number(f)), _number(v * c.lanes)) for v in range(width)] for f in range(height)
+        ]
         start = [[c.load(outp, place) for place in row] for row in places]
         before, loop, after = b.block, b.append_basic_block("taps"), b.append_basic_block("done")
         b.branch(loop)
@@ -194,7 +208,22 @@ def multiply_add(typing: Any, rows: Any, columns: Any, x: Any, taps: Any, count:
 
 
 @intrinsic(prefer_literal=True)
-def outer(typing: Any, rows: Any, columns: Any, x: Any, taps: Any, xrow: Any, g: Any, gstep: Any, grow: Any, count: Any, length: Any, out: Any, step: Any, like: Any) -> Any:  # noqa: E501, PLR0913
+def outer(
+    typing: Any,
+    rows: Any,
+    columns: Any,
+    x: Any,
+    taps: Any,
+    xrow: Any,
+    g: Any,
+    gstep: Any,
+    grow: Any,
+    count: Any,
+    length: Any,
+    out: Any,
+    step: Any,
+    like: Any,
+) -> Any:
     """Add to ``out`` the products of ``rows`` gradients and ``columns`` shifted inputs, summed over lines.
 
         out[f*step + k] += sum over r < count, p < length of g[r*grow + f*gstep + p] * x[r*xrow + taps[k] + p]
