@@ -16,8 +16,8 @@ __all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
 class Engine(NamedTuple):
     """The functions that can be computed in several ways, on arrays of shape (N, C, H, W) in any memory layout.
 
-    `correlation.py`, `pooling.py` and `normalising.py` document what each takes and returns. An engine replaces the ones it
-    computes differently and keeps the others. The cache of a forward pass remembers its engine.
+    `correlation.py`, `pooling.py` and `normalising.py` document what each takes and returns. An engine replaces the
+    ones it computes differently and keeps the others. The cache of a forward pass remembers its engine.
     """
 
     name: str
@@ -86,6 +86,6 @@ def _compiled() -> dict[str, Any]:
         import numba  # noqa: F401, PLC0415 - an extra, imported where it is used
     except ImportError as error:
         raise ImportError("the engine 'fast' needs an extra: pip install 'minidl[fast]'") from error
-    from . import fast  # noqa: PLC0415 - it imports numba
+    from .fast import functions  # noqa: PLC0415 - it imports numba
 
-    return fast.functions()
+    return functions()

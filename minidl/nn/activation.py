@@ -92,7 +92,7 @@ class Activation(Layer):
 
 
 @cache
-def _has_formula(kind: type[Activation]) -> bool:
+def _has_formula(kind: type[Any]) -> bool:
     """Return whether a class's formula is that of the value and the slope that it has, which may be overridden."""
     for cls in kind.__mro__:
         said = {"value", "slope", "formula"} & vars(cls).keys()

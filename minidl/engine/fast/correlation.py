@@ -1,4 +1,7 @@
-"""Correlation of images with filters, and its two gradients, by compiled loops; `engine/correlation.py` has the formulas."""
+"""Correlation of images with filters, and its two gradients, by compiled loops.
+
+`engine/correlation.py` has the formulas, and says what each function takes and returns.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +36,14 @@ class _Piece(NamedTuple):
 
 
 def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: tuple[int, int]) -> Array:
+    """Correlate images with filters and add a bias."""
     out = empty((len(x), len(w), *size), x.dtype)
     _correlate(_contiguous(x), w, geometry, block(out), bias)
     return out
 
 
 def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
+    """Return the gradient of the images."""
     f, c, kh, kw = w.shape
     groups = geometry.groups
     dx = empty((len(grad), c * groups, *size), grad.dtype)
@@ -60,32 +65,29 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int])
 def weight_grad(
     x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, *, has_bias: bool
 ) -> tuple[Array, Array | None]:
-    source, target = _contiguous(x), _contiguous(grad)
+    """Return the gradients of filters and bias."""
     f, c, kh, kw = shape
-    like, size = x.dtype.type(0), x.itemsize
+    like, size, taps = x.dtype.type(0), x.itemsize, f * c * kh * kw
+    source, target = _contiguous(x), _contiguous(grad)
     from_x, from_g = address(source), address(target)
 
     def work(piece: _Piece) -> Array:
         plan = piece.plan
-        out: Array = np.zeros(f * c * kh * kw + f, x.dtype)
-        sums = address(out) + size * (out.size - f) if has_bias else 0
+        out: Array = np.zeros(taps + f, x.dtype)
         room = memory.empty((plan.size + plan.scratch,), x.dtype)
-        at = address(room)
+        to, at = address(out), address(room)
         direct.weight_grad(
-            plan.numbers, plan.address, from_x + size * piece.first, from_g + size * piece.first, address(out), sums,
-            at, at + size * plan.size, piece.rows.start, piece.rows.stop, size, like,
+            plan.numbers, plan.address, from_x + size * piece.first, from_g + size * piece.first, to,
+            to + size * taps if has_bias else 0, at, at + size * plan.size, piece.rows.start, piece.rows.stop, size,
+            like,
         )  # fmt: skip
         return out
 
-    pieces = _pieces(source, shape, geometry, target.shape[::2])
-    parts = run(work, pieces)
-    total = parts[0] if len(parts) == 1 else np.sum(parts, axis=0, dtype=np.float64).astype(x.dtype)
-    dw = (
-        total[:out_size].reshape(f, kh, kw, c).transpose(0, 3, 1, 2)
-        if (out_size := f * c * kh * kw)
-        else np.zeros(shape, x.dtype)
-    )
-    return dw, total[out_size:] if has_bias else None
+    parts = run(work, _pieces(source, shape, geometry, target.shape[::2])) if target.size else []
+    total: Array = parts[0] if len(parts) == 1 else np.zeros(taps + f) + sum(parts)
+    total = total.astype(x.dtype, copy=False)
+    dw = total[:taps].reshape(f, kh, kw, c).transpose(0, 3, 1, 2)
+    return dw, total[taps:] if has_bias else None
 
 
 def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | None) -> None:
@@ -119,7 +121,7 @@ def _contiguous(x: Array) -> Array:
 
 
 def _pieces(x: Array, shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...]) -> list[_Piece]:
-    """Cut a correlation of a block x with filters of ``shape`` into slices of images and rows of the output (OH, OW)."""
+    """Cut a correlation of a block x with filters of ``shape`` into slices of images and rows of ``out`` (OH, OW)."""
     f, c, kh, kw = shape
     images, lanes = x.shape[3], BYTES // x.itemsize
     sizes = list(_slices(images, c * x.shape[2] * kh * x.itemsize, lanes))

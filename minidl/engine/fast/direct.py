@@ -153,7 +153,8 @@ def pack(w: int, strides: Any, groups: int, filters: int, channels: int, kh: int
 
 @compiled
 def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, out_row: int, out_channel: int,
-              out_column: int, planes: int, scratch: int, first: int, last: int, size: int, like: Any) -> None:  # fmt: skip
+              out_column: int, planes: int, scratch: int, first: int, last: int, size: int,
+              like: Any) -> None:  # fmt: skip
     """Fill the output rows from ``first`` to ``last`` of a slice of images; x and ``out`` are where the slice begins.
 
     ``w`` is what `pack` wrote, ``out`` has the images innermost and other strides in numbers of elements.

@@ -1,7 +1,7 @@
 """The compiled loops of normalisations, over runs of numbers whose statistics repeat.
 
-Whatever the axes over which statistics are taken, an array in memory order is (R0, K0, R1, K1): sums run over R0 and R1,
-statistics are (K0, K1). A run is R1*K1 neighbouring numbers, in which statistics repeat every K1; they are given as
+Whatever the axes over which statistics are taken, an array in memory order is (R0, K0, R1, K1): sums run over R0 and
+R1, statistics are (K0, K1). A run is R1*K1 neighbouring numbers, in which statistics repeat every K1; they are given as
 tiles of ``period`` numbers, a multiple of K1 and at least a vector or two, so that the inner loop is long.
 """
 

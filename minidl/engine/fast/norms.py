@@ -48,7 +48,7 @@ class _Form(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """Two forms, that of the statistics and that of what parameters and statistics are together; from one to another."""
+    """The form of the statistics, that of statistics and parameters together, and the way from one to the other."""
 
     statistics: _Form
     factors: _Form
@@ -144,6 +144,7 @@ def normalise(
     centred: bool,
     given: tuple[Array, Array] | None,
 ) -> tuple[Array, _Kept | Standardised]:
+    """Standardise, then scale and shift."""
     plan = _plan(x.shape, x.strides, x.itemsize, axes if given is None else None, param_shape)
     if plan is None:
         return normalising.normalise(x, axes, eps, weight, bias, param_shape, centred, given)
@@ -181,6 +182,7 @@ def normalise(
 
 
 def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[Array, Array | None, Array | None]:
+    """Return the gradients of x, weight and bias."""
     if isinstance(kept, Standardised):
         return normalising.normalise_grad(grad, x, kept)
     mean, _, values, plan, weight, has_bias, taken, param_shape = kept
@@ -199,8 +201,8 @@ def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[A
         plain, product, form.places, statistics, address(plan.of), address(plan.of_weight),
         address(values) + 2 * size * statistics, 0 if weight is None else address(weight),
         0 if dw is None else address(dw), 0 if db is None else address(db), weights,
-        float(x.size // statistics), mean is not None, address(room), first + 2 * step if taken else 0, last, form.tiles,
-        form.kept, form.period, size, like,
+        float(x.size // statistics), mean is not None, address(room), first + 2 * step if taken else 0, last,
+        form.tiles, form.kept, form.period, size, like,
     )  # fmt: skip
     dx = empty_like(x)
     incoming, source, target = address(grad), address(x), address(dx)
@@ -319,11 +321,12 @@ def _product_sums(grad: Array, x: Array, form: _Form, mean: int) -> Array:
         at, begin = address(found), size * part.start
         norm_loops.mul_sums(
             incoming + begin, source + begin, mean + size * part.tiles.start * form.period, at,
-            at + 8 * tiles * form.kept, address(room), part.outer, tiles, form.inner, form.kept, form.period, size, like,
+            at + 8 * tiles * form.kept, address(room), part.outer, tiles, form.inner, form.kept, form.period, size,
+            like,
         )  # fmt: skip
         return found
 
     found = run(work, parts)
     if len(found) == 1:
         return found[0]
-    return np.concatenate(found, axis=1) if form.outer == 1 else np.sum(found, axis=0)  # type: ignore[no-any-return]
+    return np.concatenate(found, axis=1) if form.outer == 1 else np.sum(found, axis=0)

@@ -1,8 +1,8 @@
 """How a correlation is laid out for the compiled loops: the padded planes, and where each tap reads.
 
 A piece of images is copied into planes in which every tap reads a run of numbers: with stride S the columns that a tap
-reads are S apart, so columns are sorted into phases (column modulo S), and rows likewise. Then the output at (oh, ow, n)
-reads, for tap (i, j, c),
+reads are S apart, so columns are sorted into phases (column modulo S), and rows likewise. Then the output at
+(oh, ow, n) reads, for tap (i, j, c),
 
     planes[phase of i, phase of j, c, oh + i*DH // SH, ow + j*DW // SW, n]
 
@@ -23,17 +23,15 @@ from ..window import Geometry
 __all__ = ["PLAN", "Plan", "make_plan"]
 
 # What the compiled loops read: all strides are numbers of elements.
-PLAN = np.dtype(
-    [(name, np.int64) for name in (
-        "images channels filters height width groups "  # images: of the whole; channels and filters: of one group
-        "top left stride_h stride_w step_h step_w phases_h phases_w "
-        "out_width taps "
-        "slice rows plane_height plane_width "  # images and output rows at a time, and the planes that these need
-        "row channel phase_h phase_w size "  # strides in the planes, and how many numbers these are
-        "line length "  # of a run of outputs; rounded up to vectors
-        "by_rows direct "  # whether a run is one row; whether taps read the images themselves
-    ).split()]
-)  # fmt: skip
+_FIELDS = (
+    *("images", "channels", "filters", "height", "width", "groups"),  # images: of the whole; the next two: of a group
+    *("top", "left", "stride_h", "stride_w", "step_h", "step_w", "phases_h", "phases_w", "out_width", "taps"),
+    *("slice", "rows", "plane_height", "plane_width"),  # images and rows at a time, and the planes that these need
+    *("row", "channel", "phase_h", "phase_w", "size"),  # strides in the planes, and how many numbers these are
+    *("line", "length"),  # of a run of outputs; rounded up to vectors
+    *("by_rows", "direct"),  # whether a run is one row; whether taps read the images themselves
+)
+PLAN = np.dtype([(name, np.int64) for name in _FIELDS])
 
 _CACHE = 2**19  # bytes of planes at a time
 _SHORT = 4  # vectors: shorter rows are joined to one run
@@ -94,14 +92,14 @@ def make_plan(
         line = (rows - 1) * row + line
     length = -(-line // lanes) * lanes
     numbers = np.zeros(1, PLAN)
-    for name, value in dict(
-        images=column, channels=channels, filters=filters, height=height, width=width, groups=groups, top=top,
-        left=left, stride_h=sh, stride_w=sw, step_h=gh, step_w=gw, phases_h=phases_h, phases_w=phases_w,
-        out_width=out[1], taps=len(taps), slice=images, rows=rows, plane_height=plane_height, plane_width=plane_width,
-        row=row, channel=channel, phase_h=phase_h, phase_w=phase_w, size=size, line=line, length=length,
-        by_rows=by_rows, direct=direct,
-    ).items():  # fmt: skip
-        numbers[0][name] = value
+    numbers[0] = (
+        *(column, channels, filters, height, width, groups),
+        *(top, left, sh, sw, gh, gw, phases_h, phases_w, out[1], len(taps)),
+        *(images, rows, plane_height, plane_width),
+        *(row, channel, phase_h, phase_w, size),
+        *(line, length),
+        *(by_rows, direct),
+    )
     lines = rows if by_rows else 1
     return Plan(numbers, taps, taps.ctypes.data, size + 16 * lanes, lines * length * filters)
 

@@ -22,6 +22,7 @@ _LARGE = 256  # pixels of a window, whose sum NumPy's loop takes in float64
 
 
 def max_pool(x: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
+    """Return the maxima of windows."""
     source, out = _contiguous(x), empty((*x.shape[:2], *size), x.dtype)
     lowest = x.dtype.type(-np.inf)
     at, to = address(source), address(out)
@@ -30,6 +31,7 @@ def max_pool(x: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
 
 
 def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Array:
+    """Return the gradient of x: each window's goes to its first maximum."""
     source, best, incoming = _contiguous(x), _contiguous(out), _contiguous(grad)
     dx = empty(x.shape, x.dtype)
     given = address(incoming), address(source), address(best), address(dx)
@@ -38,6 +40,7 @@ def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Arra
 
 
 def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
+    """Return the sums of windows, divided."""
     if geometry.kernel[0] * geometry.kernel[1] > _LARGE:
         return pooling.avg_pool(x, geometry, divisor)
     source, out = _contiguous(x), empty((*x.shape[:2], *divisor.shape), x.dtype)
@@ -47,6 +50,7 @@ def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
 
 
 def avg_pool_grad(grad: Array, shape: tuple[int, ...], geometry: Geometry, divisor: Array) -> Array:
+    """Return the gradient of the input of `avg_pool`."""
     incoming, dx = _contiguous(grad), empty(shape, grad.dtype)
     divisor = np.ascontiguousarray(divisor, grad.dtype)
     given = address(incoming), address(divisor), address(dx)
