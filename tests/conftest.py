@@ -25,9 +25,11 @@ def rng():
     return np.random.default_rng(0)
 
 
-@pytest.fixture(params=["numpy", "im2col"])
+@pytest.fixture(params=["numpy", "im2col", "fast"])
 def engine(request):
     """Every engine in turn; its name."""
+    if request.param == "fast":
+        pytest.importorskip("numba")
     before = minidl.get_engine()
     minidl.set_engine(request.param)
     yield request.param

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .._core import Array, check_choice
-from . import correlation, im2col, normalising, pooling
+from . import correlation, normalising, pooling
+from .im2col import correlate, input_grad, weight_grad
 
 __all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
 
@@ -36,7 +37,7 @@ class Engine(NamedTuple):
 
 _ENGINES = {
     "numpy": lambda: Engine("numpy"),
-    "im2col": lambda: Engine("im2col", im2col.correlate, im2col.input_grad, im2col.weight_grad),
+    "im2col": lambda: Engine("im2col", correlate, input_grad, weight_grad),
     "fast": lambda: Engine("fast", **_compiled()),
 }
 _current: Engine | None = None

@@ -7,8 +7,7 @@ A new one is a class with these two; `Activation` does the rest.
 # (what NumPy computes from arrays of either dtype is Any)
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +41,14 @@ class Activation(Layer):
         input and output: any, the same; float32 or float64.
     """
 
+    _known: ClassVar[bool] = False  # whether the formula is that of this class's value and slope
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        said = {"value", "slope", "formula"} & vars(cls).keys()
+        if said:
+            cls._known = "formula" in said
+
     def value(self, x: Array) -> Array:
         """Return the output for inputs x."""
         raise NotImplementedError(f"{type(self).__name__} does not define value()")
@@ -60,7 +67,7 @@ class Activation(Layer):
     def _compute(self, x: Array) -> tuple[Array, Any]:
         check_float(x)
         activate = current_engine().activate
-        if activate is not None and _has_formula(type(self)):
+        if activate is not None and self._known:
             out = activate(*self.formula(), x)
             return out, (x, out)
         out = empty_like(x)
@@ -76,7 +83,7 @@ class Activation(Layer):
         x, out = cache
         check_grad(grad_output, out.shape, out.dtype)
         activate_grad = current_engine().activate_grad
-        if activate_grad is not None and _has_formula(type(self)):
+        if activate_grad is not None and self._known:
             return activate_grad(*self.formula(), grad_output, x, out)
         dx = empty_like(grad_output)
 
@@ -89,16 +96,6 @@ class Activation(Layer):
 
     def _number(self, name: str, value: float, minimum: float = -INF) -> float:
         return check_number(type(self).__name__, name, value, minimum=minimum)
-
-
-@cache
-def _has_formula(kind: type[Any]) -> bool:
-    """Return whether a class's formula is that of the value and the slope that it has, which may be overridden."""
-    for cls in kind.__mro__:
-        said = {"value", "slope", "formula"} & vars(cls).keys()
-        if said:
-            return cls is not Activation and "formula" in said
-    return False
 
 
 class InPlace(Activation):

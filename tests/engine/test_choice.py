@@ -39,23 +39,30 @@ def test_the_default_and_the_variable():
     assert "MINIDL_ENGINE: engine must be one of 'numpy', 'im2col', 'fast', got 'quick'" in wrong.stderr
 
 
+def test_the_compiled_engine_without_numba_names_the_extra():
+    code = "import sys; sys.modules['numba'] = None; import minidl; minidl.set_engine('fast')"
+    assert "ImportError: the engine 'fast' needs an extra: pip install 'minidl[fast]'" in python(code).stderr
+
+
 def test_an_unknown_engine_is_refused_and_nothing_changes():
-    with pytest.raises(ValueError, match="set_engine: name must be one of 'numpy', 'im2col', got 'fast'"):
-        minidl.set_engine("fast")
+    with pytest.raises(ValueError, match="set_engine: name must be one of 'numpy', 'im2col', 'fast', got 'quick'"):
+        minidl.set_engine("quick")
     assert minidl.get_engine() == "numpy"
 
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(3, 4, 3), nn.Conv1d(3, 4, 3), nn.ConvTranspose2d(3, 4, 3)])
 def test_what_a_forward_pass_kept_is_served_by_its_engine(layer, monkeypatch):
     used = []
-    for name, engine in choice._ENGINES.items():
+    made = {name: choice._made(name) for name in ("numpy", "im2col")}
+    for name, engine in made.items():
         original = engine.weight_grad
 
         def noted(*args, name=name, original=original, **options):
             used.append(name)
             return original(*args, **options)
 
-        monkeypatch.setitem(choice._ENGINES, name, engine._replace(weight_grad=noted))
+        made[name] = engine._replace(weight_grad=noted)
+    monkeypatch.setattr(choice, "_made", made.__getitem__)
     x = np.random.default_rng(0).standard_normal((2, 3, 6, 6)[: 3 if isinstance(layer, nn.Conv1d) else 4])
     layer.astype(np.float64)
     for first, second in (("numpy", "im2col"), ("im2col", "numpy")):
