@@ -87,6 +87,7 @@ def vanishing(rng: np.random.Generator, counts: Counter[str]) -> None:
     """A folder is removed, made read-only or full during a fit: a clear error, and later the fit goes on."""
     plan, here = Plan.drawn(rng), Path.cwd()
     here.chmod(0o755)
+    here.parent.chmod(0o755)
     step, way = int(rng.integers(1, 6)), str(rng.choice(["removed", "read-only", "full"]))
     folder = here / "run"
     folder.mkdir()

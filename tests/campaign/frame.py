@@ -98,26 +98,34 @@ def run(
     attack: Attack, seconds: float, seed: int, only: int | None = None, tell: Callable[[Result], None] = lambda _: None
 ) -> Result:
     """Draw for so many seconds, at least once; or ``only`` the draw of a number."""
-    result, start = Result(attack), time.monotonic()
-    end, number = start + seconds, 0 if only is None else only
+    result, number = Result(attack), 0 if only is None else only
+    with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
+        _run(result, seconds, seed, number, only is not None, folder, tell)
+    return result
+
+
+def _run(
+    result: Result, seconds: float, seed: int, number: int, alone: bool, folder: str, tell: Callable[[Result], None]
+) -> None:
+    start = time.monotonic()
+    end = start + seconds
     while len(result.found) < FINDINGS:
         reading, writing = os.pipe()
         process = os.fork()
         if process == 0:
             os.close(reading)
-            _work(attack, seed, number, only is not None, end, writing)
+            _work(result.attack, seed, number, alone, end, writing, folder)
         os.close(writing)
         try:
             number, ended = _listen(reading, process, result, number, start, tell)
         finally:
             os.close(reading)
         result.seconds = time.monotonic() - start
-        if ended or only is not None:
+        if ended or alone:
             break
         number += 1
         if time.monotonic() > end:
             break
-    return result
 
 
 def _listen(
@@ -174,7 +182,7 @@ def _end_group(process: int) -> None:
             continue
 
 
-def _work(attack: Attack, seed: int, number: int, alone: bool, end: float, pipe: int) -> NoReturn:
+def _work(attack: Attack, seed: int, number: int, alone: bool, end: float, pipe: int, folder: str) -> NoReturn:
     """Make draws and report them; in a process of its own, which ends here."""
     os.setsid()  # Ctrl-C is for the campaign; and all that is started here can be ended together
     faulthandler.register(signal.SIGUSR1, all_threads=True)
@@ -185,7 +193,7 @@ def _work(attack: Attack, seed: int, number: int, alone: bool, end: float, pipe:
     try:
         while True:
             os.write(pipe, f"{number}\n".encode())
-            found = _made(attack, generator(attack, seed, number), counts)
+            found = _made(attack, generator(attack, seed, number), counts, folder)
             draws += 1
             memory = _memory()
             if not found and memory > MEMORY:
@@ -206,9 +214,9 @@ def _work(attack: Attack, seed: int, number: int, alone: bool, end: float, pipe:
         os._exit(code)
 
 
-def _made(attack: Attack, rng: np.random.Generator, counts: Counter[str]) -> str:
+def _made(attack: Attack, rng: np.random.Generator, counts: Counter[str], above: str) -> str:
     """Make a draw in an empty folder of its own; return the traceback if something was found."""
-    with tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(dir=above, ignore_cleanup_errors=True) as folder:
         os.chdir(folder)
         try:
             attack.draw(rng, counts)
