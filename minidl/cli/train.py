@@ -249,7 +249,8 @@ def _check_resume(folder: Path, recipe: Recipe, images: Images) -> None:
         complain("minidl train", note)
     if state is None:
         return
-    done = len(state["history"])
+    rows = state.get("history") if isinstance(state, dict) else None
+    done = len(rows) if isinstance(rows, list) else 0  # the fit refuses everything else
     if done and _chooses(images, recipe) and not (folder / BEST).is_file():
         raise ValueError(
             f"--resume {folder}: its {BEST}, the weights of the best epoch so far, is gone; start again in another "

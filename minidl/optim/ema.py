@@ -10,7 +10,9 @@ import numpy as np
 
 from .._core import Array, check_flag, check_number
 from ..nn.module import Module
+from ..nn.state import match_state
 from ..nn.unsized import check_sized
+from .stored import stored_count, stored_dict
 
 __all__ = ["EMA", "applied"]
 
@@ -83,17 +85,22 @@ class EMA:
         If the number of updates is lacking the warm-up is over: earlier versions had none.
 
         Raises:
-            ValueError: names or shapes do not match; nothing has changed then.
+            ValueError: names, shapes or numbers do not fit; nothing has changed then.
+            TypeError: an entry is not an array of numbers; nothing has changed then.
         """
-        own = self.average
+        own, updates = self.average, 1
+        stored_dict("EMA: cannot load state: it", state)
         given = {name: value for name, value in state.items() if name != _UPDATES or not self.warmup}
-        wrong = sorted(set(given) ^ set(own))
+        wrong = sorted(map(str, set(given) ^ set(own)))
         wrong += [n for n, v in own.items() if n in given and np.shape(given[n]) != v.shape]
         if wrong:
             raise ValueError(f"EMA: cannot load state: names or shapes do not match: {wrong}")
-        self.average = {n: np.array(given[n]).astype(v.dtype) for n, v in own.items()}
+        if _UPDATES in state:
+            updates = stored_count(f"EMA: cannot load state: {_UPDATES}", state[_UPDATES])
+        average = match_state("EMA", own, given, strict=True)[0]
+        self.average = {name: np.array(average[name]) for name in own}
         self.warmup = self.warmup and _UPDATES in state
-        self.updates = int(state.get(_UPDATES, 1))
+        self.updates = updates
 
 
 @contextmanager

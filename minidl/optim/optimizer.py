@@ -16,7 +16,9 @@ import numpy as np
 from .._core import Array, check_number
 from ..engine import in_pieces
 from ..nn.parameter import Parameter
+from ..nn.state import match_state
 from ..nn.unchanged import mark_changed
+from .stored import stored_count, stored_dict, stored_list
 
 __all__ = ["Checks", "Optimizer", "Params", "check_betas"]
 
@@ -217,49 +219,68 @@ class Optimizer:
         any value of those that only say how PyTorch computes a step (foreach, fused, ...).
 
         Raises:
-            ValueError: groups or array shapes do not match, an option is out of range, or one that this class does not
-                have would change the steps (``maximize=True``); in that case nothing has changed.
+            ValueError: groups, arrays' shapes or numbers do not fit, an option is out of range, or one that this class
+                does not have would change the steps (``maximize=True``); in that case nothing has changed.
             TypeError: an option is of the wrong type; nothing has changed then.
         """
-        owner, groups = type(self).__name__, state["param_groups"]
+        self._loading(state)()
+
+    def _loading(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Check a state, without changing anything; return what restores it, which does not fail."""
+        owner = type(self).__name__
+        what = f"{owner}: cannot load state"
+        stored_dict(f"{what}: it", state, "param_groups", "state")
+        groups = stored_list(f"{what}: param_groups", state["param_groups"])
+        for number, group in enumerate(groups):
+            stored_list(f"{what}: params", stored_dict(f"{what}: parameter group {number}", group, "params")["params"])
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
-            raise ValueError(f"{owner}: cannot load state: expected groups of {own} parameters, got {sizes}")
-        numbers = [n for g in groups for n in g["params"]]
+            raise ValueError(f"{what}: expected groups of {own} parameters, got {sizes}")
+        numbers = [stored_count(f"{what}: the number of a parameter", n) for g in groups for n in g["params"]]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"{what}: two parameters have one number")
         parameters = dict(zip(numbers, self._parameters(), strict=True))
-        for number in state["state"]:
+        loaded = {}
+        for number, entries in stored_dict(f"{what}: state", state["state"]).items():
             if number not in parameters:
-                raise ValueError(f"{owner}: cannot load state: there is no parameter {number}")
-        loaded = {
-            parameters[number]: self._loaded_state(number, parameters[number], entries)
-            for number, entries in state["state"].items()
-        }
+                raise ValueError(f"{what}: there is no parameter {number}")
+            stored_dict(f"{what}: the state of parameter {number}", entries)
+            loaded[parameters[number]] = self._loaded_state(number, parameters[number], entries)
         pairs = list(zip(self.param_groups, groups, strict=True))
         restored = [self._loaded_group(number, own, given) for number, (own, given) in enumerate(pairs)]
-        for group, options in zip(self.param_groups, restored, strict=True):
-            group.pop("initial_lr", None)  # a schedule made later starts from the state's, or from the state's rate
-            group.update(options)
-        self.state = defaultdict(dict, loaded)
 
-    def _loaded_state(self, number: Any, parameter: Parameter, entries: Mapping[str, Any]) -> dict[str, Any]:
+        def restore() -> None:
+            for group, options in zip(self.param_groups, restored, strict=True):
+                group.pop("initial_lr", None)  # a schedule made later starts from the state's, or from the state's rate
+                group.update(options)
+            self.state = defaultdict(dict, {parameter: dict(entries) for parameter, entries in loaded.items()})
+
+        return restore
+
+    def _loaded_state(self, number: int, parameter: Parameter, entries: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was remembered about a parameter, as this optimiser keeps it."""
         state: dict[str, Any] = {}
+        owner = type(self).__name__
         for name, value in entries.items():
+            what = f"{name} of parameter {number}"
             if name == "step":
-                state[name] = int(value)
+                state[name] = stored_count(f"{owner}: cannot load state: {what}", value)
             elif value is not None:  # older PyTorch: a momentum buffer that has not been used yet
                 if np.shape(value) != parameter.shape:
                     raise ValueError(
-                        f"{type(self).__name__}: cannot load state: {name} of parameter {number} has shape "
-                        f"{np.shape(value)}, expected {parameter.shape}"
+                        f"{owner}: cannot load state: {what} has shape {np.shape(value)}, expected {parameter.shape}"
                         + ("" if parameter.data.size else " (no input size yet: call summary(input_shape) first)")
                     )
-                state[name] = np.asarray(value).astype(parameter.dtype)
+                array = value.astype(np.uint8) if isinstance(value, np.ndarray) and value.dtype == bool else value
+                fitting, _ = match_state(owner, {what: parameter.data}, {what: array}, strict=True)
+                state[name] = np.array(fitting[what])
         return state
 
     def _loaded_group(self, number: int, own: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return a group's options, its own where none is given; raise if one that we do not have changes the steps."""
         owner = type(self).__name__
+        if wrong := [name for name in given if not isinstance(name, str)]:
+            raise ValueError(f"{owner}: cannot load state: parameter group {number} has an option {wrong[0]!r}")
         for name, value in given.items():
             neutral = self.decoupled_weight_decay if name == "decoupled_weight_decay" else False
             known = name in self.options or name in _WITHOUT_EFFECT or name == "initial_lr"

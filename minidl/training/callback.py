@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._core import Array
+from ..nn import Module
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -86,4 +87,20 @@ class Callback:
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned; called after `on_fit_start`."""
+        """Restore what `state_dict` returned; called after `on_fit_start`.
+
+        If this raises, the fit is not resumed, and what the callback was is restored with its `state_dict`.
+        """
+        self._loading(state, None)()
+
+    def _loading(self, state: Any, model: Module | None) -> Callable[[], None]:
+        """Check a state of minidl's own callbacks, without changing anything; return what restores it.
+
+        Args:
+            state: what `state_dict` returned, or anything.
+            model: the fit's, if it is known.
+
+        Raises:
+            ValueError, TypeError: the callback cannot have had this state.
+        """
+        return lambda: None

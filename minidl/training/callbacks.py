@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._core import Array, check_flag, check_int, check_number, user_path
 from ..interop.writing import remove_leftovers, write_atomically
+from ..nn import Module
+from ..nn.state import match_state
 from ..optim import EMA
+from ..optim.stored import stored_count, stored_dict, stored_list, stored_number
 from .best import Best
 from .callback import Callback, StopTraining
 from .history import csv_of
@@ -107,11 +110,22 @@ class EarlyStopping(Callback):
             "weights": self._weights,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore them."""
-        self._best.value, self.best_epoch, self._waited, self._weights = (
-            state[name] for name in ("best", "best_epoch", "waited", "weights")
-        )
+    def _loading(self, state: Any, model: Module | None) -> Callable[[], None]:
+        own = stored_dict("EarlyStopping", state, "best", "best_epoch", "waited", "weights")
+        best = Best(*self._options)
+        best.value = stored_number("EarlyStopping: best", own["best"])
+        epoch, waited = (stored_count(f"EarlyStopping: {name}", own[name]) for name in ("best_epoch", "waited"))
+        weights = own["weights"]
+        if weights is not None:
+            known = stored_dict("EarlyStopping: weights", weights) if model is None else model.state_dict()
+            weights = match_state("EarlyStopping", known, stored_dict("EarlyStopping: weights", weights), strict=True)[
+                0
+            ]
+
+        def restore() -> None:
+            self._best, self.best_epoch, self._waited, self._weights = best, epoch, waited, weights
+
+        return restore
 
 
 class LearningRateMonitor(Callback):
@@ -136,9 +150,11 @@ class LearningRateMonitor(Callback):
         """The rates."""
         return {"rates": self.rates}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore them."""
-        self.rates = list(state["rates"])
+    def _loading(self, state: Any, model: Module | None) -> Callable[[], None]:
+        name = "LearningRateMonitor: rates"
+        given = stored_list(name, stored_dict("LearningRateMonitor", state, "rates")["rates"])
+        rates = [stored_number(name, rate) for rate in given]
+        return lambda: setattr(self, "rates", list(rates))
 
 
 class GradientMonitor(Callback):
@@ -175,9 +191,21 @@ class GradientMonitor(Callback):
         """The rows, and the sums of the current epoch."""
         return {"rows": self.rows, "sums": self._sums, "steps": self._steps}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore them."""
-        self.rows, self._sums, self._steps = list(state["rows"]), dict(state["sums"]), state["steps"]
+    def _loading(self, state: Any, model: Module | None) -> Callable[[], None]:
+        own = stored_dict("GradientMonitor", state, "rows", "sums", "steps")
+        rows = [_norms("rows", row) for row in stored_list("GradientMonitor: rows", own["rows"])]
+        sums, steps = _norms("sums", own["sums"]), stored_count("GradientMonitor: steps", own["steps"])
+
+        def restore() -> None:
+            self.rows, self._sums, self._steps = list(rows), dict(sums), steps
+
+        return restore
+
+
+def _norms(where: str, value: Any) -> dict[str, float]:
+    """Return norms by parameter that were stored."""
+    where = f"GradientMonitor: {where}"
+    return {str(name): stored_number(where, norm) for name, norm in stored_dict(where, value).items()}
 
 
 class EMAWeights(Callback):
@@ -220,10 +248,16 @@ class EMAWeights(Callback):
         """The average."""
         return {"average": {} if self.ema is None else self.ema.state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore it."""
-        if self.ema is not None:
-            self.ema.load_state_dict(state["average"])
+    def _loading(self, state: Any, model: Module | None) -> Callable[[], None]:
+        average = stored_dict("EMAWeights", state, "average")["average"]
+        if model is not None:
+            EMA(model, self.decay, warmup=True).load_state_dict(average)  # which checks it
+
+        def restore() -> None:
+            if self.ema is not None:
+                self.ema.load_state_dict(average)
+
+        return restore
 
 
 class TimeLimit(Callback):

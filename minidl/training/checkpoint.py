@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._core import open_zip, read_npy, reading, user_path
 from ..interop.files import npz_of
@@ -21,6 +21,8 @@ __all__ = [
     "LAST",
     "NEW",
     "WEIGHTS",
+    "Found",
+    "find_checkpoint",
     "has_checkpoint",
     "latest_checkpoint",
     "read_checkpoint",
@@ -39,14 +41,27 @@ def has_checkpoint(folder: Path) -> bool:
     return any((folder / name).exists() for name in (NEW, LAST, BEFORE))
 
 
-def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | None, list[str]]:
+class Found(NamedTuple):
+    """A checkpoint: its state, None if there is none yet; notes for the user; its file."""
+
+    state: Any
+    notes: list[str]
+    file: Path
+
+
+def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[Any, list[str]]:
+    """Return the state and the notes of `find_checkpoint`."""
+    return find_checkpoint(path)[:2]
+
+
+def find_checkpoint(path: str | os.PathLike[str]) -> Found:
     """Read the newest complete checkpoint of a folder, or a file. Nothing is changed on disk.
 
     Args:
         path: a folder that `ModelCheckpoint` wrote to, or one of its files.
 
     Returns:
-        The state, None if there is none yet; and notes for the user: which files are damaged.
+        What was found. The state has yet to be checked; the notes say which files are damaged.
 
     Raises:
         FileNotFoundError: ``path`` names a file that does not exist.
@@ -55,14 +70,14 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
     """
     path = user_path(path)
     if path.is_file() or path.suffix in (".ckpt", ".npz"):
-        return read_checkpoint(path), []
+        return Found(read_checkpoint(path), [], path)
     notes: list[str] = []
     for name in (NEW, LAST, BEFORE):
         file = path / name
         if not file.is_file():
             continue
         try:
-            return read_checkpoint(file), notes
+            return Found(read_checkpoint(file), notes, file)
         except ValueError as error:
             if name != NEW:  # that one was being written when the process ended: nothing to report
                 notes.append(f"{error}; the checkpoint before it is used")
@@ -70,7 +85,7 @@ def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any] | No
         raise ValueError(f"no checkpoint in {path} is whole: " + "; ".join(notes))
     if (path / CONFIG).exists() and (path / WEIGHTS).exists():
         raise ValueError(f"{path}: its checkpoints are gone, but not its {WEIGHTS}; start again in another folder")
-    return None, []
+    return Found(None, [], path)
 
 
 def set_damaged_aside(folder: str | os.PathLike[str]) -> None:

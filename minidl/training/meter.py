@@ -12,6 +12,7 @@ import numpy as np
 from .._core import Array, check_kind
 from ..nn import Module
 from ..nn.structure import leaves
+from ..optim.stored import stored_count, stored_dict, stored_list, stored_number
 from .judging import as_classes, as_decisions, nan_rows, same_shape, task_of
 from .losses import Losses, Part, parts_of
 from .metrics import Accuracy, MeanAbsoluteError, Metric
@@ -163,10 +164,17 @@ class Meter:
         return {"sums": dict(self._sums), "metrics": [metric.state_dict() for metric in self.metrics]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned; in a file of an earlier version some sums are missing."""
-        self._sums.update(state["sums"])
-        for metric, own in zip(self.metrics, state["metrics"], strict=True):
-            metric.load_state_dict(own)
+        """Restore what `state_dict` returned, or raise; in a file of an earlier version some sums are missing."""
+        stored_dict("it", state, "sums", "metrics")
+        for name, value in stored_dict("sums", state["sums"]).items():
+            if name not in self._sums:
+                raise ValueError(f"there is no sum {name!r}")
+            counts = isinstance(self._sums[name], int)
+            self._sums[name] = stored_count(name, value) if counts else stored_number(name, value)
+        for metric, own in zip(self.metrics, stored_list("metrics", state["metrics"], len(self.metrics)), strict=True):
+            metric.load_state_dict(stored_dict(f"metric {metric.name}", own))
+            if metric.sums and type(metric).__module__.startswith("minidl."):
+                metric.compute()  # which fails with what it cannot have added
 
     def __str__(self) -> str:
         return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())
@@ -221,8 +229,9 @@ class Meters:
         return {"meters": [meter.state_dict() for meter in self.meters]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        for meter, own in zip(self.meters, state["meters"], strict=True):
+        """Restore what `state_dict` returned, or raise."""
+        given = stored_list("meters", stored_dict("it", state, "meters")["meters"], len(self.meters))
+        for meter, own in zip(self.meters, given, strict=True):
             meter.load_state_dict(own)
 
     def _total(self) -> float:

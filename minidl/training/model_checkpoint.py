@@ -116,11 +116,8 @@ class ModelCheckpoint(Callback):
         new.replace(last)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value, for people to read: the history contains it too."""
+        """Return the best value, for people to read: it follows from the history, which is restored with the fit."""
         return {"best": self.best}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Do nothing: the best value follows from the history, which is restored with the fit."""
 
     def _best_of(self, rows: Sequence[Mapping[str, float]]) -> Best:
         """Return the best of some rows of the history.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..optim.stored import stored_count, stored_dict, stored_list, stored_number
 from .metrics import Metric
 
 __all__ = ["Logged", "Numbers", "as_numbers"]
@@ -62,9 +63,14 @@ class Numbers:
         return {"samples": self._samples, "sums": {name: list(sums) for name, sums in self._sums.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self._samples = int(state["samples"])
-        self._sums = {name: list(sums) for name, sums in state["sums"].items()}
+        """Restore what `state_dict` returned, or raise ValueError."""
+        stored_dict("it", state, "samples", "sums")
+        self._samples = stored_count("samples", state["samples"])
+        self._sums = {}
+        for name, sums in stored_dict("sums", state["sums"]).items():
+            self._sums[str(name)] = [
+                stored_number(f"sums of {name}", one) for one in stored_list(f"sums of {name}", sums, 2)
+            ]
 
     def __str__(self) -> str:
         return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())

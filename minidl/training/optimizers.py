@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from ..optim import Optimizer
 from ..optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from ..optim.stored import stored_dict, stored_list
 
 __all__ = ["Optimizers", "Schedule", "members", "schedules_of"]
 
@@ -68,10 +69,20 @@ class Optimizers:
         """Restore what `state_dict` returned.
 
         Raises:
-            ValueError: it is the state of something else.
+            ValueError, TypeError: it is the state of something else; nothing has changed then.
         """
-        for one, own in zip(self, state["optimizers"], strict=True):
-            one.load_state_dict(own)
+        self._loading(state)()
+
+    def _loading(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Check the state of each, without changing anything; return what restores them."""
+        given = stored_list("optimizers", stored_dict("it", state, "optimizers")["optimizers"], len(self))
+        parts = [one._loading(own) for one, own in zip(self, given, strict=True)]
+
+        def restore() -> None:
+            for part in parts:
+                part()
+
+        return restore
 
     def __getitem__(self, name: Any) -> Optimizer:
         return self.members[name]

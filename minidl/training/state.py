@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .._core import default_rng
+from ..data import DataLoader
 from ..nn import Module
 from ..nn.generators import generators
 from ..optim import Optimizer
 from ..optim.lr_scheduler import ReduceLROnPlateau
+from ..optim.stored import stored_count, stored_dict, stored_flag, stored_list, stored_number
 from .batches import Batches
 from .callback import Callback
 from .columns import check_column, plateau_column
@@ -23,6 +26,7 @@ from .made_of import differences
 from .meter import Meter, Meters, meter_of
 from .numbers import Numbers
 from .optimizers import Optimizers, members
+from .restoring import Restoring, check_generator, check_rows, entry
 
 __all__ = ["FitState"]
 
@@ -31,6 +35,7 @@ _COUNTERS = {
     **{name: name for name in ("epoch", "batch", "steps", "batch_loss", "lr", "stop")},
     **{f"_{name}": name for name in ("finished", "passed", "skipped", "first_lr")},
 }
+_FLAGS, _NUMBERS = ("stop", "finished", "passed"), ("batch_loss", "lr", "first_lr")
 
 
 @dataclass(eq=False)
@@ -153,41 +158,80 @@ class FitState:
         """Restore what `state_dict` returned, in a fit made of the same parts.
 
         Raises:
-            ValueError: the state belongs to something else; everything stays as it was.
+            ValueError: the state belongs to something else, or is damaged: everything is read, cast and checked before
+                anything is changed.
+        """
+        self.restoring(state).carry_out()
+
+    def restoring(self, state: Mapping[str, Any]) -> Restoring:
+        """Check everything in a state, without changing anything; return what restores it.
+
+        Raises:
+            ValueError: as for `load_state_dict`; the message names the entry.
         """
         self._check(state)
-        before = self.state_dict()
-        try:
-            self._load(state)
-        except BaseException as error:
-            self._load(before)
-            if isinstance(error, Exception):
-                raise ValueError(f"Trainer: cannot resume: {error}") from error
-            raise  # Ctrl-C
-
-    def _load(self, state: Mapping[str, Any]) -> None:
-        self.model.load_state_dict(state["model"])
-        self.loss.load_state_dict(state["loss"])
+        counters = self._counters(state)
+        restoring = Restoring()
+        restoring.add("model", self.model, state["model"])
+        restoring.add("loss", self.loss, state["loss"])
         if self.optimizer is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
-        saved = state["scheduler"]
-        for scheduler, own in zip(members(self.scheduler), saved if isinstance(saved, list) else [saved], strict=False):
-            scheduler.load_state_dict(own)
-        if hasattr(self.loader, "state_dict") and state["loader"] is not None:
-            self.loader.load_state_dict(state["loader"])
-            self.position = _position(state["loader"])
-        for rng, saved in zip(self._rngs()[: len(state["rngs"])], state["rngs"], strict=True):
-            rng.bit_generator.state = saved
-        for callback, saved in zip(self.callbacks, self._of_callbacks(state), strict=True):
-            callback.load_state_dict(saved)
+            restoring.add("optimizer", self.optimizer, state["optimizer"])
+        for number, (scheduler, own) in enumerate(self._of_schedulers(state)):
+            restoring.add(f"scheduler[{number}]", scheduler, own)
+        position = self.position
+        if hasattr(self.loader, "state_dict") and (state["loader"] is not None or isinstance(self.loader, DataLoader)):
+            restoring.add("loader", self.loader, state["loader"])
+            with entry("loader"):
+                position = _position(stored_dict("it", state["loader"]))
+        with entry("rngs"):
+            rngs = list(zip(self._rngs(), stored_list("it", state["rngs"]), strict=False))
+            for number, (rng, own) in enumerate(rngs):
+                check_generator(f"number {number}", rng, own)
+        for number, (callback, own) in enumerate(zip(self.callbacks, self._of_callbacks(state), strict=True)):
+            restoring.add(f"callbacks[{number}], {type(callback).__name__}", callback, own, self.model)
         meter = self._new_meter()
-        meter.load_state_dict(state["meter"])
-        rows = [dict(row) for row in state["history"]]
-        if rows and not state["_finished"] and rows[-1]["epoch"] == state["epoch"]:
-            rows.pop()  # its validation was interrupted, and is repeated
-        self.meter, self.history.rows = meter, rows
+        with entry("meter"), np.errstate(all="ignore"):
+            meter.load_state_dict(state["meter"])
+        with entry("history"):
+            rows = check_rows(state["history"], counters["epoch"], counters["finished"])
+
+        def restore() -> None:
+            for rng, own in rngs:
+                rng.bit_generator.state = own
+            self.meter, self.history.rows, self.position = meter, rows, position
+            for name, value in counters.items():
+                setattr(self, name, value)
+
+        restoring.then(restore)
+        return restoring
+
+    def ahead(self, state: Mapping[str, Any]) -> FitState:
+        """Return a copy that is where a state is that has been checked; it shares everything but its schedules."""
+        there = copy.copy(self)
+        for name, value in self._counters(state).items():
+            setattr(there, name, value)
+        there.scheduler = [_ahead(scheduler, own) for scheduler, own in self._of_schedulers(state)]
+        return there
+
+    def _counters(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the counters in a state, by their names here, or raise ValueError."""
+        found: dict[str, Any] = {}
         for key, name in _COUNTERS.items():
-            setattr(self, name, state[key])
+            check: Any = stored_flag if name in _FLAGS else stored_number if name in _NUMBERS else stored_count
+            with entry(key):
+                found[name] = check("it", state[key])
+        if hasattr(self.loader, "__len__") and found["batch"] > len(self.loader):
+            raise ValueError(
+                f"Trainer: cannot resume: batch: it must be at most {len(self.loader)}, got {found['batch']}"
+            )
+        return found
+
+    def _of_schedulers(self, state: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        """Return the schedules with their states."""
+        own, saved = members(self.scheduler), state["scheduler"]
+        with entry("scheduler"):
+            several = isinstance(self.scheduler, (list, dict))
+            return list(zip(own, stored_list("it", saved if several else [saved] * len(own), len(own)), strict=True))
 
     def _of_callbacks(self, state: Mapping[str, Any]) -> list[Any]:
         """Return the callbacks' states in our order: a file may have a different one, with checkpoints last."""
@@ -198,27 +242,49 @@ class FitState:
 
     def _check(self, state: Mapping[str, Any]) -> None:
         """Raise ValueError if the state belongs to something else; the message lists all differences."""
-        if not {"made_of", "model", "rngs", "callbacks", *_COUNTERS} <= set(state):
+        names = {
+            "made_of",
+            "model",
+            "loss",
+            "optimizer",
+            "scheduler",
+            "rngs",
+            "loader",
+            "callbacks",
+            "history",
+            "meter",
+        }
+        if not isinstance(state, Mapping) or not names | set(_COUNTERS) <= set(state):
             raise ValueError("Trainer: cannot resume: this is not the state of a fit")
-        wrong = []
-        for name, ours in self._made_of().items():
-            if name == "options":
-                continue
-            theirs = state["made_of"].get(name)
-            if name == "sample_weights" and theirs is None:
-                continue  # earlier versions took a third part for weights without asking
-            same = sorted(theirs or []) == sorted(ours) if name == "callbacks" else theirs == ours
-            if name == "random generators":  # earlier versions did not count all of them
-                same = theirs in (ours, ours - len(generators(self.model, self.loss)[1]))
-            if not same:
-                wrong.append((name, theirs, ours))
-        wrong += [difference for difference in self.differences(state) if not self._may_differ(difference[0], state)]
+        with entry("made_of"):
+            wrong = list(self._wrong(state))
         if wrong:
             listed = [
                 f"{name} of the checkpoint: {_short(theirs)}, of this Trainer: {_short(ours)}"
                 for name, theirs, ours in wrong[:20]
             ] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)
             raise ValueError(f"Trainer: cannot resume: {'; '.join(listed)}")
+        with entry("callbacks"):
+            stored_list("it", state["callbacks"], len(self.callbacks))
+
+    def _wrong(self, state: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+        """Yield (what, what it was, what it is) for each difference that is not allowed."""
+        made_of = stored_dict("it", state["made_of"])
+        if "options" in made_of:
+            stored_dict("options", made_of["options"])
+        saved = len(stored_list("rngs", state["rngs"]))
+        for name, ours in self._made_of().items():
+            if name == "options":
+                continue
+            theirs = made_of.get(name)
+            if name == "sample_weights" and theirs is None:
+                continue  # earlier versions took a third part for weights without asking
+            same = sorted(theirs or []) == sorted(ours) if name == "callbacks" else theirs == ours
+            if name == "random generators":  # earlier versions did not count all of them
+                same = theirs == saved and theirs in (ours, ours - len(generators(self.model, self.loss)[1]))
+            if not same:
+                yield name, theirs, ours
+        yield from (one for one in self.differences(state) if not self._may_differ(one[0], state))
 
     def differences(self, state: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
         """Return (option, what it was, what it is) for each option that differs from that of a checkpoint's fit."""
@@ -257,6 +323,16 @@ class FitState:
         direct, inside = generators(self.model, self.loss)
         own = getattr(self.val, "rng", None)
         return [default_rng(), *direct, *([own] if isinstance(own, np.random.Generator) else []), *inside]
+
+
+def _ahead(scheduler: Any, state: Any) -> Any:
+    """Return a copy of a schedule, and of those in it, with the number of steps that is in a state."""
+    there = copy.copy(scheduler)
+    if isinstance(state, Mapping) and isinstance(state.get("last_epoch"), int):  # as those of minidl have
+        there.last_epoch = state["last_epoch"]
+        if parts := state.get("schedulers"):
+            there.schedulers = [_ahead(*pair) for pair in zip(scheduler.schedulers, parts, strict=True)]
+    return there
 
 
 def _state_of(scheduler: Any) -> Any:

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..optim import Optimizer
 from ..optim.ema import applied
 from .batches import Batch, Batches, BatchForm, check_batches, count_batches
 from .callback import Callback, StopTraining
-from .checkpoint import latest_checkpoint, set_damaged_aside
+from .checkpoint import Found, find_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .history import History
@@ -171,11 +172,9 @@ class Trainer(TrainingStep):
         if differences and differences != self._noted:  # once, not in every fit
             warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
         self._noted = differences
-        saved, notes = (None, []) if resume is None else latest_checkpoint(resume)
+        saved, notes, file = Found(None, [], Path()) if resume is None else find_checkpoint(resume)
         for note in notes:
             self.progress.note(note)
-        if resume is not None and saved is None:
-            self.progress.line(f"there is no checkpoint in {resume} yet: the fit begins from the start")
         state = self._new_state(train, val)
         options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}
         step = type(self).training_step.__qualname__
@@ -184,8 +183,9 @@ class Trainer(TrainingStep):
         self._made.update({name: value for name, value in state.options.items() if name not in self._made})
         state.options.update({name: self._made[name] for name in PARTS})
         check_monitors(state)
-        if saved is None:
-            check_schedule(state, epochs)
+        place = self._begins(state, saved, None if resume is None else file)
+        if not place.stop:
+            check_schedule(place, epochs)
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
         self._step = self._new_step(optimizer)
@@ -199,8 +199,6 @@ class Trainer(TrainingStep):
                         set_damaged_aside(resume)
                     if self.stop:
                         self.progress.note(f"the fit was stopped after epoch {self.epoch}; there is nothing left to do")
-                    else:
-                        check_schedule(state, epochs)
                 self._hooks.judged_weights(self)  # by one callback at most
                 while not self.stop and (self.epoch < epochs or not self.state.finished):
                     self._fit_epoch(epochs)
@@ -211,6 +209,18 @@ class Trainer(TrainingStep):
         finally:
             release_memory()
         return self.history
+
+    def _begins(self, state: FitState, saved: Any, file: Any) -> FitState:
+        """Check what a fit is resumed from, before anything is changed; return where it begins."""
+        if saved is not None:
+            try:
+                state.restoring(saved)
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from error
+            return state.ahead(saved)
+        if file is not None:
+            self.progress.line(f"there is no checkpoint in {file} yet: the fit begins from the start")
+        return state
 
     def _fit_epoch(self, epochs: int) -> None:
         """Train for an epoch, or for what is left of it after a resume, then validate."""
@@ -363,7 +373,7 @@ class Trainer(TrainingStep):
         """Restore what `state_dict` returned, in a Trainer created in the same way; `fit` does it for ``resume``.
 
         Raises:
-            ValueError: the state belongs to something else; everything stays as it was.
+            ValueError: the state belongs to something else, or is damaged; everything stays as it was.
         """
         self.state.load_state_dict(state)
 

@@ -203,7 +203,7 @@ def test_a_custom_schedule_may_return_numpys_numbers():
 def test_a_plateaus_state_is_loaded_whole_or_not_at_all():
     schedule = lr_scheduler.ReduceLROnPlateau(_sgd())
     before = schedule.state_dict()
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="it has no cooldown_counter, last_epoch"):
         schedule.load_state_dict({"best": 1.0, "num_bad_epochs": 3})
     assert schedule.state_dict() == before
     schedule.load_state_dict({name: np.asarray(1.0)[()] for name in before})

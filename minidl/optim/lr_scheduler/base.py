@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from ..._core import check_int, check_number
 from ..optimizer import Optimizer
+from ..stored import stored_count, stored_dict, stored_list, stored_number
 
 __all__ = ["ChainableLR", "LRScheduler", "Schedule", "check_optimizer", "check_positive", "for_each_group"]
 
@@ -166,24 +168,39 @@ class LRScheduler(Schedule):
         """Restore what `state_dict` returned, for the same schedule, and set the learning rates.
 
         Raises:
-            ValueError: the number of groups differs.
+            ValueError: the number of groups differs, or there are no such numbers; nothing has changed then.
         """
-        self._check_state(state)
-        self.last_epoch, self.base_lrs = int(state["last_epoch"]), [float(lr) for lr in state["base_lrs"]]
-        for number, group in enumerate(self.optimizer.param_groups):
-            group.update(self._formula(self.last_epoch, number))
-            own = state.get("lrs", [])[number:]  # states of earlier versions lack them
-            if own and own[0] is not None:
-                group["lr"] = float(own[0])
+        self._loading(state)()
 
-    def _check_state(self, state: Mapping[str, Any]) -> None:
-        """Raise ValueError if a state belongs to another number of groups."""
+    def _loading(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Check a state, without changing anything; return what restores it, which does not fail."""
+        what = f"{type(self).__name__}: cannot load state"
         self._meet_groups()
-        if len(state["base_lrs"]) != len(self.base_lrs):
-            raise ValueError(
-                f"{type(self).__name__}: cannot load state: expected {len(self.base_lrs)} groups, got "
-                f"{len(state['base_lrs'])}"
-            )
+        count = len(self.base_lrs)
+        stored_dict(f"{what}: it", state, "last_epoch", "base_lrs")
+        epoch = stored_count(f"{what}: last_epoch", state["last_epoch"])
+        given = stored_list(f"{what}: base_lrs", state["base_lrs"])
+        if len(given) != count:
+            raise ValueError(f"{what}: expected {count} groups, got {len(given)}")
+        base_lrs = [stored_number(f"{what}: base_lrs", lr, 0.0) for lr in given]
+        own = stored_list(f"{what}: lrs", state.get("lrs", []))  # states of earlier versions lack them
+        lrs = [None if lr is None else stored_number(f"{what}: lrs", lr, 0.0) for lr in own]
+
+        def restore() -> None:
+            self.last_epoch, self.base_lrs = epoch, list(base_lrs)
+            for number, group in enumerate(self.optimizer.param_groups):
+                group.update(self._formula(epoch, number))
+                if lrs[number:] and lrs[number] is not None:
+                    group["lr"] = lrs[number]
+
+        trial = copy.copy(self)  # the formula may have an end
+        trial.last_epoch, trial.base_lrs = epoch, base_lrs
+        for number in range(count):
+            try:
+                trial._formula(epoch, number)
+            except ArithmeticError as error:
+                raise ValueError(f"{what}: there is no learning rate for last_epoch {epoch}") from error
+        return restore
 
 
 class ChainableLR(LRScheduler):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..._core import check_int
 from ..optimizer import Optimizer
+from ..stored import stored_dict, stored_list
 from .base import LRScheduler, check_optimizer
 
 __all__ = ["ChainedScheduler", "SequentialLR"]
@@ -43,27 +44,21 @@ class _Combined(LRScheduler):
         """Return what is needed to continue: plain numbers, and the states of the schedules."""
         return {**super().state_dict(), "schedulers": [scheduler.state_dict() for scheduler in self.schedulers]}
 
-    def _check_state(self, state: Mapping[str, Any]) -> None:
-        """Raise ValueError if a state belongs to other schedules or groups."""
-        super()._check_state(state)
-        own = state.get("schedulers", [])  # states of earlier versions lack them
-        if own and len(own) != len(self.schedulers):
-            raise ValueError(
-                f"{type(self).__name__}: cannot load state: expected {len(self.schedulers)} schedulers, got {len(own)}"
-            )
-        for scheduler, part in zip(self.schedulers, own, strict=False):
-            scheduler._check_state(part)
+    def _loading(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Check a state, without changing anything; return what restores it, which does not fail."""
+        what = f"{type(self).__name__}: cannot load state"
+        own = stored_list(f"{what}: schedulers", stored_dict(f"{what}: it", state).get("schedulers", []))
+        if own and len(own) != len(self.schedulers):  # states of earlier versions lack them
+            raise ValueError(f"{what}: expected {len(self.schedulers)} schedulers, got {len(own)}")
+        parts = [scheduler._loading(part) for scheduler, part in zip(self.schedulers, own, strict=False)]
+        whole = super()._loading(state)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, for the same schedules, and set the learning rates.
+        def restore() -> None:
+            for part in parts:
+                part()
+            whole()
 
-        Raises:
-            ValueError: the number of schedulers or groups differs; nothing has changed then.
-        """
-        self._check_state(state)
-        for scheduler, part in zip(self.schedulers, state.get("schedulers", []), strict=False):
-            scheduler.load_state_dict(part)
-        super().load_state_dict(state)
+        return restore
 
 
 class SequentialLR(_Combined):

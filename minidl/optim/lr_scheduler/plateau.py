@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..._core import check_choice, check_int, check_number
 from ..direction import resolve_mode
 from ..optimizer import Optimizer
+from ..stored import stored_count, stored_dict, stored_number
 from .base import Schedule
 
 __all__ = ["ReduceLROnPlateau"]
@@ -99,5 +100,21 @@ class ReduceLROnPlateau(Schedule):
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        vars(self).update({name: type(value)(state[name]) for name, value in self.state_dict().items()})
+        """Restore what `state_dict` returned.
+
+        Raises:
+            ValueError: entries are missing or are no such numbers; nothing has changed then.
+        """
+        self._loading(state)()
+
+    def _loading(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Check a state, without changing anything; return what restores it, which does not fail."""
+        what = "ReduceLROnPlateau: cannot load state"
+        stored_dict(f"{what}: it", state, *self.state_dict())
+        own: dict[str, Any] = {
+            name: stored_number(f"{what}: {name}", state[name])
+            if name == "best"
+            else stored_count(f"{what}: {name}", state[name])
+            for name in self.state_dict()
+        }
+        return lambda: vars(self).update(own)

@@ -85,7 +85,10 @@ class Metric:
         return {name: np.copy(value) if np.ndim(value) else value for name, value in self.sums.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
+        """Restore what `state_dict` returned, or raise ValueError."""
+        for name, value in state.items():
+            if not isinstance(name, str) or np.asarray(value).dtype.kind not in "biufc":
+                raise ValueError(f"{type(self).__name__}: cannot load state: {name!r} is not a sum of numbers")
         self.sums = dict(state)
 
     def __repr__(self) -> str:
