@@ -236,3 +236,31 @@ def no_room_for_output(rng: np.random.Generator, counts: Counter[str]) -> None:
     if way == "full" and arguments != ["--help"]:  # argparse says nothing
         assert process.returncode != 0, f"{arguments}: exit code 0, though nothing could be written: {text}"
     counts[way] += 1
+
+
+@attack(limit=40)
+def strangers(rng: np.random.Generator, counts: Counter[str]) -> None:
+    """A stranger's run folder names a model of its own, files or a download: nothing of it is run or fetched."""
+    here = Path.cwd()
+    shutil.copytree(_finished(), here, dirs_exist_ok=True)
+    config, victim = here / "run" / "config.toml", here / "victim"
+    for folder in (here, here / "run"):
+        (folder / "evil.py").write_text(f"open({str(victim)!r}, 'w').write('run')\ndef make(): pass\n")
+    entries = {
+        "model": '"evil:make"',
+        "download": "true",
+        "root": f'"{here / "nowhere"}"',
+        "data": str(rng.choice(['"folder"', '"digits"', '"mnist"'])),
+    }
+    chosen = {name: value for name, value in entries.items() if rng.random() < 0.6} or {"model": entries["model"]}
+    lines = [line for line in config.read_text().splitlines() if line.partition(" =")[0] not in chosen]
+    config.write_text("\n".join([*lines, *(f"{name} = {value}" for name, value in chosen.items())]) + "\n")
+    commands = (["predict", "run", "array.npy"], ["evaluate", "run"], ["export", "run", "out.onnx"])
+    commands += (["train", "--resume", "run", "--epochs", "2"], ["compare", "run", "run"])
+    for arguments in commands:
+        code = _run(arguments, here / "told", here / "printed")
+        text = (here / "told").read_text()
+        assert not victim.exists(), f"{arguments} with {chosen}: its code was run"
+        assert code in (0, 2) and "Traceback" not in text, f"{arguments} with {chosen}: exit code {code}: {text}"
+        assert "could not download" not in text, f"{arguments} with {chosen}: it tried to download: {text}"
+        counts["done" if code == 0 else "refused in one line"] += 1

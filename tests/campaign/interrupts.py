@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from minidl.training import ModelCheckpoint, Trainer
 from minidl.training.callbacks import EarlyStopping
 
 from .frame import attack
+from .processes import check, ended, forked, killed
 
 QUIET = 0.004  # seconds in which other threads may show that they are still at work
 LATE = 0.1  # seconds after which a person notices
@@ -160,6 +162,10 @@ def equal(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
 
 
 def _attack(rng: np.random.Generator, counts: Counter[str], names: tuple[str, ...]) -> None:
+    def swallowed(problem: Any) -> None:
+        counts["swallowed by a finaliser"] += problem.exc_type is KeyboardInterrupt
+
+    sys.unraisablehook = swallowed  # Python raises nothing from there, and says so
     lab, blas = Lab(rng, Path.cwd()), find_blas()
     if blas is not None:
         blas.set(2)
@@ -219,3 +225,27 @@ def fit(rng: np.random.Generator, counts: Counter[str]) -> None:
 def others(rng: np.random.Generator, counts: Counter[str]) -> None:
     """Ctrl-C while predicting, evaluating, saving and loading."""
     _attack(rng, counts, ("predict", "evaluate", "save", "load"))
+
+
+@attack(limit=30)
+def first(rng: np.random.Generator, counts: Counter[str]) -> None:
+    """Ctrl-C during the first fit or prediction of a process, which imports and makes what later ones find."""
+    name, after = str(rng.choice(["fit", "predict", "evaluate"])), float(10 ** rng.uniform(-4, -1.2))
+
+    def work() -> None:
+        sys.unraisablehook = lambda problem: None
+        lab = Lab(rng, Path.cwd())
+        expected = lab.numbers()
+        came, _, _ = interrupted(getattr(lab, name), after)
+        (Path.cwd() / "came").write_text(str(int(came)))
+        assert equal(lab.numbers(), expected), f"{name}: other numbers afterwards"
+        lab.trainer().predict(lab.x)
+        in_thread(lab.evaluate)
+        lab.fit()
+
+    process = forked(work)
+    code = ended(process, 20)
+    if code is None:
+        killed(process)
+    check(code, 20)
+    counts["interrupts" if (Path.cwd() / "came").read_text() == "1" else "too late"] += 1

@@ -1,11 +1,13 @@
-"""Clocks that jump, and memory that ends."""
+"""Clocks that jump, memory that ends, threads that cannot be started."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl
-from minidl import nn
+from minidl import nn, optim
 from minidl.cli import main, parser  # noqa: F401 - imports all that a command needs
 from minidl.training import Trainer
 from minidl.training.checkpoint import latest_checkpoint
@@ -154,3 +156,48 @@ def memory_of_commands(rng: np.random.Generator, counts: Counter[str]) -> None:
     assert "Traceback" not in text, text
     assert bool(code) == ("error:" in text), f"exit code {code}: {text}"
     counts["enough" if code == 0 else "one line"] += 1
+
+
+@attack(limit=60)
+def no_threads(rng: np.random.Generator, counts: Counter[str]) -> None:
+    """Threads cannot be started, from the beginning or now and then: slower, the same numbers, nothing piles up."""
+    share, start = float(rng.choice([0.5, 1])), threading.Thread.start
+
+    def refused(thread: threading.Thread) -> None:
+        if rng.random() < share:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def numbers() -> list[bytes]:
+        minidl.manual_seed(0)
+        model = nn.Sequential(nn.Linear(64, 1024), nn.ReLU(), nn.Linear(1024, 256))
+        optimizer = optim.Adam(model.params())
+        x = np.ones((256, 64), np.float32)
+        for _ in range(4):
+            optimizer.zero_grad()
+            model.backward(np.ones_like(model(x)))
+            optimizer.step()
+        return [p.data.tobytes() for p in model.params()]
+
+    def work() -> None:
+        minidl.set_num_threads(1)
+        expected = numbers()
+        minidl.set_num_threads(int(rng.integers(2, 9)))
+        threading.Thread.start = refused  # type: ignore[method-assign]
+        assert numbers() == expected, "other numbers"
+        gc.collect()
+        before = _resident()
+        for _ in range(8):
+            assert numbers() == expected, "other numbers"
+        gc.collect()
+        more = _resident() - before
+        assert more < 30 * 2**20, f"{more / 2**20:.0f} MB more after eight times the same"
+
+    whole(work)
+    counts["without threads" if share == 1 else "now and then"] += 1
+
+
+def _resident() -> int:
+    """Return how much memory this process takes now, where the system tells."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
