@@ -122,13 +122,14 @@ def lp_pool2d_forward(
 def lp_pool2d_backward(grad_output: Array, cache: LPPoolCache) -> Array:
     """Return the gradient of `lp_pool2d_forward`: dx = sum over windows of grad * total**(1/p - 1) * x**(p-1).
 
-    Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
-    ``cache`` is from `lp_pool2d_forward`.
+    Where the sum is 0, as in a window of zeros, the root has no slope and the gradient is 0, as in PyTorch. Returns dx
+    (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError); ``cache`` is from
+    `lp_pool2d_forward`.
     """
     x, total, p, area, mean = cache
     check_grad(grad_output, total.shape, total.dtype)
     with np.errstate(invalid="ignore", divide="ignore"):
-        outer = grad_output * total ** (1 / p - 1) * area
+        outer = np.where(total == 0, 0, grad_output * total ** (1 / p - 1) * area).astype(total.dtype, copy=False)
         dx: Array = avg_pool2d_backward(outer, mean) * x ** (p - 1)
     return dx
 

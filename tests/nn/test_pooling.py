@@ -120,3 +120,18 @@ def test_no_window_fits_names_the_padded_size():
 def test_whether_windows_cover_every_pixel(padding, size, windows, covered):
     geometry = Geometry((3, 1), (3, 1), (padding, 0), (1, 1))
     assert pooling._tiles((size, 4), geometry, (windows, 4)) is covered
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_a_window_of_zeros_has_no_gradient_in_a_p_norm(p):
+    x = np.maximum(np.random.default_rng(0).standard_normal((2, 3, 8, 8)), 0).astype(np.float32)
+    x[:, :, :4, :4] = 0
+    layer = nn.LPPool2d(p, 2)
+    grad = np.ones(layer(x).shape, np.float32)
+    dx = layer.backward(grad)
+    assert np.isfinite(dx).all()
+    assert not dx[:, :, :4, :4].any()
+    torch = pytest.importorskip("torch")
+    theirs = torch.from_numpy(x).requires_grad_()
+    torch.nn.LPPool2d(p, 2)(theirs).backward(torch.from_numpy(grad))
+    np.testing.assert_allclose(dx, theirs.grad.numpy(), rtol=1e-5, atol=1e-6)
