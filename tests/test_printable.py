@@ -149,3 +149,16 @@ def test_what_is_read_in_a_damaged_file_is_not_shown_raw(tmp_path):
         with pytest.raises(ValueError, match=name) as caught:
             read(tmp_path / name)
         assert not is_raw(str(caught.value))
+
+
+def test_a_checkpoint_that_does_not_fit_is_not_shown_raw(tmp_path):
+    def trainer():
+        model = nn.Linear(1, 1)
+        return Trainer(model, nn.MSELoss(), minidl.optim.SGD(model.params(), lr=0.1), progress="none")
+
+    state = trainer().state_dict()
+    state["made_of"]["optimizer"] = EVIL
+    with pytest.raises(ValueError, match="cannot resume") as caught:
+        trainer().load_state_dict(state)
+    assert SHOWN in str(caught.value)
+    assert not is_raw(str(caught.value))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._core import printable
 from ..data import DataLoader
 from ..nn import Module
 from ..nn.state import match_state
@@ -34,10 +35,12 @@ def entry(name: str) -> Iterator[None]:
     """Turn whatever reading an entry of a checkpoint raises inside a with block into a ValueError that names it."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         bare = isinstance(error, (LookupError, AttributeError, ArithmeticError))  # which say little
         text = f"{type(error).__name__} {error}" if bare else str(error)
-        raise ValueError(f"Trainer: cannot resume: {text} (entry {name})") from error
+        raise ValueError(f"Trainer: cannot resume: {printable(text)} (entry {printable(name)})") from error
 
 
 class Restoring:

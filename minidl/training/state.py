@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import default_rng
+from .._core import default_rng, printable
 from ..data import DataLoader
 from ..nn import Module
 from ..nn.generators import generators
@@ -263,7 +263,7 @@ class FitState:
                 f"{name} of the checkpoint: {_short(theirs)}, of this Trainer: {_short(ours)}"
                 for name, theirs, ours in wrong[:20]
             ] + [f"and {len(wrong) - 20} more"] * (len(wrong) > 20)
-            raise ValueError(f"Trainer: cannot resume: {'; '.join(listed)}")
+            raise ValueError(f"Trainer: cannot resume: {printable('; '.join(listed))}")
         with entry("callbacks"):
             stored_list("it", state["callbacks"], len(self.callbacks))
 
