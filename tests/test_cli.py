@@ -366,6 +366,16 @@ def test_a_result_that_cannot_be_written_is_an_error(finished):
     assert "No space left on device" in run.stderr
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_result_after_a_line_that_cannot_be_written_is_an_error():
+    script = "import argparse; from minidl.cli.output import say, show; "
+    script += "options = argparse.Namespace(quiet=False, json=False); say(options, 'a line'); show(options, {}, 'b')"
+    command = f'{sys.executable} -c "{script}" > /dev/full'
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "No space left on device" in run.stderr
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 

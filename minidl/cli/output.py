@@ -13,19 +13,29 @@ from .._core import plain, printable
 
 __all__ = ["complain", "say", "show"]
 
+_lost: list[OSError] = []  # why a line could not be written
+
 
 def say(options: argparse.Namespace, text: str) -> None:
-    """Print a line, unless --quiet or --json. If the pipe's reader has exited, the work continues silently."""
+    """Print a line, unless --quiet or --json. If it cannot be written, the work continues silently."""
     if options.quiet or options.json:
         return
     try:
         print(printable(text, keep="\n"), flush=True)
-    except OSError:
+    except OSError as error:
         _to_nowhere()
+        if not isinstance(error, BrokenPipeError):
+            _lost.append(error)
 
 
 def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
-    """Print a command's result, even with --quiet: as JSON with --json, otherwise as text."""
+    """Print a command's result, even with --quiet: as JSON with --json, otherwise as text.
+
+    Raises:
+        OSError: it cannot be written, or a line before it could not; a reader who has left a pipe wants none.
+    """
+    if _lost:
+        raise _lost.pop()
     try:
         print(json.dumps(_plain(data), allow_nan=False) if options.json else printable(text, keep="\n"), flush=True)
     except BrokenPipeError:

@@ -19,6 +19,6 @@ ROOT = Path(__file__).parents[2]
 def test_attack(name):
     if missing := discover()[name].missing:
         pytest.skip(f"needs {missing}")
-    command = [sys.executable, "-m", "tests.campaign", name, "--seconds", "3", "--seed", "0"]
+    command = [sys.executable, "-m", "tests.campaign", name, "--seconds", "2", "--seed", "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
