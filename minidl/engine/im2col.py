@@ -43,7 +43,7 @@ def im2col(x: Array, geometry: Geometry, size: Size) -> Array:
     columns = np.zeros((n, c, *geometry.kernel, *size), x.dtype)
     for i, j, rows, cols, in_rows, in_cols in offsets((h, w), geometry, size):
         columns[:, :, i, j, rows, cols] = x[:, :, in_rows, in_cols]
-    return columns.reshape(n, -1, size[0] * size[1])
+    return columns.reshape(n, c * geometry.kernel[0] * geometry.kernel[1], size[0] * size[1])
 
 
 def col2im(columns: Array, image_size: Size, geometry: Geometry, size: Size) -> Array:
@@ -68,7 +68,8 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: Size) -> Array:
     n, f, oh, ow = grad.shape
     incoming = _by_group(grad.reshape(n, f, oh * ow), geometry.groups)
     columns = np.matmul(_filters(w, geometry.groups).swapaxes(1, 2), incoming)
-    return col2im(columns.reshape(n, -1, oh * ow), size, geometry, (oh, ow))
+    rows = columns.shape[1] * columns.shape[2]
+    return col2im(columns.reshape(n, rows, oh * ow), size, geometry, (oh, ow))
 
 
 def weight_grad(

@@ -309,7 +309,8 @@ LAYERS: dict[str, Any] = {
 ROUNDED = {"CELU", "ELU", "SELU", "Hardsigmoid", "Hardswish"}
 
 
-def _torch() -> Any:
+def torch_alone() -> Any:
+    """PyTorch, with one thread."""
     import torch  # in the process of the attack, and once
 
     torch.set_num_threads(1)
@@ -324,7 +325,7 @@ def _settings(rng: np.random.Generator) -> None:
 @attack(limit=60, needs=("torch",))
 def layers(rng: np.random.Generator, counts: Counter[str]) -> None:
     """A layer with random options on random numbers: output, gradients and buffers, in both dtypes and modes."""
-    torch = _torch()
+    torch = torch_alone()
     _settings(rng)
     name = str(rng.choice(list(LAYERS)))
     args, options, shape = LAYERS[name](rng)

@@ -6,8 +6,9 @@ from checks import assert_adjoint, assert_close
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import minidl
 from minidl import functional as f
-from minidl import reference
+from minidl import nn, reference
 
 small = st.integers(1, 3)
 OPTIONS = {
@@ -75,3 +76,19 @@ def test_wrong_sizes_are_refused():
         f.im2col(np.zeros((1, 1, 4, 4)), 5)
     with pytest.raises(TypeError, match="got int64"):
         f.im2col(np.zeros((1, 1, 4, 4), int), 2)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "im2col"])
+def test_an_empty_batch(engine):
+    before = minidl.get_engine()
+    minidl.set_engine(engine)
+    try:
+        for layer, channels in ((nn.Unfold((2, 3)), 3), (nn.ConvTranspose2d(3, 4, 3), 3), (nn.Conv2d(3, 4, 3), 3)):
+            out = layer(np.zeros((0, channels, 5, 6), np.float32))
+            assert len(out) == 0
+            assert layer.backward(out).shape == (0, channels, 5, 6)
+        fold = nn.Fold((4, 4), 2)
+        assert fold(np.zeros((0, 8, 9), np.float32)).shape == (0, 2, 4, 4)
+        assert fold.backward(np.zeros((0, 2, 4, 4), np.float32)).shape == (0, 8, 9)
+    finally:
+        minidl.set_engine(before)
