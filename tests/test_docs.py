@@ -26,7 +26,7 @@ from minidl.cli import main
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<body>.*?)^ *```$", re.MULTILINE | re.DOTALL)
-LEFT_TO_CI = re.compile(r"(pip|pytest|ruff|mypy|python -m venv|python benchmarks/)\b")
+LEFT_TO_CI = re.compile(r"(pip|pytest|ruff|mypy|python -m venv|python -m tests|python benchmarks/)\b")
 NUMBER = re.compile(r"[-+]?\d+\.\d+(?:e[-+]?\d+)?|[-+]?\d+")
 
 
