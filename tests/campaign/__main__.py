@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := [name for name in options.attacks if not any(_asked(other, [name]) for other in known)]:
         parser.error(f"there is no attack {', '.join(unknown)}; known: {', '.join(known)}")
     if options.list:
-        print("\n".join(f"{found.name:28}{(found.draw.__doc__ or '').splitlines()[0]}" for found in chosen))
+        print("\n".join(f"{found.name:34}{(found.draw.__doc__ or '').splitlines()[0]}" for found in chosen))
         return 0
     seed = secrets.randbelow(2**32) if options.seed is None else options.seed
     print(f"seed {seed}", flush=True)
@@ -63,10 +63,10 @@ def _run(attack: Attack, seconds: float, seed: int, only: int | None) -> Result:
 
 
 def _print_table(results: list[Result]) -> None:
-    print(f"\n{'attack':28}{'draws':>10}{'seconds':>9}{'MB':>6}{'found':>7}")
+    print(f"\n{'attack':34}{'draws':>10}{'seconds':>9}{'MB':>6}{'found':>7}")
     for result in results:
         name, memory = result.attack.name, result.memory / 2**20
-        print(f"{name:28}{result.draws:10,}{result.seconds:9.0f}{memory:6.0f}{len(result.found):7}")
+        print(f"{name:34}{result.draws:10,}{result.seconds:9.0f}{memory:6.0f}{len(result.found):7}")
 
 
 if __name__ == "__main__":
