@@ -7,22 +7,23 @@ from typing import Any
 from .compiled import compiled, summing
 from .vectors import REGISTERS, fill, lanes, load, multiply_add, outer, store
 
-__all__ = ["correlate", "pack", "weight_grad"]
+__all__ = ["copy", "correlate", "fill_planes", "line_sum", "outer_products", "pack", "products", "weight_grad", "zero"]
 
 _WIDE = REGISTERS >= 32
 _TAPS = 256  # at a time: what they read of the images stays in the first-level cache
 _BLOCK = 8 if _WIDE else 4
 _COLUMNS = 6 if _WIDE else 2
+_FOUR = 4 if _WIDE else 2  # vectors for four filters
 
 
 @compiled
-def _zero(at: int, count: int, like: Any) -> None:
+def zero(at: int, count: int, like: Any) -> None:
     for i in range(count):
         store(at, i, like)
 
 
 @compiled
-def _copy(source: int, step: int, target: int, runs: int, length: int, size: int, like: Any) -> None:
+def copy(source: int, step: int, target: int, runs: int, length: int, size: int, like: Any) -> None:
     """Copy ``runs`` runs of ``length`` numbers, ``step`` apart in the source, one after another in the target."""
     if step == length:
         for i in range(runs * length):
@@ -37,7 +38,7 @@ def _copy(source: int, step: int, target: int, runs: int, length: int, size: int
 
 
 @compiled
-def _fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) -> None:
+def fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) -> None:
     """Copy what output rows from ``first`` need into the planes; x is where the group and the slice begin."""
     column, channel = p.images, p.width * p.images
     row = p.groups * p.channels * channel
@@ -55,44 +56,41 @@ def _fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) 
                     end = max(begin, min(width, (p.width - 1 - start) // p.stride_w + 1))
                     if outside:
                         begin = end = width
-                    _zero(target, begin * images, like)
+                    zero(target, begin * images, like)
                     source = x + size * (at * row + c * channel + (start + begin * p.stride_w) * column)
-                    _copy(source, p.stride_w * column, target + size * begin * images, end - begin, images, size, like)
-                    _zero(target + size * end * images, (width - end) * images, like)
+                    copy(source, p.stride_w * column, target + size * begin * images, end - begin, images, size, like)
+                    zero(target + size * end * images, (width - end) * images, like)
                 if p.by_rows:
-                    _zero(
+                    zero(
                         planes + size * (q * p.row + a * p.phase_h + c * p.channel + p.phases_w * p.phase_w), gap, like
                     )
 
 
 @compiled
-def _products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out: int, step: int, length: int,
+def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out: int, step: int, length: int,
               size: int, like: Any) -> None:  # fmt: skip
     """Fill ``filters`` rows of ``length`` numbers, whole vectors, ``step`` apart: bias plus products of taps."""
     vector = lanes(like)
-    f = 0
-    while f + _BLOCK <= filters:
-        f += _BLOCK
-    blocked = f
+    blocked = filters // _BLOCK * _BLOCK
     for q in range(0, length, 2 * vector):
         wide = q + vector < length
         for k in range(0, count, _TAPS):
-            many = min(_TAPS, count - k)
-            f = 0
-            while f < blocked:
-                at = out + size * (f * step + q)
-                if k == 0:
-                    for i in range(_BLOCK):
-                        start = load(bias, f + i, like) if bias else like
-                        fill(at, i * step, start)
-                        if wide:
-                            fill(at, i * step + vector, start)
-                weights = w + size * (f * count + k * _BLOCK)
+            many, source, places = min(_TAPS, count - k), x + size * q, taps + 8 * k
+            for f in range(0, blocked, _BLOCK):
+                at, start, weights = out + size * (f * step + q), bias + size * f, w + size * (f * count + k * _BLOCK)
                 if wide:
-                    multiply_add(_BLOCK, 2, x + size * q, taps + 8 * k, many, weights, at, step, like)
+                    if k > 0:
+                        multiply_add(_BLOCK, 2, 0, source, places, many, weights, start, at, step, like)
+                    elif bias:
+                        multiply_add(_BLOCK, 2, 2, source, places, many, weights, start, at, step, like)
+                    else:
+                        multiply_add(_BLOCK, 2, 1, source, places, many, weights, start, at, step, like)
+                elif k > 0:
+                    multiply_add(_BLOCK, 1, 0, source, places, many, weights, start, at, step, like)
+                elif bias:
+                    multiply_add(_BLOCK, 1, 2, source, places, many, weights, start, at, step, like)
                 else:
-                    multiply_add(_BLOCK, 1, x + size * q, taps + 8 * k, many, weights, at, step, like)
-                f += _BLOCK
+                    multiply_add(_BLOCK, 1, 1, source, places, many, weights, start, at, step, like)
     f = blocked
     while f < filters:
         rows = 4 if f + 4 <= filters else 2 if f + 2 <= filters else 1
@@ -102,31 +100,32 @@ def _products(x: int, taps: int, count: int, w: int, filters: int, bias: int, ou
                 fill(out, (f + i) * step + q, start)
         for k in range(0, count, _TAPS):
             many = min(_TAPS, count - k)
-            weights = w + size * (f * count + k * rows)
+            weights, places = w + size * (f * count + k * rows), taps + 8 * k
             q = 0
             while q < length:
                 at, source = out + size * (f * step + q), x + size * q
-                if q + 4 * vector <= length:
-                    if rows == 4:
-                        multiply_add(4, 4 if _WIDE else 2, source, taps + 8 * k, many, weights, at, step, like)
-                        q += 4 * vector if _WIDE else 2 * vector
-                    elif rows == 2:
-                        multiply_add(2, 4, source, taps + 8 * k, many, weights, at, step, like)
-                        q += 4 * vector
-                    elif q + 8 * vector <= length:
-                        multiply_add(1, 8, source, taps + 8 * k, many, weights, at, step, like)
-                        q += 8 * vector
+                wide = 1
+                if rows == 4:
+                    if q + _FOUR * vector <= length:
+                        wide = _FOUR
+                        multiply_add(4, _FOUR, 0, source, places, many, weights, 0, at, step, like)
                     else:
-                        multiply_add(1, 4, source, taps + 8 * k, many, weights, at, step, like)
-                        q += 4 * vector
+                        multiply_add(4, 1, 0, source, places, many, weights, 0, at, step, like)
+                elif rows == 2:
+                    if q + 4 * vector <= length:
+                        wide = 4
+                        multiply_add(2, 4, 0, source, places, many, weights, 0, at, step, like)
+                    else:
+                        multiply_add(2, 1, 0, source, places, many, weights, 0, at, step, like)
+                elif q + 8 * vector <= length:
+                    wide = 8
+                    multiply_add(1, 8, 0, source, places, many, weights, 0, at, step, like)
+                elif q + 4 * vector <= length:
+                    wide = 4
+                    multiply_add(1, 4, 0, source, places, many, weights, 0, at, step, like)
                 else:
-                    if rows == 4:
-                        multiply_add(4, 1, source, taps + 8 * k, many, weights, at, step, like)
-                    elif rows == 2:
-                        multiply_add(2, 1, source, taps + 8 * k, many, weights, at, step, like)
-                    else:
-                        multiply_add(1, 1, source, taps + 8 * k, many, weights, at, step, like)
-                    q += vector
+                    multiply_add(1, 1, 0, source, places, many, weights, 0, at, step, like)
+                q += wide * vector
         f += rows
 
 
@@ -168,22 +167,22 @@ def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, out_row
             rows = min(p.rows, last - r)
             base = x + size * (g * group + r * p.row)
             if not p.direct:
-                _fill_planes(x + size * g * group, planes, p, r, size, like)
+                fill_planes(x + size * g * group, planes, p, r, size, like)
                 base = planes
             target = out + size * (r * out_row + g * p.filters * out_channel)
             if straight:
                 for i in range(rows):
-                    _products(base + size * i * p.row, taps, p.taps, weights, p.filters, start,
+                    products(base + size * i * p.row, taps, p.taps, weights, p.filters, start,
                               target + size * i * out_row, out_channel, p.length, size, like)  # fmt: skip
             elif p.by_rows:
                 for i in range(rows):
-                    _products(base + size * i * p.row, taps, p.taps, weights, p.filters, start, scratch, p.length,
+                    products(base + size * i * p.row, taps, p.taps, weights, p.filters, start, scratch, p.length,
                               p.length, size, like)  # fmt: skip
                     for f in range(p.filters):
                         there = target + size * (i * out_row + f * out_channel)
                         _spread_out(scratch + size * f * p.length, there, out_column, p.out_width, images, size, like)
             else:
-                _products(base, taps, p.taps, weights, p.filters, start, scratch, p.length, p.length, size, like)
+                products(base, taps, p.taps, weights, p.filters, start, scratch, p.length, p.length, size, like)
                 for f in range(p.filters):
                     for i in range(rows):
                         source = scratch + size * (f * p.length + i * p.row)
@@ -192,7 +191,7 @@ def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, out_row
 
 
 @compiled
-def _outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: int, grow: int, filters: int, lines: int,
+def _outerproducts(x: int, xstep: int, taps: int, count: int, g: int, gstep: int, grow: int, filters: int, lines: int,
                     length: int, out: int, size: int, like: Any) -> None:  # fmt: skip
     """Add to out (filters, count) the products of gradients and inputs over ``lines`` runs of ``length``."""
     f = 0
@@ -224,7 +223,7 @@ def _outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: in
 
 
 @summing
-def _line_sum(x: int, count: int, like: Any) -> Any:
+def line_sum(x: int, count: int, like: Any) -> Any:
     total = like
     for i in range(count):
         total += load(x, i, like)
@@ -244,14 +243,14 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
     grow = p.groups * p.filters * gchannel
     straight = p.by_rows and p.line == p.length and images == p.images
     if not p.direct:
-        _zero(planes + size * p.size, 16 * lanes(like), like)
+        zero(planes + size * p.size, 16 * lanes(like), like)
     for n in range(p.groups):
         target = out + size * n * p.filters * p.taps
         for r in range(first, last, p.rows):
             rows = min(p.rows, last - r)
             base = x + size * (n * group + r * p.row)
             if not p.direct:
-                _fill_planes(x + size * n * group, planes, p, r, size, like)
+                fill_planes(x + size * n * group, planes, p, r, size, like)
                 base = planes
             source = g + size * (r * grow + n * p.filters * gchannel)
             if straight:
@@ -261,25 +260,25 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                 for i in range(rows):
                     for f in range(p.filters):
                         at = scratch + size * (i * row + f * step)
-                        _copy(source + size * (i * grow + f * gchannel), gcolumn, at, p.out_width, images, size, like)
-                        _zero(at + size * p.line, p.length - p.line, like)
+                        copy(source + size * (i * grow + f * gchannel), gcolumn, at, p.out_width, images, size, like)
+                        zero(at + size * p.line, p.length - p.line, like)
             else:
                 grads, step, row = scratch, p.length, 0
                 for f in range(p.filters):
                     at = scratch + size * f * step
-                    _zero(at, p.length, like)
+                    zero(at, p.length, like)
                     for i in range(rows):
                         there = at + size * i * p.row
-                        _copy(
+                        copy(
                             source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like
                         )
             lines = rows if p.by_rows else 1
-            _outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
+            _outerproducts(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
             if sums:
                 for f in range(p.filters):
                     total = like
                     for i in range(lines):
-                        total += _line_sum(grads + size * (i * row + f * step), p.length, like)
+                        total += line_sum(grads + size * (i * row + f * step), p.length, like)
                     place = n * p.filters + f
                     store(sums, place, load(sums, place, like) + total)
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "REGISTERS", "cast", "fill", "lanes", "load", "load_index", "multiply_add", "outer", "store"]
+__all__ = ["BYTES", "REGISTERS", "cast", "fill", "lanes", "load", "load_index", "multiply_add", "outer", "store", "winograd_gradient", "winograd_input", "winograd_output"]
 
 
 def _width() -> tuple[int, int]:
@@ -159,24 +159,31 @@ def fill(typing: Any, address: Any, index: Any, value: Any) -> Any:
 
 @intrinsic(prefer_literal=True)
 def multiply_add(
-    typing: Any, rows: Any, columns: Any, x: Any, taps: Any, count: Any, w: Any, out: Any, step: Any, like: Any
-) -> Any:
-    """Add to ``rows`` rows of ``columns`` vectors, ``step`` apart, the products of weights and shifted inputs.
+    typing: Any, rows: Any, columns: Any, start: Any, x: Any, taps: Any, count: Any, w: Any, bias: Any, out: Any,
+    step: Any, like: Any,
+) -> Any:  # fmt: skip
+    """Compute ``rows`` rows of ``columns`` vectors, ``step`` apart: sums of products of weights and shifted inputs.
 
-        out[f*step + p] += sum over k of w[k*rows + f] * x[taps[k] + p]
+        out[f*step + p] = start + sum over k of w[k*rows + f] * x[taps[k] + p]
 
-    The sums stay in registers while k runs over the ``count`` taps.
+    ``start`` is what is there for 0, nothing for 1, bias[f] for 2. The sums stay in registers while k runs over the
+    ``count`` taps.
     """
     height, width = rows.literal_value, columns.literal_value
 
     def code(context: Any, b: Any, signature: Any, args: Any) -> Any:
         c = _Code(b, like)
-        xp, wp, outp = c.pointer(args[2]), c.pointer(args[5]), c.pointer(args[6])
-        tp = b.inttoptr(args[3], _INDEX.as_pointer())
+        xp, wp, bp, outp = (c.pointer(args[n]) for n in (3, 6, 7, 8))
+        tp = b.inttoptr(args[4], _INDEX.as_pointer())
         places = [
-            [b.add(b.mul(args[7], _number(f)), _number(v * c.lanes)) for v in range(width)] for f in range(height)
+            [b.add(b.mul(args[9], _number(f)), _number(v * c.lanes)) for v in range(width)] for f in range(height)
         ]
-        start = [[c.load(outp, place) for place in row] for row in places]
+        if start.literal_value == 0:
+            before_first = [[c.load(outp, place) for place in row] for row in places]
+        elif start.literal_value == 1:
+            before_first = [[c.zero()] * width] * height
+        else:
+            before_first = [[c.splat(b.load(c.at(bp, _number(f))))] * width for f in range(height)]
         before, loop, after = b.block, b.append_basic_block("taps"), b.append_basic_block("done")
         b.branch(loop)
         b.position_at_end(loop)
@@ -194,9 +201,9 @@ def multiply_add(
         k.add_incoming(following, b.block)
         for f in range(height):
             for v in range(width):
-                sums[f][v].add_incoming(start[f][v], before)
+                sums[f][v].add_incoming(before_first[f][v], before)
                 sums[f][v].add_incoming(new[f][v], b.block)
-        b.cbranch(b.icmp_signed("<", following, args[4]), loop, after)
+        b.cbranch(b.icmp_signed("<", following, args[5]), loop, after)
         b.position_at_end(after)
         for f in range(height):
             for v in range(width):
@@ -204,7 +211,7 @@ def multiply_add(
         return context.get_dummy_value()
 
     index = types.intp
-    return types.void(rows, columns, index, index, index, index, index, index, like), code
+    return types.void(rows, columns, start, *[index] * 7, like), code
 
 
 @intrinsic(prefer_literal=True)
@@ -280,3 +287,75 @@ def outer(
 
     index = types.intp
     return types.void(rows, columns, *[index] * 10, like), code
+
+
+@intrinsic
+def winograd_input(typing: Any, x: Any, row: Any, column: Any, out: Any, step: Any, like: Any) -> Any:
+    """Write the 16 vectors B' d B of 4 by 4 vectors d, which are ``row`` and ``column`` apart, ``step`` apart."""
+
+    def code(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        c = _Code(b, like)
+        xp, outp = c.pointer(args[0]), c.pointer(args[3])
+
+        def transformed(d: list[Any]) -> list[Any]:
+            return [b.fsub(d[0], d[2]), b.fadd(d[1], d[2]), b.fsub(d[2], d[1]), b.fsub(d[1], d[3])]
+
+        places = [
+            [b.add(b.mul(args[1], _number(i)), b.mul(args[2], _number(j))) for j in range(4)] for i in range(4)
+        ]
+        values = [[c.load(xp, place) for place in line] for line in places]
+        columns = [transformed([values[i][j] for i in range(4)]) for j in range(4)]
+        for i in range(4):
+            for j, value in enumerate(transformed([columns[j][i] for j in range(4)])):
+                c.store(value, outp, b.mul(args[4], _number(4 * i + j)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 5, like), code
+
+
+@intrinsic
+def winograd_output(typing: Any, m: Any, step: Any, bias: Any, at: Any, right: Any, below: Any, both: Any) -> Any:
+    """Write the 2 by 2 vectors A' M A + bias of 16 vectors M, ``step`` apart, to four addresses."""
+
+    def code(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        c = _Code(b, bias)
+        mp, start = c.pointer(args[0]), c.splat(args[2])
+
+        def transformed(d: list[Any]) -> list[Any]:
+            return [b.fadd(b.fadd(d[0], d[1]), d[2]), b.fsub(b.fsub(d[1], d[2]), d[3])]
+
+        values = [[c.load(mp, b.mul(args[1], _number(4 * i + j))) for j in range(4)] for i in range(4)]
+        columns = [transformed([values[i][j] for i in range(4)]) for j in range(4)]
+        for i in range(2):
+            for j, value in enumerate(transformed([columns[j][i] for j in range(4)])):
+                c.store(b.fadd(value, start), c.pointer(args[3 + 2 * i + j]), _number(0))
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.void(index, index, bias, index, index, index, index), code
+
+
+@intrinsic
+def winograd_gradient(
+    typing: Any, at: Any, right: Any, below: Any, both: Any, mask: Any, out: Any, step: Any, like: Any
+) -> Any:
+    """Write the 16 vectors G g G' of 2 by 2 vectors g, at four addresses, times a vector, ``step`` apart."""
+
+    def code(context: Any, b: Any, signature: Any, args: Any) -> Any:
+        c = _Code(b, like)
+        half = ir.Constant(c.vector, [0.5] * c.lanes)
+        kept = c.load(c.pointer(args[4]), _number(0))
+        values = [
+            [b.fmul(c.load(c.pointer(args[2 * i + j]), _number(0)), kept) for j in range(2)] for i in range(2)
+        ]
+
+        def transformed(g: list[Any]) -> list[Any]:
+            return [g[0], b.fmul(half, b.fadd(*g)), b.fmul(half, b.fsub(*g)), g[1]]
+
+        columns = [transformed([values[i][j] for i in range(2)]) for j in range(2)]
+        for i in range(4):
+            for j, value in enumerate(transformed([columns[j][i] for j in range(2)])):
+                c.store(value, c.pointer(args[5]), b.mul(args[6], _number(4 * i + j)))
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7, like), code
