@@ -16,14 +16,17 @@ from ..correlation import phases
 from ..layout import block, empty
 from ..window import Geometry
 from . import direct
+from . import winograd_loops as loops
 from .places import address, steps
 from .plan import Plan, make_plan
 from .vectors import BYTES
+from .winograd import Tiling, applies, tiling
 
 __all__ = ["correlate", "input_grad", "weight_grad"]
 
 # Multiply-adds that are worth a separate piece, and the most pieces that are made for the threads' sake.
 _WORK, _PIECES = 2**21, 16
+_SUMS = 4  # pieces whose sums are added in the end
 _CACHE = 2**19  # bytes of a slice of images' rows that the taps of one output row read
 
 
@@ -71,6 +74,9 @@ def weight_grad(
     source, target = _contiguous(x), _contiguous(grad)
     from_x, from_g = address(source), address(target)
 
+    if applies(shape, geometry, target.shape[::2], x.shape[0], BYTES // size) and target.size:
+        return _winograd_weight_grad(source, target, shape, geometry, has_bias)
+
     def work(piece: _Piece) -> Array:
         plan = piece.plan
         out: Array = np.zeros(taps + f, x.dtype)
@@ -94,6 +100,9 @@ def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array |
     """Fill the block ``out`` (OH, F, OW, N), x being a contiguous block (H, C, W, N)."""
     if not out.size:
         return
+    if applies(w.shape, geometry, out.shape[::2], x.shape[3], BYTES // x.itemsize):
+        _winograd(x, w, geometry, out, bias)
+        return
     f, c, kh, kw = w.shape
     groups = geometry.groups
     like, size = x.dtype.type(0), x.itemsize
@@ -114,6 +123,94 @@ def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array |
         )  # fmt: skip
 
     run(work, _pieces(x, w.shape, geometry, out.shape[::2]))
+
+
+def _winograd(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | None) -> None:
+    """Fill the block ``out`` (OH, F, OW, N) by tiles."""
+    f, c, _, _ = w.shape
+    like, size, lanes = x.dtype.type(0), x.itemsize, BYTES // x.itemsize
+    transformed, packed = (memory.empty((16 * w.size // 9,), x.dtype) for _ in range(2))
+    loops.filters(address(w), steps(w), f, c, address(transformed), size, like)
+    direct.pack(address(transformed), (c, 1, 0, 0), 16, f, c, 1, 1, address(packed), size, like)
+    if bias is not None:
+        bias = np.ascontiguousarray(bias)
+    row, channel, column, _ = steps(out)
+    source, target, u, start = address(x), address(out), address(packed), 0 if bias is None else address(bias)
+    height = out.shape[0]
+
+    def work(piece: _TiledPiece) -> None:
+        tiling = piece.tiling
+        plan = tiling.plan
+        room = memory.empty((plan.size + tiling.room_v + tiling.room_m + lanes,), x.dtype)
+        planes = address(room)
+        v, m = planes + size * plan.size, planes + size * (plan.size + tiling.room_v)
+        loops.correlate(
+            plan.numbers, tiling.address, source + size * piece.first, u, start, target + size * piece.first, row,
+            channel, column, height, planes, v, m, m + size * tiling.room_m, tiling.tiles, piece.rows.start,
+            piece.rows.stop, size, like,
+        )  # fmt: skip
+
+    run(work, _tiled_pieces(x, w.shape, geometry, out.shape[::2], _PIECES))
+
+
+def _winograd_weight_grad(
+    x: Array, grad: Array, shape: tuple[int, ...], geometry: Geometry, has_bias: bool
+) -> tuple[Array, Array | None]:
+    """Return the gradients of filters and bias, of contiguous blocks."""
+    f, c, _, _ = shape
+    like, size, lanes = x.dtype.type(0), x.itemsize, BYTES // x.itemsize
+    from_x, from_g, height = address(x), address(grad), grad.shape[0]
+
+    def work(piece: _TiledPiece) -> Array:
+        tiling = piece.tiling
+        plan = tiling.plan
+        out: Array = np.zeros(16 * f * c + f, x.dtype)
+        room = memory.empty((plan.size + tiling.room_v + tiling.room_m,), x.dtype)
+        masks = np.zeros((3, lanes), x.dtype)
+        count = int(plan.numbers[0]["slice"])
+        masks[1], masks[2, (-count) % lanes :] = 1, 1
+        planes, to = address(room), address(out)
+        v, m = planes + size * plan.size, planes + size * (plan.size + tiling.room_v)
+        loops.weight_grad(
+            plan.numbers, tiling.address, from_x + size * piece.first, from_g + size * piece.first, to,
+            to + size * 16 * f * c if has_bias else 0, height, planes, v, m, address(masks), tiling.tiles,
+            piece.rows.start, piece.rows.stop, size, like,
+        )  # fmt: skip
+        return out
+
+    parts = run(work, _tiled_pieces(x, shape, geometry, grad.shape[::2], _SUMS))
+    total: Array = parts[0] if len(parts) == 1 else (np.zeros(16 * f * c + f) + sum(parts)).astype(x.dtype)
+    dw = np.empty((f, 3, 3, c), x.dtype)
+    loops.filters_grad(address(total), f, c, address(dw), size, like)
+    return dw.transpose(0, 3, 1, 2), total[16 * f * c :] if has_bias else None
+
+
+class _TiledPiece(NamedTuple):
+    """Some output rows of a slice of images that begins at ``first``, in tiles."""
+
+    tiling: Tiling
+    first: int
+    rows: slice
+
+
+def _tiled_pieces(
+    x: Array, shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...], most: int
+) -> list[_TiledPiece]:
+    f, c, kh, kw = shape
+    images, lanes = x.shape[3], BYTES // x.itemsize
+    sizes = [(first, count) for first, count in _slices(images, c * x.shape[2] * 4 * x.itemsize, lanes)]
+    if sizes[-1][1] < lanes:  # too few for a vector: they go with the slice before
+        (first, count), (_, more) = sizes[-2:]
+        sizes[-2:] = [(first, count + more)]
+    work = out[0] * out[1] * images * f * c * kh * kw
+    parts = max(1, min(most, work // _WORK) // len(sizes))
+    pieces = []
+    for first, count in sizes:
+        tiled = tiling(x.shape, count, f, geometry, (out[0], out[1]), x.itemsize, lanes)
+        pairs = -(-out[0] // 2)
+        for part in cut(pairs, -(-pairs // parts)):
+            pieces.append(_TiledPiece(tiled, first, slice(2 * part.start, min(out[0], 2 * part.stop))))
+    return pieces
 
 
 def _contiguous(x: Array) -> Array:

@@ -191,7 +191,7 @@ def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, out_row
 
 
 @compiled
-def _outerproducts(x: int, xstep: int, taps: int, count: int, g: int, gstep: int, grow: int, filters: int, lines: int,
+def outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: int, grow: int, filters: int, lines: int,
                     length: int, out: int, size: int, like: Any) -> None:  # fmt: skip
     """Add to out (filters, count) the products of gradients and inputs over ``lines`` runs of ``length``."""
     f = 0
@@ -273,7 +273,7 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                             source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like
                         )
             lines = rows if p.by_rows else 1
-            _outerproducts(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
+            outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
             if sums:
                 for f in range(p.filters):
                     total = like

@@ -50,11 +50,11 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=4096)
 def make_plan(
     memory: tuple[int, int, int, int], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
-    itemsize: int, lanes: int,
+    itemsize: int, lanes: int, tile: int = 1,
 ) -> Plan:  # fmt: skip
     """Lay out a correlation of ``images`` of the images in memory (H, C, W, N) with ``filters`` for each group.
 
-    ``out`` is (OH, OW).
+    ``out`` is (OH, OW); with ``tile`` 2 whole tiles of 2 by 2 outputs are laid out in planes.
     """
     height, channels, width, column = memory
     (kh, kw), (sh, sw), (top, left), (dh, dw), groups = geometry
@@ -63,14 +63,15 @@ def make_plan(
     phases_h = max(i * dh % sh for i in range(kh)) // gh + 1
     phases_w = max(j * dw % sw for j in range(kw)) // gw + 1
     reach_h, reach_w = (kh - 1) * dh // sh, (kw - 1) * dw // sw
-    plane_width, line = out[1] + reach_w, out[1] * images
+    plane_width, line = -(-out[1] // tile) * tile + reach_w, out[1] * images
     row_bytes = channels * phases_h * phases_w * plane_width * images * itemsize
     rows = max(1, min(out[0], _CACHE // row_bytes - reach_h))
     rows = -(-out[0] // -(-out[0] // rows))
+    rows = -(-rows // tile) * tile
     plane_height = rows + reach_h
     inside = top == left == 0 and (out[0] - 1) * sh + (kh - 1) * dh < height and out[1] + (kw - 1) * dw <= width
-    direct = inside and sw == 1 and images == column and line % lanes == 0
-    by_rows = direct or line >= _SHORT * lanes or line % lanes == 0 or rows == 1
+    direct = tile == 1 and inside and sw == 1 and images == column and line % lanes == 0
+    by_rows = tile > 1 or direct or line >= _SHORT * lanes or line % lanes == 0 or rows == 1
     if direct:
         channel, image_row = width * column, channels * groups * width * column
         row, phase_h, phase_w, size = image_row * sh, 0, 0, 0

@@ -1,0 +1,48 @@
+"""Correlations of 3 by 3 filters by Winograd's method: where it applies, and how it is laid out."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..window import Geometry
+from .plan import Plan, make_plan
+
+__all__ = ["Tiling", "applies", "tiling"]
+
+_BLOCK = 2**20  # bytes of the two sides of the products at a time
+_GAP = 272  # numbers between the 16 planes, which would otherwise share a few places of the cache
+
+
+class Tiling(NamedTuple):
+    """A plan for tiles of 2 by 2 outputs, and the rooms for a block of them, in numbers."""
+
+    plan: Plan
+    taps: Any  # of the products: where each channel begins
+    address: int
+    tiles: int  # at a time
+    room_v: int
+    room_m: int
+
+
+def applies(shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...], images: int, lanes: int) -> bool:
+    """Return whether the method applies to filters of ``shape``, and pays."""
+    plain = geometry.kernel == (3, 3) and geometry.stride == geometry.dilation == (1, 1) and geometry.groups == 1
+    return plain and images >= lanes and min(shape[:2]) >= 8 and min(out) >= 2
+
+
+@lru_cache(maxsize=1024)
+def tiling(
+    memory: tuple[int, int, int, int], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
+    itemsize: int, lanes: int,
+) -> Tiling:  # fmt: skip
+    """Lay out a correlation, as `make_plan` does, for whole tiles."""
+    plan = make_plan(memory, images, filters, geometry, out, itemsize, lanes, tile=2)
+    channels, width = memory[1], -(-images // lanes) * lanes
+    tiles = max(1, min(-(-out[1] // 2), _BLOCK // (16 * itemsize * (channels + filters) * width)))
+    tiles = -(-(-(-out[1] // 2)) // -(-(-(-out[1] // 2)) // tiles))
+    taps = np.arange(channels, dtype=np.int64) * (tiles * width)
+    room_v, room_m = (16 * (count * tiles * width + _GAP) for count in (channels, filters))
+    return Tiling(plan, taps, taps.ctypes.data, tiles, room_v, room_m)

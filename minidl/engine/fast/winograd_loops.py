@@ -1,0 +1,174 @@
+"""The compiled loops of Winograd's F(2x2, 3x3), with images in the lanes: each transform is additions of whole vectors.
+
+For a tile of 2 by 2 outputs, d its 4 by 4 inputs and g a filter's 3 by 3 numbers,
+
+    out = A' [(G g G') * (B' d B)] A,   summed over channels in between: 16 products where the direct way has 36.
+
+The filters' gradient is F(3x3, 2x2): the same transform of the inputs, the gradients' 2 by 2 in the filter's place.
+Blocks of tiles of one row are transformed at a time, so that both sides of the products stay in the cache.
+
+Source: Lavin & Gray 2015, "Fast algorithms for convolutional neural networks", arXiv:1509.09308.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .compiled import compiled
+from .direct import fill_planes, line_sum, outer_products, products
+from .vectors import cast, lanes, load, store, winograd_gradient, winograd_input, winograd_output
+
+__all__ = ["correlate", "filters", "filters_grad", "weight_grad"]
+
+
+@compiled
+def filters(w: int, strides: Any, count: int, channels: int, out: int, size: int, like: Any) -> None:
+    """Write G g G' for each filter, (16, F, C), given the strides of (F, C, 3, 3) as numbers of elements."""
+    half = cast(0.5, like)
+    plane = count * channels
+    for f in range(count):
+        for c in range(channels):
+            at = f * strides[0] + c * strides[1]
+            place = f * channels + c
+            for i in range(4):
+                for j in range(4):
+                    total = like
+                    for a in range(3):
+                        for b in range(3):
+                            # rows of G: (1, 0, 0), (1, 1, 1) / 2, (1, -1, 1) / 2, (0, 0, 1)
+                            if (i == 0 and a != 0) or (i == 3 and a != 2) or (j == 0 and b != 0) or (j == 3 and b != 2):
+                                continue
+                            value = load(w, at + a * strides[2] + b * strides[3], like)
+                            if i == 1 or i == 2:
+                                value *= half
+                            if j == 1 or j == 2:
+                                value *= half
+                            if (i == 2 and a == 1) != (j == 2 and b == 1):
+                                value = -value
+                            total += value
+                    store(out, (i * 4 + j) * plane + place, total)
+
+
+@compiled
+def filters_grad(u: int, count: int, channels: int, out: int, size: int, like: Any) -> None:
+    """Write A' U A for each filter, (F, 3, 3, C), of the sums U (16, F, C)."""
+    plane = count * channels
+    for f in range(count):
+        for c in range(channels):
+            place = f * channels + c
+            for i in range(3):
+                for j in range(3):
+                    total = like
+                    for a in range(4):
+                        for b in range(4):
+                            # rows of A': (1, 1, 1, 0), (0, 1, -1, 0), (0, 1, 1, -1)
+                            if (i == 0 and a == 3) or (i == 1 and (a == 0 or a == 3)) or (i == 2 and a == 0):
+                                continue
+                            if (j == 0 and b == 3) or (j == 1 and (b == 0 or b == 3)) or (j == 2 and b == 0):
+                                continue
+                            value = load(u, (a * 4 + b) * plane + place, like)
+                            if ((i == 1 and a == 2) or (i == 2 and a == 3)) != ((j == 1 and b == 2) or (j == 2 and b == 3)):
+                                value = -value
+                            total += value
+                    store(out, ((f * 3 + i) * 3 + j) * channels + c, total)
+
+
+@compiled
+def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, out_row: int, out_channel: int,
+              out_column: int, height: int, planes: int, v: int, m: int, dump: int, tiles: int, first: int, last: int,
+              size: int, like: Any) -> None:  # fmt: skip
+    """Fill the output rows from ``first`` to ``last`` of a slice of images; the rest as in `direct.correlate`.
+
+    ``u`` is (16, F, C) as `pack` writes it; ``v`` and ``m`` are rooms for blocks of ``tiles`` tiles, ``dump`` for a
+    vector that lies outside.
+    """
+    p = plan[0]
+    vector, images = lanes(like), p.slice
+    vectors = -(-images // vector)
+    step = tiles * vectors * vector
+    v_plane, m_plane = p.channels * step + 272, p.filters * step + 272
+    across = -(-p.out_width // 2)
+    for r in range(first, last, p.rows):
+        fill_planes(x, planes, p, r, size, like)
+        for t in range(0, min(p.rows, last - r), 2):
+            inside_h = r + t + 1 < height
+            for j0 in range(0, across, tiles):
+                many = min(tiles, across - j0)
+                for c in range(p.channels):
+                    for j in range(many):
+                        source = planes + size * (t * p.row + c * p.channel + 2 * (j0 + j) * images)
+                        for i in range(vectors):
+                            n = min(i * vector, images - vector)
+                            at = v + size * (c * step + (j * vectors + i) * vector)
+                            winograd_input(source + size * n, p.row, images, at, v_plane, like)
+                for k in range(16):
+                    weights = u + size * k * p.filters * p.channels
+                    products(v + size * k * v_plane, taps, p.channels, weights, p.filters, 0, m + size * k * m_plane,
+                             step, many * vectors * vector, size, like)  # fmt: skip
+                for f in range(p.filters):
+                    start = load(bias, f, like) if bias else like
+                    for j in range(many):
+                        column = 2 * (j0 + j)
+                        inside_w = column + 1 < p.out_width
+                        corner = out + size * ((r + t) * out_row + f * out_channel + column * out_column)
+                        for i in range(vectors):
+                            n = size * min(i * vector, images - vector)
+                            right = corner + n + size * out_column if inside_w else dump
+                            below = corner + n + size * out_row if inside_h else dump
+                            both = corner + n + size * (out_row + out_column) if inside_w and inside_h else dump
+                            at = m + size * (f * step + (j * vectors + i) * vector)
+                            winograd_output(at, m_plane, start, corner + n, right, below, both)
+
+
+@compiled
+def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, height: int, planes: int, v: int, m: int,
+                masks: int, tiles: int, first: int, last: int, size: int, like: Any) -> None:  # fmt: skip
+    """Add to ``out`` (16, F, C), and to ``sums`` (F,) unless it is 0, what rows of a slice of images contribute.
+
+    ``masks`` are three vectors: zeros, ones, and ones for the images that the last vector does not share with the
+    one before.
+    """
+    p = plan[0]
+    vector, images = lanes(like), p.slice
+    vectors = -(-images // vector)
+    step = tiles * vectors * vector
+    v_plane, m_plane = p.channels * step + 272, p.filters * step + 272
+    across = -(-p.out_width // 2)
+    column, channel = p.images, p.out_width * p.images
+    row = p.filters * channel
+    for r in range(first, last, p.rows):
+        fill_planes(x, planes, p, r, size, like)
+        for t in range(0, min(p.rows, last - r), 2):
+            inside_h = r + t + 1 < height
+            for j0 in range(0, across, tiles):
+                many = min(tiles, across - j0)
+                for c in range(p.channels):
+                    for j in range(many):
+                        source = planes + size * (t * p.row + c * p.channel + 2 * (j0 + j) * images)
+                        for i in range(vectors):
+                            n = min(i * vector, images - vector)
+                            at = v + size * (c * step + (j * vectors + i) * vector)
+                            winograd_input(source + size * n, p.row, images, at, v_plane, like)
+                for f in range(p.filters):
+                    for j in range(many):
+                        place = 2 * (j0 + j)
+                        inside_w = place + 1 < p.out_width
+                        corner = g + size * ((r + t) * row + f * channel + place * column)
+                        for i in range(vectors):
+                            n = size * min(i * vector, images - vector)
+                            right = corner + n + size * column if inside_w else masks
+                            below = corner + n + size * row if inside_h else masks
+                            both = corner + n + size * (row + column) if inside_w and inside_h else masks
+                            mask = masks + size * vector * (2 if i == vectors - 1 else 1)
+                            at = m + size * (f * step + (j * vectors + i) * vector)
+                            winograd_gradient(corner + n, right, below, both, mask, at, m_plane, like)
+                for k in range(16):
+                    target = out + size * k * p.filters * p.channels
+                    outer_products(v + size * k * v_plane, 0, taps, p.channels, m + size * k * m_plane, step, 0,
+                                   p.filters, 1, many * vectors * vector, target, size, like)  # fmt: skip
+    if sums:
+        for r in range(first, last):
+            for f in range(p.filters):
+                for j in range(p.out_width):
+                    total = line_sum(g + size * (r * row + f * channel + j * column), images, like)
+                    store(sums, f, load(sums, f, like) + total)
