@@ -74,7 +74,7 @@ def weight_grad(
     source, target = _contiguous(x), _contiguous(grad)
     from_x, from_g = address(source), address(target)
 
-    if applies(shape, geometry, target.shape[::2], x.shape[0], BYTES // size) and target.size:
+    if target.size and applies(shape, geometry, target.shape[::2], len(x), BYTES // size, sums=True):
         return _winograd_weight_grad(source, target, shape, geometry, has_bias)
 
     def work(piece: _Piece) -> Array:

@@ -27,10 +27,19 @@ class Tiling(NamedTuple):
     room_m: int
 
 
-def applies(shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...], images: int, lanes: int) -> bool:
-    """Return whether the method applies to filters of ``shape``, and pays."""
-    plain = geometry.kernel == (3, 3) and geometry.stride == geometry.dilation == (1, 1) and geometry.groups == 1
-    return plain and images >= lanes and min(shape[:2]) >= 8 and min(out) >= 2
+def applies(
+    shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...], images: int, lanes: int, *, sums: bool = False
+) -> bool:
+    """Return whether the method applies to filters of ``shape``, and is the faster one as measured.
+
+    With ``sums``: for the gradient of the filters. Few channels, few tiles, or images that fill vectors badly make
+    the transforms dearer than what they save.
+    """
+    if geometry.kernel != (3, 3) or geometry.stride != (1, 1) or geometry.dilation != (1, 1) or geometry.groups > 1:
+        return False
+    tiles = -(-out[0] // 2) * -(-out[1] // 2) * images
+    full = images >= 0.75 * lanes * -(-images // lanes) and images >= lanes
+    return full and tiles >= 256 and min(shape[:2]) >= 16 and (sums or shape[0] * shape[1] >= 512)
 
 
 @lru_cache(maxsize=1024)

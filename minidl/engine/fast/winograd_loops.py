@@ -22,31 +22,45 @@ __all__ = ["correlate", "filters", "filters_grad", "weight_grad"]
 
 
 @compiled
+def _spread(a: Any, b: Any, c: Any, like: Any) -> Any:
+    """Return G (a, b, c): a, (a + b + c) / 2, (a - b + c) / 2, c."""
+    half = cast(0.5, like)
+    return a, half * (a + b + c), half * (a - b + c), c
+
+
+@compiled
+def _gathered(a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Return A' (a, b, c, d) for three outputs: a + b + c, b - c, b + c - d."""
+    return a + b + c, b - c, b + c - d
+
+
+@compiled
 def filters(w: int, strides: Any, count: int, channels: int, out: int, size: int, like: Any) -> None:
     """Write G g G' for each filter, (16, F, C), given the strides of (F, C, 3, 3) as numbers of elements."""
-    half = cast(0.5, like)
     plane = count * channels
     for f in range(count):
         for c in range(channels):
-            at = f * strides[0] + c * strides[1]
-            place = f * channels + c
+            at = w + size * (f * strides[0] + c * strides[1])
+            down, right = strides[2], strides[3]
+            lines = (
+                _spread(load(at, 0, like), load(at, down, like), load(at, 2 * down, like), like),
+                _spread(load(at, right, like), load(at, right + down, like), load(at, right + 2 * down, like), like),
+                _spread(
+                    load(at, 2 * right, like), load(at, 2 * right + down, like), load(at, 2 * right + 2 * down, like), like
+                ),
+            )
             for i in range(4):
+                line = _spread(lines[0][i], lines[1][i], lines[2][i], like)
                 for j in range(4):
-                    total = like
-                    for a in range(3):
-                        for b in range(3):
-                            # rows of G: (1, 0, 0), (1, 1, 1) / 2, (1, -1, 1) / 2, (0, 0, 1)
-                            if (i == 0 and a != 0) or (i == 3 and a != 2) or (j == 0 and b != 0) or (j == 3 and b != 2):
-                                continue
-                            value = load(w, at + a * strides[2] + b * strides[3], like)
-                            if i == 1 or i == 2:
-                                value *= half
-                            if j == 1 or j == 2:
-                                value *= half
-                            if (i == 2 and a == 1) != (j == 2 and b == 1):
-                                value = -value
-                            total += value
-                    store(out, (i * 4 + j) * plane + place, total)
+                    store(out, (4 * i + j) * plane + f * channels + c, line[j])
+
+
+@compiled
+def _column(u: int, at: int, plane: int, column: int, like: Any) -> Any:
+    return _gathered(
+        load(u, at + column * plane, like), load(u, at + (4 + column) * plane, like),
+        load(u, at + (8 + column) * plane, like), load(u, at + (12 + column) * plane, like),
+    )  # fmt: skip
 
 
 @compiled
@@ -55,22 +69,15 @@ def filters_grad(u: int, count: int, channels: int, out: int, size: int, like: A
     plane = count * channels
     for f in range(count):
         for c in range(channels):
-            place = f * channels + c
+            at = f * channels + c
+            one = _column(u, at, plane, 0, like)
+            two = _column(u, at, plane, 1, like)
+            three = _column(u, at, plane, 2, like)
+            four = _column(u, at, plane, 3, like)
             for i in range(3):
+                line = _gathered(one[i], two[i], three[i], four[i])
                 for j in range(3):
-                    total = like
-                    for a in range(4):
-                        for b in range(4):
-                            # rows of A': (1, 1, 1, 0), (0, 1, -1, 0), (0, 1, 1, -1)
-                            if (i == 0 and a == 3) or (i == 1 and (a == 0 or a == 3)) or (i == 2 and a == 0):
-                                continue
-                            if (j == 0 and b == 3) or (j == 1 and (b == 0 or b == 3)) or (j == 2 and b == 0):
-                                continue
-                            value = load(u, (a * 4 + b) * plane + place, like)
-                            if ((i == 1 and a == 2) or (i == 2 and a == 3)) != ((j == 1 and b == 2) or (j == 2 and b == 3)):
-                                value = -value
-                            total += value
-                    store(out, ((f * 3 + i) * 3 + j) * channels + c, total)
+                    store(out, ((f * 3 + i) * 3 + j) * channels + c, line[j])
 
 
 @compiled
