@@ -269,9 +269,7 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                     zero(at, p.length, like)
                     for i in range(rows):
                         there = at + size * i * p.row
-                        copy(
-                            source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like
-                        )
+                        copy(source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like)
             lines = rows if p.by_rows else 1
             outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
             if sums:

@@ -15,7 +15,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "REGISTERS", "cast", "fill", "lanes", "load", "load_index", "multiply_add", "outer", "store", "winograd_gradient", "winograd_input", "winograd_output"]
+__all__ = [
+    "BYTES",
+    "REGISTERS",
+    "cast",
+    "fill",
+    "lanes",
+    "load",
+    "load_index",
+    "multiply_add",
+    "outer",
+    "store",
+    "winograd_gradient",
+    "winograd_input",
+    "winograd_output",
+]
 
 
 def _width() -> tuple[int, int]:
@@ -300,9 +314,7 @@ def winograd_input(typing: Any, x: Any, row: Any, column: Any, out: Any, step: A
         def transformed(d: list[Any]) -> list[Any]:
             return [b.fsub(d[0], d[2]), b.fadd(d[1], d[2]), b.fsub(d[2], d[1]), b.fsub(d[1], d[3])]
 
-        places = [
-            [b.add(b.mul(args[1], _number(i)), b.mul(args[2], _number(j))) for j in range(4)] for i in range(4)
-        ]
+        places = [[b.add(b.mul(args[1], _number(i)), b.mul(args[2], _number(j))) for j in range(4)] for i in range(4)]
         values = [[c.load(xp, place) for place in line] for line in places]
         columns = [transformed([values[i][j] for i in range(4)]) for j in range(4)]
         for i in range(4):
@@ -345,9 +357,7 @@ def winograd_gradient(
         c = _Code(b, like)
         half = ir.Constant(c.vector, [0.5] * c.lanes)
         kept = c.load(c.pointer(args[4]), _number(0))
-        values = [
-            [b.fmul(c.load(c.pointer(args[2 * i + j]), _number(0)), kept) for j in range(2)] for i in range(2)
-        ]
+        values = [[b.fmul(c.load(c.pointer(args[2 * i + j]), _number(0)), kept) for j in range(2)] for i in range(2)]
 
         def transformed(g: list[Any]) -> list[Any]:
             return [g[0], b.fmul(half, b.fadd(*g)), b.fmul(half, b.fsub(*g)), g[1]]

@@ -46,7 +46,10 @@ def filters(w: int, strides: Any, count: int, channels: int, out: int, size: int
                 _spread(load(at, 0, like), load(at, down, like), load(at, 2 * down, like), like),
                 _spread(load(at, right, like), load(at, right + down, like), load(at, right + 2 * down, like), like),
                 _spread(
-                    load(at, 2 * right, like), load(at, 2 * right + down, like), load(at, 2 * right + 2 * down, like), like
+                    load(at, 2 * right, like),
+                    load(at, 2 * right + down, like),
+                    load(at, 2 * right + 2 * down, like),
+                    like,
                 ),
             )
             for i in range(4):
