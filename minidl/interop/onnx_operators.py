@@ -144,7 +144,9 @@ def _padded(x: Any, pads: Sequence[tuple[int, int]], value: float) -> Any:
     grown = [(max(before, 0), max(after, 0)) for before, after in pads]
     crop = tuple(slice(max(-before, 0), -max(-after, 0) or None) for before, after in pads)
     x = np.pad(x, grown, constant_values=value) if any(map(any, grown)) else x
-    return x[crop] if any(part != slice(0, None) for part in crop) else np.positive(x)
+    if any(part != slice(0, None) for part in crop):
+        return x[crop]
+    return x if x.dtype == bool else np.positive(x)
 
 
 def _reshaped(x: Any, shape: Sequence[int]) -> Any:

@@ -124,3 +124,9 @@ def test_allowzero_without_a_zero_changes_nothing(tmp_path):
     outcome("Reshape", {"x": np.ones((2, 3), F4), "s": np.array([3, 2])}, tmp_path / "m.onnx", allowzero=1)
     with pytest.raises(ValueError, match="allowzero=1 is not supported for a shape with 0 in it"):
         outcome("Reshape", {"x": np.ones((0, 3), F4), "s": np.array([3, 0])}, tmp_path / "m.onnx", allowzero=1)
+
+
+@pytest.mark.parametrize("pads", [[0, 0], [1, 2]])
+def test_flags_are_padded(pads, tmp_path):
+    inputs = {"x": np.array([True, False]), "p": np.array(pads), "v": np.array(True)}
+    outcome("Pad", inputs, tmp_path / "m.onnx")

@@ -113,10 +113,14 @@ def by_loops(operator, x, attributes):
 @pytest.mark.parametrize("operator", OPERATORS)
 @pytest.mark.parametrize("seed", range(100))
 def test_random_pooling(operator, seed, tmp_path):
-    rng = np.random.default_rng(seed)
+    check_pooling(operator, np.random.default_rng(seed), tmp_path)
+
+
+def check_pooling(operator, rng, folder):
+    """Compare one pooling; the campaign does so for as long as it has time."""
     shape, attributes = drawn(operator, rng)
     x = rng.standard_normal(shape).astype(np.float32)
-    path = graph(operator, shape, attributes, tmp_path / "m.onnx")
+    path = graph(operator, shape, attributes, folder / "m.onnx")
     model = minidl.from_onnx(path)
     out = model(x)
     np.testing.assert_allclose(out, by_loops(operator, x, attributes), rtol=1e-5, atol=1e-6)
@@ -131,7 +135,7 @@ def test_random_pooling(operator, seed, tmp_path):
         nothing = np.isneginf(out)  # a window of nothing but padding, where the runtime has the lowest float
         expected[nothing] = -np.inf
         np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
-    again = tmp_path / "again.onnx"
+    again = folder / "again.onnx"
     minidl.export_onnx(model, again, shape)
     np.testing.assert_allclose(minidl.from_onnx(again)(x), out, rtol=1e-5, atol=1e-6)
 
