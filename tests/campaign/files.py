@@ -7,14 +7,17 @@ import gzip
 import io
 import pickle
 import struct
+import tarfile
 import warnings
+import zipfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 import minidl
-from minidl.data import load_cifar10, load_mnist, read_image
+from minidl.data import load_cifar10, load_emnist, load_mnist, read_image
 from minidl.data.idx import read_idx
 from minidl.data.images import image_batches
 from minidl.training.checkpoint import latest_checkpoint, read_checkpoint
@@ -128,8 +131,45 @@ def cifar(rng: np.random.Generator, counts: Counter[str]) -> None:
         read(counts, lambda folder=folder: load_cifar10(folder))
 
 
-FORMATS = ("PNG", "PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
-MODES = {"PNG": ("L", "RGB", "RGBA", "P", "1", "LA", "I;16"), "GIF": ("P", "L"), "TIFF": ("L", "RGB", "F", "CMYK")}
+@functools.cache
+def archive(zipped: bool) -> tuple[bytes, np.ndarray]:
+    """EMNIST's archive, or CIFAR-10's, with a few images each; and the pixels for training in it."""
+    stream, rng = io.BytesIO(), np.random.default_rng(0)
+    if not zipped:
+        with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+            for name, content in batches(binary=True).items():
+                entry = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+        rows = [np.frombuffer(content, np.uint8).reshape(2, 3073)[:, 1:] for content in batches(binary=True).values()]
+        return stream.getvalue(), np.concatenate(rows[:5]).reshape(-1, 3, 32, 32)
+    made = {part: rng.integers(0, 256, (count, 28, 28), np.uint8) for part, count in (("train", 12), ("test", 6))}
+    with zipfile.ZipFile(stream, "w") as whole:
+        for part, pictures in made.items():
+            labels = np.arange(len(pictures), dtype=np.uint8) % 10
+            for kind, array in (("images-idx3", pictures), ("labels-idx1", labels)):
+                content = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+                whole.writestr(f"gzip/emnist-digits-{part}-{kind}-ubyte.gz", gzip.compress(content, mtime=0))
+    return stream.getvalue(), made["train"].transpose(0, 2, 1)[:, None]
+
+
+@attack(limit=LIMIT)
+def archives(rng: np.random.Generator, counts: Counter[str]) -> None:
+    """Damaged archives of datasets, whose contents have checksums: refused, or what was in them."""
+    for number in range(5):
+        zipped, folder = bool(rng.random() < 0.5), Path(str(number))
+        folder.mkdir()
+        content, expected = archive(zipped)
+        (folder / ("gzip.zip" if zipped else "cifar-10-binary.tar.gz")).write_bytes(damaged(content, rng))
+        load = partial(load_emnist, folder, "digits") if zipped else partial(load_cifar10, folder)
+        got = read(counts, load)
+        right = got is None or np.array_equal(np.rint(got[0].arrays[0] * 255), expected)
+        assert right, "an archive is read as something else than was in it"
+
+
+FORMATS = ("PNG", "PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP", "MPO")
+MODES = {"PNG": ("L", "RGB", "RGBA", "P", "1", "LA", "I;16"), "GIF": ("P", "L"), "TIFF": ("L", "RGB", "F", "CMYK", "1")}
+PACKED = {"L": "tiff_deflate", "RGB": "tiff_lzw", "CMYK": "jpeg", "1": "group4", "F": "packbits"}
 
 
 @functools.cache
@@ -141,7 +181,13 @@ def picture(kind: str, mode: str) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
     image = Image.fromarray(pixels)
     image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257) if mode == "I;16" else image.convert(mode)
-    image.save(stream, kind, **({"compression": "tiff_lzw"} if kind == "TIFF" and mode == "RGB" else {}))
+    options: dict[str, object] = {"compression": PACKED[mode]} if kind == "TIFF" else {}
+    if kind in ("GIF", "MPO") or (kind == "PNG" and mode == "RGBA"):  # several images
+        options |= {"save_all": True, "append_images": [image.rotate(180)]}
+    if kind in ("JPEG", "PNG", "WEBP"):
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 6  # turned by a quarter
+    image.save(stream, kind, **options)
     return stream.getvalue()
 
 
