@@ -42,11 +42,11 @@ def has_checkpoint(folder: Path) -> bool:
 
 
 class Found(NamedTuple):
-    """A checkpoint: its state, None if there is none yet; notes for the user; its file."""
+    """A checkpoint: its state, None if there is none yet; notes for the user; its file, or the folder without one."""
 
     state: Any
     notes: list[str]
-    file: Path
+    file: Path | None
 
 
 def latest_checkpoint(path: str | os.PathLike[str]) -> tuple[Any, list[str]]:

@@ -183,6 +183,9 @@ class FitState:
             restoring.add("loader", self.loader, state["loader"])
             with entry("loader"):
                 position = _position(stored_dict("it", state["loader"]))
+                reached = 0 if counters["passed"] else counters["batch"]
+                if isinstance(self.loader, DataLoader) and position["batch"] != reached:
+                    raise ValueError(f"it is at batch {position['batch']}, the fit at {reached}")
         with entry("rngs"):
             rngs = list(zip(self._rngs(), stored_list("it", state["rngs"]), strict=False))
             for number, (rng, own) in enumerate(rngs):

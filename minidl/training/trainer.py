@@ -8,7 +8,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -172,7 +171,7 @@ class Trainer(TrainingStep):
         if differences and differences != self._noted:  # once, not in every fit
             warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
         self._noted = differences
-        saved, notes, file = Found(None, [], Path()) if resume is None else find_checkpoint(resume)
+        saved, notes, file = Found(None, [], None) if resume is None else find_checkpoint(resume)
         for note in notes:
             self.progress.note(note)
         state = self._new_state(train, val)
@@ -183,7 +182,7 @@ class Trainer(TrainingStep):
         self._made.update({name: value for name, value in state.options.items() if name not in self._made})
         state.options.update({name: self._made[name] for name in PARTS})
         check_monitors(state)
-        place = self._begins(state, saved, None if resume is None else file)
+        place = self._begins(state, saved, file)
         if not place.stop:
             check_schedule(place, epochs)
         before, self.state, self.resumed = self.state, state, saved is not None

@@ -273,6 +273,16 @@ class ConfusionMatrix(ClassMetric):
             raise ValueError(f"{type(self).__name__}: expected counts of shape {old.shape}, got {new.shape}")
         super().add(**amounts)
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, or raise ValueError."""
+        for name, value in state.items():
+            counts = np.asarray(value)
+            size = counts.shape[:1]
+            fits = counts.shape == {"matrix": 2 * size, "nan": size, "decisions": (*size, 2, 2)}.get(str(name))
+            if not (size and fits) or counts.dtype.kind not in "iu" or (counts < 0).any():
+                raise ValueError(f"{type(self).__name__}: cannot load state: {name!r} are no such counts")
+        super().load_state_dict(state)
+
     def gives_number(self) -> bool:
         """Return False: it gives counts."""
         return False
