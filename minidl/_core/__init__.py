@@ -1,6 +1,6 @@
 """What everything else is built on: checks of arguments and sizes, paths, random numbers, threads, memory, bars."""
 
-from . import archives, bars, checks, damage, limits, paths, random, text
+from . import archives, bars, checks, damage, limits, paths, random, signals, text
 from .archives import *
 from .bars import *
 from .checks import *
@@ -9,6 +9,7 @@ from .limits import *
 from .memory import release as release_memory
 from .paths import *
 from .random import *
+from .signals import *
 from .text import *
 from .threads import available_cpus, blas_threads, cpu_quota, get_num_threads, set_num_threads
 
@@ -20,4 +21,5 @@ __all__ += damage.__all__
 __all__ += limits.__all__
 __all__ += paths.__all__
 __all__ += random.__all__
+__all__ += signals.__all__
 __all__ += text.__all__

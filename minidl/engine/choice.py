@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from .._core import Array, check_choice
+from .._core import Array, check_choice, uninterrupted
 from . import correlation, normalising, pooling
 from .im2col import correlate, input_grad, weight_grad
 
@@ -83,10 +83,11 @@ def _made(name: str) -> Engine:
 
 def _compiled() -> dict[str, Any]:
     """Return the functions of the compiled engine by name."""
-    try:
-        import numba  # noqa: F401, PLC0415 - an extra, imported where it is used
-    except ImportError as error:
-        raise ImportError("the engine 'fast' needs an extra: pip install 'minidl[fast]'") from error
-    from .fast import functions  # noqa: PLC0415 - it imports numba
+    with uninterrupted():  # half imported, numba would not work until the process ends
+        try:
+            import numba  # noqa: F401, PLC0415 - an extra, imported where it is used
+        except ImportError as error:
+            raise ImportError("the engine 'fast' needs an extra: pip install 'minidl[fast]'") from error
+        from .fast import functions  # noqa: PLC0415 - it imports numba
 
     return functions()
