@@ -18,7 +18,7 @@ from ..nn import Module
 from ..nn.layer import Layer
 from .onnx_node import Node
 
-__all__ = ["Pool", "Windows", "pool"]
+__all__ = ["Pool", "Windows", "pool", "rounds_up"]
 
 Pair = tuple[int, int]
 Options = dict[str, Any]
@@ -136,6 +136,11 @@ def _counts(size: int, windows: Windows, axis: int, include_pad: bool) -> Array:
     low, high = (-before, size + windows.after[axis]) if include_pad else (0, size)
     counts: Array = ((places >= low) & (places < high)).sum(axis=1)
     return counts
+
+
+def rounds_up(proto: Any) -> bool:
+    """Return whether a node, an onnx.NodeProto, is a pooling with ceil_mode."""
+    return any(attribute.name == "ceil_mode" and attribute.i for attribute in proto.attribute)
 
 
 def pool(node: Node) -> Module:

@@ -193,3 +193,27 @@ def test_global_pooling(operator, tmp_path):
     x = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype(np.float32)
     path = graph(operator, x.shape, {}, tmp_path / "m.onnx")
     np.testing.assert_allclose(minidl.from_onnx(path)(x), runtime(path, x), rtol=1e-6)
+
+
+def test_the_right_shapes_in_an_older_file_are_not_refused(tmp_path):
+    """Before version 22 onnx's own inference has a third window, which begins in the padding."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    pooling = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1] * 4, "ceil_mode": 1}
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p"], **pooling),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "w"], ["y"]),
+    ]
+    weight = np.arange(8, dtype=np.float32).reshape(4, 2)
+    made = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    x = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    np.testing.assert_array_equal(minidl.from_onnx(path)(x), [[0, 2, 6, 8]] @ weight)
