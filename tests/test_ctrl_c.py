@@ -1,5 +1,6 @@
 """Ctrl-C before any line of what must not be done by halves."""
 
+import contextlib
 import sys
 
 import numpy as np
@@ -10,7 +11,7 @@ from minidl import nn
 from minidl._core import threads
 from minidl.interop import writing
 from minidl.interop.files import npz_of
-from minidl.nn import module, state
+from minidl.nn import learning, modes, module, state
 
 
 def interruptions(work, paths, only=()):
@@ -53,6 +54,8 @@ def test_blas_has_its_threads_again_after_the_next_operation(monkeypatch):
         pytest.skip("a BLAS whose threads cannot be set")
     fake = blas._replace(get=lambda: setting[0], set=lambda n: setting.__setitem__(0, n), by_thread=False)
     monkeypatch.setattr(threads, "find_blas", lambda: fake)
+    # Python raises nothing between the end of a with block and the lock's release, as interruptions do
+    monkeypatch.setattr(threads._state, "lock", contextlib.nullcontext())
 
     def work():
         with threads.one_blas_thread:
@@ -81,6 +84,30 @@ def test_a_state_is_loaded_whole_or_not_at_all():
     for number in interruptions(lambda: model.load_state_dict(states[1]), [state.__file__, module.__file__]):
         assert len({float(value.mean()) for value in model.state_dict().values()}) == 1, number
         model.load_state_dict(states[0])
+
+
+def test_gradients_are_on_again_after_no_grad():
+    class Interrupting(list):
+        def pop(self):
+            super().pop()
+            raise KeyboardInterrupt  # as Python does after a call in which a signal came
+
+    without = nn.no_grad()
+    without._before = Interrupting()
+    with pytest.raises(KeyboardInterrupt), without:
+        assert not nn.is_grad_enabled()
+    assert nn.is_grad_enabled()
+
+
+def test_all_modes_are_restored():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Dropout())
+
+    def work():
+        with modes.modes_kept(model):
+            model.eval()
+
+    for number in interruptions(work, [modes.__file__, learning.__file__], ("_restore", "training")):
+        assert all(module.training for module in model.modules()), number
 
 
 def test_an_interrupted_archive_raises_the_interrupt_and_nothing_else(tmp_path):

@@ -64,7 +64,8 @@ class no_grad(ContextDecorator):
         mode.enabled = self._enabled
 
     def __exit__(self, *error: object) -> None:
-        mode.enabled = self._before.pop()
+        mode.enabled = self._before[-1]  # no call before it is restored: Ctrl-C is raised after calls
+        self._before.pop()
 
     def _recreate_cm(self) -> no_grad:
         fresh = type(self).__new__(
@@ -125,8 +126,16 @@ def modes_kept(model: Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        try:
+            _restore(modes)
+        except KeyboardInterrupt:  # all of them, before it is raised
+            _restore(modes)
+            raise
+
+
+def _restore(modes: list[tuple[Module, bool]]) -> None:
+    for module, training in modes:
+        module.training = training
 
 
 @contextmanager

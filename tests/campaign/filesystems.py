@@ -38,7 +38,7 @@ def _number(path: Path) -> int:
     return number
 
 
-@attack()
+@attack(needs=("safetensors",))
 def full(rng: np.random.Generator, counts: Counter[str]) -> None:
     """Saving to a disk that is full: the error names the file, the old file stays, nothing else is left."""
     path = Path.cwd() / str(rng.choice(["weights.npz", "weights.safetensors"]))

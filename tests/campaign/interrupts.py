@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -151,9 +152,12 @@ def in_thread(work: Callable[[], Any]) -> Any:
 
 def others_worked() -> float:
     """Return for how many seconds Python's other threads have worked, where the system tells."""
-    main = threading.main_thread().native_id
-    tasks = [Path(f"/proc/self/task/{thread.native_id}/schedstat") for thread in threading.enumerate()]
-    return sum(int(task.read_text().split()[0]) / 1e9 for task in tasks if task.exists() and str(main) != task.parts[4])
+    worked = 0
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            with contextlib.suppress(OSError):  # it has just ended
+                worked += int(Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()[0])
+    return worked / 1e9
 
 
 def equal(left: list[np.ndarray], right: list[np.ndarray]) -> bool:

@@ -52,7 +52,7 @@ def fit(rng: np.random.Generator, counts: Counter[str]) -> None:
     counts["bit-equal"] += 1
 
 
-@attack()
+@attack(needs=("safetensors",))
 def save(rng: np.random.Generator, counts: Counter[str]) -> None:
     """Saving over a file is killed: it is the old one or the new one."""
     sizes, folder = (1, 3, 200, 1000), Path.cwd()
