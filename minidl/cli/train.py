@@ -76,7 +76,7 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     model = run.make_model()
     history = _fit(run, model, images, options)
     result = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
-    if not has_checkpoint(run.folder):  # interrupted before there was one: the run is yet to begin
+    if history.interrupted and not has_checkpoint(run.folder):  # the run is yet to begin
         if out is not None:
             save(model, out)
         hint = f"no epoch is finished; begin again with minidl train --resume {run.folder}"

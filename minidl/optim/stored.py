@@ -39,12 +39,14 @@ def stored_count(where: str, value: Any, minimum: int = 0, maximum: int = _LARGE
     return int(number)
 
 
-def stored_number(where: str, value: Any, minimum: float = -math.inf) -> float:
-    """Return a number of at least some size, or NaN, as a float, or raise ValueError."""
+def stored_number(where: str, value: Any, minimum: float | None = None) -> float:
+    """Return a number, of at least some size and finite if one is given, as a float, or raise ValueError."""
     number = _number(where, value, "a number")
-    if number < minimum or (isinstance(number, int) and abs(number) > _LARGEST):
-        bound = "" if minimum == -math.inf else f" of at least {minimum:g}"
-        raise ValueError(f"{where} must be a number{bound}, got {_shown(value)}")
+    fits = minimum is None or minimum <= number < math.inf
+    if not fits or (isinstance(number, int) and abs(number) > _LARGEST):
+        raise ValueError(
+            f"{where} must be a number{'' if minimum is None else f' from {minimum:g}'}, got {_shown(value)}"
+        )
     return float(number)
 
 
