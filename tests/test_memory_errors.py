@@ -151,3 +151,22 @@ def test_a_file_for_which_there_is_no_memory_is_named_and_not_called_damaged(tmp
         monkeypatch.setattr(np.lib.format, "read_array", end)
     with pytest.raises(MemoryError, match=rf"there is not enough memory for reading .*{name}$"):
         work()
+
+
+@pytest.mark.parametrize("name", ["m.npz", "tree.npz", "m.safetensors", "last.ckpt"])
+def test_a_file_that_there_is_no_memory_to_write_is_named_and_stays(tmp_path, monkeypatch, name):
+    def end(*_, **__):
+        raise MemoryError
+
+    if name == "m.safetensors":
+        monkeypatch.setattr(pytest.importorskip("safetensors.numpy"), "save", end)
+    (tmp_path / name).write_bytes(b"before")
+    monkeypatch.setattr(np.lib.format, "write_array", end)
+    content = {"w": np.ones(2)} if name.startswith("m.") else {"w": np.ones(2), "epoch": 3}
+    with pytest.raises(MemoryError, match=rf"there is not enough memory for writing .*{name}$"):
+        if name == "last.ckpt":
+            write_checkpoint(tmp_path / name, content)
+        else:
+            minidl.save(content, tmp_path / name)
+    assert (tmp_path / name).read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == [name]

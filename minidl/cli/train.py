@@ -13,7 +13,7 @@ from .._core import printable, user_path
 from ..data import DataLoader
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
-from ..interop.files import check_suffix, npz_of
+from ..interop.files import check_suffix, write_npz
 from ..interop.writing import write_atomically
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
@@ -86,7 +86,7 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
         return 130
     chosen = _choose(run, model, images, history)
     say(options, chosen)
-    write_atomically(run.folder / WEIGHTS, npz_of(model.state_dict()))  # not `save`, which would follow a link
+    write_npz(run.folder / WEIGHTS, model.state_dict())  # not `save`, which would follow a link
     if out is not None:
         save(model, out)
     part, dataset = images.measured

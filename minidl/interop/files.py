@@ -11,13 +11,13 @@ from typing import Any, overload
 
 import numpy as np
 
-from .._core import Array, open_zip, read_npy, reading, user_path
+from .._core import Array, memory_for, open_zip, read_npy, reading, user_path
 from ..nn import Module, Parameter
 from ..nn.devices import check_device
 from .trees import packed, unpacked
 from .writing import through_link, write_atomically
 
-__all__ = ["check_suffix", "load", "npz_of", "save"]
+__all__ = ["check_suffix", "load", "npz_of", "save", "write_npz"]
 
 _SUFFIXES = (".npz", ".safetensors")
 _PYTORCHS = (".pt", ".pth", ".bin", ".tar")
@@ -55,7 +55,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
         ValueError: the suffix is unknown, or the format cannot hold this.
         TypeError: there is something else in it; the message says where.
         ImportError: the extra is not installed.
-        OSError: the file cannot be written.
+        OSError, MemoryError: the file cannot be written.
     """
     if isinstance(obj, (str, os.PathLike)):
         raise TypeError(f"save: the model or state comes first, then the path: save(model, {str(obj)!r})")
@@ -68,12 +68,16 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     tree = packed(state, arrays)
     if flat:  # the same file as that of the module
         content = dict(zip(state, arrays, strict=True))
-        write_atomically(through_link(path), npz_of(content) if path.suffix == ".npz" else _safetensors_of(content))
+        if path.suffix == ".npz":
+            write_npz(through_link(path), content)
+        else:
+            with memory_for(f"writing {path}"):
+                write_atomically(through_link(path), _safetensors_of(content))
         return
     if path.suffix != ".npz":
         raise ValueError(f"save: a {path.suffix} file holds arrays by name and nothing else; use .npz for {path}")
     numbered = {str(number): array for number, array in enumerate(arrays)}
-    write_atomically(through_link(path), npz_of(numbered, {_TREE: json.dumps(tree)}))
+    write_npz(through_link(path), numbered, {_TREE: json.dumps(tree)})
 
 
 @overload
@@ -123,6 +127,16 @@ def _read(path: Path) -> Any:
     read = _read_npz if path.suffix == ".npz" else _read_safetensors
     with reading(path, "is not a file that minidl.save wrote, or it is damaged"):
         return read(path.read_bytes(), str(path))
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> None:
+    """Write what `npz_of` returns to a file, atomically. A link at ``path`` is replaced.
+
+    Raises:
+        MemoryError, OSError: it cannot be written; the message names it.
+    """
+    with memory_for(f"writing {path}"):
+        write_atomically(path, npz_of(arrays, texts))
 
 
 def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) -> bytes:

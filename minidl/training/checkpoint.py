@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .._core import open_zip, read_npy, reading, user_path
-from ..interop.files import npz_of
+from ..interop.files import write_npz
 from ..interop.trees import packed, unpacked
-from ..interop.writing import write_atomically
 
 __all__ = [
     "BEFORE",
@@ -117,7 +116,7 @@ def write_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> 
     arrays: list[Any] = []
     head = json.dumps({"format": _FORMAT, "state": packed(state, arrays)})
     numbered = {str(number): array for number, array in enumerate(arrays)}
-    write_atomically(user_path(path), npz_of(numbered, {"state.json": head}))
+    write_npz(user_path(path), numbered, {"state.json": head})
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

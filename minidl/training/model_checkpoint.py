@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._core import check_int, user_path
-from ..interop.files import npz_of
-from ..interop.writing import remove_leftovers, write_atomically
+from ..interop.files import write_npz
+from ..interop.writing import remove_leftovers
 from ..optim.direction import resolve_mode
 from .best import Best
 from .callback import Callback
@@ -103,7 +103,7 @@ class ModelCheckpoint(Callback):
             known = self.monitor is not None or best.monitor in last
             if known and (best.improved(last) or last[best.monitor] == best.value):
                 with trainer.judged() as model:
-                    write_atomically(self.folder / BEST, npz_of(model.state_dict()))
+                    write_npz(self.folder / BEST, model.state_dict())
         if trainer.state.finished or (self.every is not None and trainer.steps % self.every == 0):
             self.save(trainer)
 
