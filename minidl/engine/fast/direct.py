@@ -18,6 +18,7 @@ _FOUR = 4 if _WIDE else 2  # vectors for four filters
 
 @compiled
 def zero(at: int, count: int, like: Any) -> None:
+    """Write ``count`` zeros."""
     for i in range(count):
         store(at, i, like)
 
@@ -224,6 +225,7 @@ def outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: int
 
 @summing
 def line_sum(x: int, count: int, like: Any) -> Any:
+    """Return the sum of ``count`` numbers."""
     total = like
     for i in range(count):
         total += load(x, i, like)

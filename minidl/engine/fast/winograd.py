@@ -37,7 +37,7 @@ def applies(
     """
     if geometry.kernel != (3, 3) or geometry.stride != (1, 1) or geometry.dilation != (1, 1) or geometry.groups > 1:
         return False
-    tiles = -(-out[0] // 2) * -(-out[1] // 2) * images
+    tiles = (out[0] + 1) // 2 * ((out[1] + 1) // 2) * images
     full = images >= 0.75 * lanes * -(-images // lanes) and images >= lanes
     return full and tiles >= 256 and min(shape[:2]) >= 16 and (sums or shape[0] * shape[1] >= 512)
 
@@ -50,8 +50,9 @@ def tiling(
     """Lay out a correlation, as `make_plan` does, for whole tiles."""
     plan = make_plan(memory, images, filters, geometry, out, itemsize, lanes, tile=2)
     channels, width = memory[1], -(-images // lanes) * lanes
-    tiles = max(1, min(-(-out[1] // 2), _BLOCK // (16 * itemsize * (channels + filters) * width)))
-    tiles = -(-(-(-out[1] // 2)) // -(-(-(-out[1] // 2)) // tiles))
+    across = (out[1] + 1) // 2
+    tiles = max(1, min(across, _BLOCK // (16 * itemsize * (channels + filters) * width)))
+    tiles = -(-across // -(-across // tiles))  # as even as possible
     taps = np.arange(channels, dtype=np.int64) * (tiles * width)
     room_v, room_m = (16 * (count * tiles * width + _GAP) for count in (channels, filters))
     return Tiling(plan, taps, taps.ctypes.data, tiles, room_v, room_m)
