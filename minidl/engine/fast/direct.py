@@ -131,34 +131,36 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
 
 
 @compiled
-def pack(w: int, strides: Any, groups: int, filters: int, channels: int, kh: int, kw: int, out: int, size: int,
-         like: Any) -> None:  # fmt: skip
-    """Write filters (F, C, KH, KW), whose strides are numbers of elements, in the order of `_products`: blocks of
-    filters, in each (KH, KW, C, filters)."""
+def pack(w: int, strides: Any, group: int, groups: int, filters: int, channels: int, kh: int, kw: int, out: int,
+         size: int, like: Any) -> None:  # fmt: skip
+    """Write filters (F, C, KH, KW), strides in bytes, as `products` reads them: blocks, in each (KH, KW, C, filters).
+
+    The filters of the next group are ``group`` bytes on.
+    """
     at = 0
     for g in range(groups):
-        f = g * filters
-        end = f + filters
-        while f < end:
-            rows = _BLOCK if f + _BLOCK <= end else 4 if f + 4 <= end else 2 if f + 2 <= end else 1
+        f = 0
+        while f < filters:
+            left = filters - f
+            rows = _BLOCK if left >= _BLOCK else 4 if left >= 4 else 2 if left >= 2 else 1
             for i in range(kh):
                 for j in range(kw):
                     for c in range(channels):
+                        source = w + g * group + f * strides[0] + c * strides[1] + i * strides[2] + j * strides[3]
                         for r in range(rows):
-                            source = (f + r) * strides[0] + c * strides[1] + i * strides[2] + j * strides[3]
-                            store(out, at, load(w, source, like))
+                            store(out, at, load(source + r * strides[0], 0, like))
                             at += 1
             f += rows
 
 
 @compiled
-def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, out_row: int, out_channel: int,
-              out_column: int, planes: int, scratch: int, first: int, last: int, size: int,
-              like: Any) -> None:  # fmt: skip
+def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, strides: Any, planes: int, scratch: int,
+              first: int, last: int, size: int, like: Any) -> None:  # fmt: skip
     """Fill the output rows from ``first`` to ``last`` of a slice of images; x and ``out`` are where the slice begins.
 
-    ``w`` is what `pack` wrote, ``out`` has the images innermost and other strides in numbers of elements.
+    ``w`` is what `pack` wrote; ``out`` is (OH, F, OW, N), strides in bytes, images innermost.
     """
+    out_row, out_channel, out_column = strides[0] // size, strides[1] // size, strides[2] // size
     p = plan[0]
     group, images = p.channels * p.width * p.images, p.slice
     straight = out_column == images and p.line == p.length and p.by_rows

@@ -11,7 +11,7 @@ import numpy as np
 from ..._core import Array
 from ..layout import empty_like
 
-__all__ = ["address", "laid_out", "steps"]
+__all__ = ["address", "laid_out"]
 
 
 def _by_interface(x: Array) -> int:
@@ -32,11 +32,6 @@ _probes = [np.arange(8.0), np.arange(8.0)[3:], np.empty((2, 3, 4), np.float32)[1
 address: Callable[[Array], int] = _by_interface
 if sys.implementation.name == "cpython" and all(_by_object(x) == _by_interface(x) for x in _probes):
     address = _by_object
-
-
-def steps(x: Array) -> tuple[int, ...]:
-    """Return an array's strides as numbers of elements."""
-    return tuple(step // x.itemsize for step in x.strides)
 
 
 def laid_out(x: Array, model: Array) -> Array:

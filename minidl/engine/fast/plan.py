@@ -49,7 +49,7 @@ class Plan(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def make_plan(
-    memory: tuple[int, int, int, int], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
+    memory: tuple[int, ...], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
     itemsize: int, lanes: int, tile: int = 1,
 ) -> Plan:  # fmt: skip
     """Lay out a correlation of ``images`` of the images in memory (H, C, W, N) with ``filters`` for each group.

@@ -44,7 +44,7 @@ def applies(
 
 @lru_cache(maxsize=1024)
 def tiling(
-    memory: tuple[int, int, int, int], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
+    memory: tuple[int, ...], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
     itemsize: int, lanes: int,
 ) -> Tiling:  # fmt: skip
     """Lay out a correlation, as `make_plan` does, for whole tiles."""

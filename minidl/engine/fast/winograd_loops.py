@@ -36,24 +36,19 @@ def _gathered(a: Any, b: Any, c: Any, d: Any) -> Any:
 
 @compiled
 def filters(w: int, strides: Any, count: int, channels: int, out: int, size: int, like: Any) -> None:
-    """Write G g G' for each filter, (16, F, C), given the strides of (F, C, 3, 3) as numbers of elements."""
+    """Write G g G' for each filter, (16, F, C), given (F, C, 3, 3), strides in bytes."""
     plane = count * channels
+    down, right = strides[2], strides[3]
     for f in range(count):
         for c in range(channels):
-            at = w + size * (f * strides[0] + c * strides[1])
-            down, right = strides[2], strides[3]
-            lines = (
-                _spread(load(at, 0, like), load(at, down, like), load(at, 2 * down, like), like),
-                _spread(load(at, right, like), load(at, right + down, like), load(at, right + 2 * down, like), like),
-                _spread(
-                    load(at, 2 * right, like),
-                    load(at, 2 * right + down, like),
-                    load(at, 2 * right + 2 * down, like),
-                    like,
-                ),
-            )
+            at = w + f * strides[0] + c * strides[1]
+            one = _spread(load(at, 0, like), load(at + down, 0, like), load(at + 2 * down, 0, like), like)
+            at += right
+            two = _spread(load(at, 0, like), load(at + down, 0, like), load(at + 2 * down, 0, like), like)
+            at += right
+            three = _spread(load(at, 0, like), load(at + down, 0, like), load(at + 2 * down, 0, like), like)
             for i in range(4):
-                line = _spread(lines[0][i], lines[1][i], lines[2][i], like)
+                line = _spread(one[i], two[i], three[i], like)
                 for j in range(4):
                     store(out, (4 * i + j) * plane + f * channels + c, line[j])
 
@@ -84,14 +79,14 @@ def filters_grad(u: int, count: int, channels: int, out: int, size: int, like: A
 
 
 @compiled
-def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, out_row: int, out_channel: int,
-              out_column: int, height: int, planes: int, v: int, m: int, dump: int, tiles: int, first: int, last: int,
-              size: int, like: Any) -> None:  # fmt: skip
-    """Fill the output rows from ``first`` to ``last`` of a slice of images; the rest as in `direct.correlate`.
+def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, strides: Any, height: int, planes: int,
+              v: int, m: int, dump: int, tiles: int, first: int, last: int, size: int, like: Any) -> None:  # fmt: skip
+    """Fill the output rows from ``first`` to ``last`` of a slice of images, as `direct.correlate` does.
 
-    ``u`` is (16, F, C) as `pack` writes it; ``v`` and ``m`` are rooms for blocks of ``tiles`` tiles, ``dump`` for a
-    vector that lies outside.
+    ``u`` is (16, F, C) as `pack` writes it; ``height`` rows of output exist; ``v`` and ``m`` are rooms for blocks of
+    ``tiles`` tiles, ``dump`` for a vector that lies outside.
     """
+    out_row, out_channel, out_column = strides[0] // size, strides[1] // size, strides[2] // size
     p = plan[0]
     vector, images = lanes(like), p.slice
     vectors = -(-images // vector)
