@@ -14,7 +14,19 @@ import numpy as np
 from .compiled import compiled, summing
 from .vectors import cast, load, load_index, store
 
-__all__ = ["combine", "finish", "moments", "mul_sums", "standardise", "standardise_grad", "tile"]
+__all__ = ["PLAN", "backward", "backward_tiles", "forward", "moments", "mul_sums", "standardise", "standardise_grad"]
+
+# The forms of statistics and factors, and the addresses of the ways from one to the other; see `norms._Plan`.
+PLAN = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("outer", "tiles", "inner", "kept", "period"),
+            *("factor_outer", "factor_tiles", "factor_inner", "factor_kept", "factor_period"),
+            *("weights", "of", "of_weight"),
+        )
+    ]
+)
 
 _TERMS = 128  # numbers that are added to one in the arrays' dtype, before float64
 
@@ -195,7 +207,7 @@ def mul_sums(g: int, x: int, mean: int, sums: int, products: int, room: int, out
 
 
 @compiled
-def finish(sums: int, squares: int, count: int, eps: float, mean: int, var: int, inverse: int, size: int,
+def _finish(sums: int, squares: int, count: int, eps: float, mean: int, var: int, inverse: int, size: int,
            like: Any) -> None:  # fmt: skip
     """Write float64 means and variances in the arrays' dtype, and 1 / sqrt(var + eps)."""
     for k in range(count):
@@ -206,7 +218,7 @@ def finish(sums: int, squares: int, count: int, eps: float, mean: int, var: int,
 
 
 @compiled
-def tile(out: int, tiles: int, kept: int, period: int, values: int, of: int, weight: int, of_weight: int, size: int,
+def _tile(out: int, tiles: int, kept: int, period: int, values: int, of: int, weight: int, of_weight: int, size: int,
          like: Any) -> None:  # fmt: skip
     """Fill tiles (tiles, period) with values[of[k]], times weight[of_weight[k]]; an address of 0 stands for ones."""
     for b in range(tiles):
@@ -220,7 +232,7 @@ def tile(out: int, tiles: int, kept: int, period: int, values: int, of: int, wei
 
 
 @compiled
-def combine(plain: int, product: int, places: int, statistics: int, of: int, of_weight: int, inverse: int, weight: int,
+def _combine(plain: int, product: int, places: int, statistics: int, of: int, of_weight: int, inverse: int, weight: int,
             dw: int, db: int, weights: int, count: float, centred: bool, room: int, slope: int, shift: int, tiles: int,
             kept: int, period: int, size: int, like: Any) -> None:  # fmt: skip
     """Make of float64 sums, one for each of ``places``, the parameters' gradients and the tiles of slope and shift.
@@ -255,3 +267,89 @@ def combine(plain: int, product: int, places: int, statistics: int, of: int, of_
                 for c in range(0, period, kept):
                     store(slope, b * period + c + d, first)
                     store(shift, b * period + c + d, second)
+
+
+@compiled
+def _rooms(p: Any, room: int, size: int) -> Any:
+    """Return where sums, tiles for sums, tiles and the sums of parameters lie in a room of float64 numbers."""
+    sums = 2 * max(p.tiles * p.kept, p.factor_tiles * p.factor_kept)
+    between = room + 8 * sums
+    tiles = between + 8 * 3 * max(p.period, p.factor_period)
+    return between, tiles, tiles + 8 * 4 * max(p.factor_tiles * p.factor_period, p.tiles * p.period)
+
+
+@compiled
+def forward(plan: Any, x: int, out: int, weight: int, bias: int, eps: float, known: bool, centred: bool, small: bool,
+            values: int, room: int, size: int, like: Any) -> Any:  # fmt: skip
+    """Fill ``values``, mean, variance and 1 / deviation, and the output of a small array; return where the tiles are.
+
+    The float64 means and variances lie in ``room`` if they are ``known``.
+    """
+    p = plan[0]
+    places, form, period = p.tiles * p.kept, p.factor_tiles * p.factor_period, p.factor_period
+    between, tiles, _ = _rooms(p, room, size)
+    if not known and centred:
+        moments(x, room, room + 8 * places, between, p.outer, p.tiles, p.inner, p.kept, p.period, size, like)
+    elif not known:
+        for k in range(p.tiles * p.period):
+            store(tiles, k, like)
+        mul_sums(x, x, tiles, room, room + 8 * places, between, p.outer, p.tiles, p.inner, p.kept, p.period, size, like)
+        for k in range(places):
+            store(room, k, 0.0)
+            store(room, places + k, load(room, places + k, 0.0) / (p.outer * p.inner))
+    inverse = values + 2 * size * places
+    _finish(room, room + 8 * places, places, eps, values, values + size * places, inverse, size, like)
+    _tile(tiles, p.factor_tiles, p.factor_kept, period, values, p.of, 0, 0, size, like)
+    factor, shift = tiles + size * form, tiles + 2 * size * form
+    _tile(factor, p.factor_tiles, p.factor_kept, period, inverse, p.of, weight, p.of_weight, size, like)
+    if bias:
+        _tile(shift, p.factor_tiles, p.factor_kept, period, 0, 0, bias, p.of_weight, size, like)
+    else:
+        for k in range(form):
+            store(shift, k, like)
+    if small:
+        length = p.factor_inner * p.factor_kept
+        standardise(x, out, tiles, factor, shift, p.factor_outer * p.factor_tiles, p.factor_tiles, 0, length, period,
+                    size, like)  # fmt: skip
+    return tiles
+
+
+@compiled
+def backward_tiles(plan: Any, weight: int, values: int, room: int, size: int, like: Any) -> Any:
+    """Fill the tiles of mean and factor, and return where they are."""
+    p = plan[0]
+    _, tiles, _ = _rooms(p, room, size)
+    form, period = p.factor_tiles * p.factor_period, p.factor_period
+    inverse = values + 2 * size * p.tiles * p.kept
+    _tile(tiles, p.factor_tiles, p.factor_kept, period, values, p.of, 0, 0, size, like)
+    _tile(tiles + size * form, p.factor_tiles, p.factor_kept, period, inverse, p.of, weight, p.of_weight, size, like)
+    return tiles
+
+
+@compiled
+def backward(plan: Any, g: int, x: int, dx: int, weight: int, dw: int, db: int, taken: bool, centred: bool,
+             small: bool, values: int, room: int, size: int, like: Any) -> None:  # fmt: skip
+    """Fill dw, db and the tiles of slope and shift, and the gradient of a small array.
+
+    The sums of a large one lie in ``room``. Where statistics were given the tiles become those of g * factor.
+    """
+    p = plan[0]
+    between, tiles, parameters = _rooms(p, room, size)
+    places, form, period = p.factor_tiles * p.factor_kept, p.factor_tiles * p.factor_period, p.factor_period
+    statistics, length = p.tiles * p.kept, p.factor_inner * p.factor_kept
+    runs = p.factor_outer * p.factor_tiles
+    if small:
+        mul_sums(g, x, tiles, room, room + 8 * places, between, p.factor_outer, p.factor_tiles, p.factor_inner,
+                 p.factor_kept, period, size, like)  # fmt: skip
+    factor, slope, shift = tiles + size * form, tiles + 2 * size * form, tiles + 3 * size * form
+    _combine(room, room + 8 * places, places, statistics, p.of, p.of_weight, values + 2 * size * statistics, weight, dw,
+            db, p.weights, p.outer * p.inner + 0.0, centred, parameters, slope if taken else 0, shift, p.factor_tiles,
+            p.factor_kept, period, size, like)  # fmt: skip
+    if not taken:
+        for k in range(form):
+            store(tiles, k, like)
+            store(slope, k, like)
+    if small and taken:
+        standardise_grad(g, x, dx, tiles, factor, slope, shift, runs, p.factor_tiles, 0, length, period, size, like)
+    elif small:
+        standardise(g, dx, tiles, factor, slope, runs, p.factor_tiles, 0, length, period, size, like)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ Axes = tuple[int, ...]
 
 _PIECE = 2**18  # bytes of a piece of which sums are taken: read twice, the second time from the cache
 _RUN = 2**19  # bytes of a piece that is standardised
+_SMALL = 2**18  # bytes of an array that is done in one call
 _VECTORS = 4  # in a period, at least
 
 
@@ -58,6 +59,8 @@ class _Plan(NamedTuple):
     of: Array  # for each place of the factors its statistic, and its parameter
     of_weight: Array
     weights: int
+    numbers: Array  # the same for the compiled loops
+    work: int  # float64 numbers of room that they need
 
 
 class _Kept(NamedTuple):
@@ -102,7 +105,21 @@ def _plan(
     ids = np.arange(math.prod(in_order)).reshape(in_order).transpose(inverse)
     weights = math.prod(param_shape)
     of_weight = of(np.arange(weights).reshape(param_shape))
-    return _Plan(statistics, factors, statistic_shape, in_order, inverse, of(ids), of_weight, weights)
+    of_statistic = of(ids)
+    numbers = np.zeros(1, norm_loops.PLAN)
+    numbers[0] = (
+        *(statistics.outer, statistics.tiles, statistics.inner, statistics.kept, statistics.period),
+        *(factors.outer, factors.tiles, factors.inner, factors.kept, factors.period),
+        *(weights, of_statistic.ctypes.data, of_weight.ctypes.data),
+    )
+    sums, tile = (
+        2 * max(statistics.places, factors.places),
+        max(factors.tiles * factors.period, statistics.tiles * statistics.period),
+    )
+    work = sums + 3 * max(statistics.period, factors.period) + 4 * tile + 2 * (statistics.places + weights)
+    return _Plan(
+        statistics, factors, statistic_shape, in_order, inverse, of_statistic, of_weight, weights, numbers, work
+    )
 
 
 def _form(shape: tuple[int, ...], strides: tuple[int, ...], kept: tuple[bool, ...], itemsize: int) -> _Form | None:
@@ -148,34 +165,28 @@ def normalise(
     plan = _plan(x.shape, x.strides, x.itemsize, axes if given is None else None, param_shape)
     if plan is None:
         return normalising.normalise(x, axes, eps, weight, bias, param_shape, centred, given)
-    size, like, form = x.itemsize, x.dtype.type(0), plan.factors
+    size, like = x.itemsize, x.dtype.type(0)
     weight, bias = (None if value is None else np.ascontiguousarray(value) for value in (weight, bias))
     count = plan.statistics.places
     values = np.empty((3, count), x.dtype)  # mean, variance, 1 / deviation
-    found = np.empty((2, count))
+    out = empty_like(x)
+    work = np.empty(plan.work)
+    at, room, source, target = address(values), address(work), address(x), address(out)
+    of_weight, of_bias = (0 if value is None else address(value) for value in (weight, bias))
+    small = x.nbytes <= _SMALL
+    found = work[: 2 * count].reshape(2, count)
     if given is not None:
         found[0], found[1] = (value.reshape(-1)[_inside(plan)] for value in given)
-    elif centred:
+    elif not small and centred:
         _moments(x, plan.statistics, found)
-    else:
+    elif not small:
         _mean_squares(x, plan.statistics, found)
-    at, places = address(values), address(found)
-    norm_loops.finish(
-        places, places + 8 * count, count, float(eps), at, at + size * count, at + 2 * size * count, size, like
+    known = given is not None or not small
+    tiles = norm_loops.forward(
+        plan.numbers, source, target, of_weight, of_bias, float(eps), known, centred, small, at, room, size, like
     )
-    tiles = _tiles(plan, values, weight, bias, size, like)
-    out = empty_like(x)
-    source, target, first = address(x), address(out), address(tiles)
-    step = size * form.tiles * form.period
-
-    def work(part: slice) -> None:
-        begin = size * part.start * form.length
-        norm_loops.standardise(
-            source + begin, target + begin, first, first + step, first + 2 * step, part.stop - part.start, form.tiles,
-            part.start, form.length, form.period, size, like,
-        )  # fmt: skip
-
-    run(work, _runs(form, x.nbytes))
+    if not small:
+        _standardise(plan.factors, source, target, tiles, x)
     mean, var = (value.reshape(plan.in_order).transpose(plan.inverse) for value in values[:2])
     has_bias, taken = bias is not None, given is None
     return out, _Kept(mean if centred else None, var, values, plan, weight, has_bias, taken, param_shape)
@@ -186,60 +197,52 @@ def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[A
     if isinstance(kept, Standardised):
         return normalising.normalise_grad(grad, x, kept)
     mean, _, values, plan, weight, has_bias, taken, param_shape = kept
-    size, like, form = x.itemsize, x.dtype.type(0), plan.factors
-    grad = laid_out(grad, x)
-    tiles = _tiles(plan, values, weight, None, size, like)  # of mean and factor; the third is for the slope
-    shifts = np.empty((form.tiles, form.period), x.dtype)
-    step, first, last = size * form.tiles * form.period, address(tiles), address(shifts)
-    sums = _product_sums(grad, x, form, first)
-    plain, product = address(sums), address(sums) + 8 * form.places
-    weights, statistics = plan.weights, plan.statistics.places
+    size, like = x.itemsize, x.dtype.type(0)
+    grad, dx = laid_out(grad, x), empty_like(x)
+    work = np.empty(plan.work)
     dw = None if weight is None else np.empty(param_shape, x.dtype)
     db = np.empty(param_shape, x.dtype) if has_bias else None
-    room = np.empty(2 * (statistics + weights))
-    norm_loops.combine(
-        plain, product, form.places, statistics, address(plan.of), address(plan.of_weight),
-        address(values) + 2 * size * statistics, 0 if weight is None else address(weight),
-        0 if dw is None else address(dw), 0 if db is None else address(db), weights,
-        float(x.size // statistics), mean is not None, address(room), first + 2 * step if taken else 0, last,
-        form.tiles, form.kept, form.period, size, like,
+    incoming, source, target, at, room = address(grad), address(x), address(dx), address(values), address(work)
+    of_weight, to_weight, to_bias = (0 if value is None else address(value) for value in (weight, dw, db))
+    small, centred = x.nbytes <= _SMALL, mean is not None
+    tiles = norm_loops.backward_tiles(plan.numbers, of_weight, at, room, size, like)
+    if not small:
+        work[: 2 * plan.factors.places] = _product_sums(grad, x, plan.factors, tiles).reshape(-1)
+    norm_loops.backward(
+        plan.numbers, incoming, source, target, of_weight, to_weight, to_bias, taken, centred, small, at, room, size,
+        like,
     )  # fmt: skip
-    dx = empty_like(x)
-    incoming, source, target = address(grad), address(x), address(dx)
-    if not taken:
-        tiles[0] = tiles[2] = 0
-
-    def work(part: slice) -> None:
-        begin = size * part.start * form.length
-        if taken:
-            norm_loops.standardise_grad(
-                incoming + begin, source + begin, target + begin, first, first + step, first + 2 * step, last,
-                part.stop - part.start, form.tiles, part.start, form.length, form.period, size, like,
-            )  # fmt: skip
-        else:
-            norm_loops.standardise(
-                incoming + begin, target + begin, first, first + step, first + 2 * step, part.stop - part.start,
-                form.tiles, part.start, form.length, form.period, size, like,
-            )  # fmt: skip
-
-    run(work, _runs(form, x.nbytes))
+    if not small and taken:
+        _standardise_grad(plan.factors, incoming, source, target, tiles, x)
+    elif not small:
+        _standardise(plan.factors, incoming, target, tiles, x)
     return dx, dw, db
 
 
-def _tiles(plan: _Plan, values: Array, weight: Array | None, bias: Array | None, size: int, like: Any) -> Array:
-    """Return the tiles of mean, factor and shift, (3, tiles, period); the shift of no bias is zeros."""
-    form = plan.factors
-    tiles = np.zeros((3, form.tiles, form.period), values.dtype)
-    at, step, count = address(values), size * form.tiles * form.period, size * values.shape[1]
-    first, of, of_weight = address(tiles), address(plan.of), address(plan.of_weight)
-    norm_loops.tile(first, form.tiles, form.kept, form.period, at, of, 0, 0, size, like)
-    scale = 0 if weight is None else address(weight)
-    norm_loops.tile(first + step, form.tiles, form.kept, form.period, at + 2 * count, of, scale, of_weight, size, like)
-    if bias is not None:
-        norm_loops.tile(
-            first + 2 * step, form.tiles, form.kept, form.period, 0, 0, address(bias), of_weight, size, like
-        )
-    return tiles
+def _standardise(form: _Form, source: int, target: int, tiles: int, x: Array) -> None:
+    size, like, step = x.itemsize, x.dtype.type(0), x.itemsize * form.tiles * form.period
+
+    def work(part: slice) -> None:
+        begin = size * part.start * form.length
+        norm_loops.standardise(
+            source + begin, target + begin, tiles, tiles + step, tiles + 2 * step, part.stop - part.start, form.tiles,
+            part.start, form.length, form.period, size, like,
+        )  # fmt: skip
+
+    run(work, _runs(form, x.nbytes))
+
+
+def _standardise_grad(form: _Form, grad: int, source: int, target: int, tiles: int, x: Array) -> None:
+    size, like, step = x.itemsize, x.dtype.type(0), x.itemsize * form.tiles * form.period
+
+    def work(part: slice) -> None:
+        begin = size * part.start * form.length
+        norm_loops.standardise_grad(
+            grad + begin, source + begin, target + begin, tiles, tiles + step, tiles + 2 * step, tiles + 3 * step,
+            part.stop - part.start, form.tiles, part.start, form.length, form.period, size, like,
+        )  # fmt: skip
+
+    run(work, _runs(form, x.nbytes))
 
 
 def _inside(plan: _Plan) -> Array:
