@@ -27,7 +27,7 @@ def in_tmp(tmp_path, monkeypatch):
 def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tmp, capsys):
     assert main(["train", "--epochs", "2"]) == 0
     out, err = capsys.readouterr()
-    lines = out.splitlines()
+    lines = [line for line in out.splitlines() if not line.startswith("a faster engine is installed: ")]
     assert lines[0].startswith(
         "digits: 1,299 training, 143 validation and 355 test images; digits_cnn with 9,930 parameters; sgd, lr 0.05"
     )
@@ -148,7 +148,7 @@ def test_version_help_and_info(capsys):
     assert "train a small CNN" in capsys.readouterr().out
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    for name in ("minidl", "Python", "NumPy", "BLAS", "CPUs", "Threads"):
+    for name in ("minidl", "Python", "NumPy", "BLAS", "CPUs", "Engine", "Threads"):
         assert re.search(rf"^{name}: +\S", out, re.MULTILINE)
     assert np.__version__ in out
 
@@ -308,7 +308,7 @@ def test_going_on_with_a_run_gives_the_run_that_was_not_stopped(in_tmp, capsys):
         np.testing.assert_array_equal(first[key], second[key])
     assert len((in_tmp / "parts" / "history.csv").read_text().splitlines()) == 4
     assert main(["train", "--resume", "parts", "--lr", "1"]) == 2
-    assert "only --download, --epochs, --root and --threads can be changed, not lr" in capsys.readouterr().err
+    assert "only --download, --engine, --epochs, --root and --threads can be changed, not lr" in capsys.readouterr().err
     assert main(["train", "--run", "parts"]) == 2
     assert "this is not an empty folder; continue a run with --resume parts" in capsys.readouterr().err
 

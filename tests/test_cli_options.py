@@ -58,6 +58,7 @@ OPTIONS = {
     "clip_grad_norm": Option("0.01", {"-1": "Trainer: clip_grad_norm must be at least"}),
     "seed": Option("1", {"-1": "manual_seed: seed must not be negative, got -1"}),
     "threads": Option("1", {"-1": "--threads must be at least 0, got -1"}, trains_otherwise=False),
+    "engine": Option("im2col", {"x": "--engine must be one of numpy, im2col, fast, got 'x'"}, trains_otherwise=False),
 }
 REFUSED = [(name, value, message) for name, entry in OPTIONS.items() for value, message in entry.refused.items()]
 
@@ -140,7 +141,8 @@ def test_only_some_options_can_be_changed_when_a_run_is_resumed(in_tmp, capsys):
         if not Recipe.options()[name].resumable and name != "model":  # which is named again to be imported
             assert main(["train", "--resume", "r", *flags(name, entry.value)]) == 2
             assert (
-                f"only --download, --epochs, --root and --threads can be changed, not {name}" in capsys.readouterr().err
+                f"only --download, --engine, --epochs, --root and --threads can be changed, not {name}"
+                in capsys.readouterr().err
             )
     try:
         assert main(["train", "--resume", "r", "--epochs", "2", "--threads", "1", "--quiet", "--trust"]) == 0

@@ -62,3 +62,12 @@ def test_type_checkers_see_the_names_that_are_loaded_late():
                 names |= set(importlib.import_module(f"minidl.{node.module}").__all__)
     listed = next(n.value for n in ast.parse(Path(minidl.__file__).read_text()).body if isinstance(n, ast.Assign))
     assert set(minidl._LAZY) <= names | set(ast.literal_eval(listed))
+
+
+def test_numba_is_imported_by_its_engine_only():
+    code = (
+        "import sys, numpy as np, minidl; from minidl import nn; nn.Conv2d(1, 1, 1)(np.zeros((1, 1, 2, 2), 'f')); "
+        "from minidl import data, models, optim, training; import minidl.cli.parser; "
+        "print([name for name in ('numba', 'llvmlite', 'scipy') if name in sys.modules])"
+    )
+    assert run(code) == "[]"

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from .command import add_command
+from .engines import use_engine
 from .measure import measure
 from .options import add_flags
 from .output import show
@@ -27,12 +28,13 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument("folder", metavar="RUN", help="the run's folder")
     parser.add_argument("--root", metavar="DIR", help="where the dataset's files are now")
-    add_flags(parser, [Recipe.options()["download"]])
+    add_flags(parser, [Recipe.options()[name] for name in ("download", "engine")])
     add_trust(parser)
 
 
 def evaluate(options: argparse.Namespace) -> int:
     """Run the command."""
+    use_engine(options.engine)
     run = Run.read(options.folder)
     if options.root is not None:
         run.recipe = run.recipe.with_values({"root": options.root})

@@ -1,4 +1,4 @@
-"""``minidl info``: show versions, BLAS and threads."""
+"""``minidl info``: show versions, BLAS, engine and threads."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def add_info(commands: Any) -> None:
     add_command(
         commands,
         info,
-        text="show versions, BLAS and threads",
-        description="Show the versions, BLAS, CPUs and threads that minidl runs with here.",
+        text="show versions, BLAS, engine and threads",
+        description="Show the versions, BLAS, CPUs, engine and threads that minidl runs with here.",
         example="minidl info",
     )
 

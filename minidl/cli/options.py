@@ -108,6 +108,6 @@ def one_of(choices: Collection[str]) -> Check:
 
     def check(name: str, value: Any) -> None:
         if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+            raise ValueError(f"{name} must be one of {', '.join(filter(None, choices))}, got {value!r}")
 
     return check

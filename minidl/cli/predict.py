@@ -12,8 +12,11 @@ from .._core import printable, user_path
 from ..data.images import described, image_batches
 from ..training.progress import Progress
 from .command import add_command
+from .engines import use_engine
 from .measure import probabilities
+from .options import add_flags
 from .output import say, show
+from .recipe import Recipe
 from .run import Run
 from .trust import add_trust, check_trusted
 
@@ -33,11 +36,13 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("folder", metavar="RUN", help="the run's folder")
     parser.add_argument("files", metavar="FILE", nargs="+", help="image, folder or .npy file")
     parser.add_argument("--top", type=int, metavar="K", help="how many classes to show (default: 3)")
+    add_flags(parser, [Recipe.options()["engine"]])
     add_trust(parser)
 
 
 def predict(options: argparse.Namespace) -> int:
     """Run the command."""
+    use_engine(options.engine)
     run = Run.read(options.folder)
     check_trusted(run.config, run.recipe.model, options)
     top = min(3, len(run.classes)) if options.top is None else options.top

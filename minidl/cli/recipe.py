@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import models, optim
 from ..data import transforms
+from ..engine import ENGINES
 from ..nn import CrossEntropyLoss, Module
 from ..optim import lr_scheduler
 from .datasets import DATASETS, VAL_FRACTION, Images, load_images
@@ -107,6 +108,13 @@ class Recipe:
     clip_grad_norm: float = option(0.0, "largest norm of the gradients; 0: no limit")
     seed: int = option(0, "seed of the initial weights, the order, augmentation and dropout")
     threads: int = option(0, "number of threads; 0: as many as there are CPUs", at_least(0), resumable=True)
+    engine: str = option(
+        "",
+        f"how layers are computed: {', '.join(ENGINES)} (default: what MINIDL_ENGINE names, else numpy; fast needs the "
+        "extra fast)",
+        one_of(("", *ENGINES)),
+        resumable=True,
+    )
 
     @classmethod
     def options(cls) -> dict[str, Option]:

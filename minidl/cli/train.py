@@ -23,6 +23,7 @@ from ..training.folder_lock import FolderLock
 from .claim import RUNS, claimed, is_free
 from .command import add_command
 from .datasets import Images
+from .engines import faster_engine, use_engine
 from .measure import measure
 from .options import add_flags
 from .output import complain, say, show
@@ -60,6 +61,7 @@ def train(options: argparse.Namespace) -> int:
     recipe, folder = _plan(options)
     if recipe.threads:
         set_num_threads(recipe.threads)
+    use_engine(recipe.engine)
     manual_seed(recipe.seed)
     images = stored_images(options.config or options.resume, recipe, options)
     with ExitStack() as stack:  # nobody else writes into the folder meanwhile
@@ -118,6 +120,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
         f"{recipe.data}: {_counts(images)}; {recipe.model} with {parameters:,} parameters; {recipe.optimizer}, "
         f"lr {recipe.lr:g}, batch size {recipe.batch_size}, seed {recipe.seed}; {folder}",
     )
+    if not recipe.engine and (faster := faster_engine()):
+        say(options, faster)
     for part, dataset in images.parts.items():
         if counts := class_counts(dataset):
             say(

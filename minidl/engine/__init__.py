@@ -3,7 +3,7 @@
 Arrays enter and leave in the shape (N, C, H, W). Other parts import the functions listed here and nothing else.
 """
 
-from .choice import Engine, current_engine, get_engine, set_engine
+from .choice import ENGINES, Engine, current_engine, get_engine, set_engine
 from .elementwise import dropout_mask, in_pieces, kept_unless, multiply, select
 from .erf import erf
 from .im2col import col2im, im2col
@@ -14,6 +14,7 @@ from .sums import sum_over
 from .window import Geometry, correlation_geometry, offsets, output_size, window_geometry
 
 __all__ = [
+    "ENGINES",
     "Engine",
     "Geometry",
     "adaptive_avg_pool",

@@ -11,7 +11,7 @@ from .._core import Array, check_choice, uninterrupted
 from . import correlation, normalising, pooling
 from .im2col import correlate, input_grad, weight_grad
 
-__all__ = ["Engine", "current_engine", "get_engine", "set_engine"]
+__all__ = ["ENGINES", "Engine", "current_engine", "get_engine", "set_engine"]
 
 
 class Engine(NamedTuple):
@@ -35,7 +35,7 @@ class Engine(NamedTuple):
     activate_grad: Callable[..., Array] | None = None
 
 
-_ENGINES = {
+ENGINES = {
     "numpy": lambda: Engine("numpy"),
     "im2col": lambda: Engine("im2col", correlate, input_grad, weight_grad),
     "fast": lambda: Engine("fast", **_compiled()),
@@ -55,7 +55,7 @@ def set_engine(name: str) -> None:
         ImportError: the extra is not installed.
     """
     global _current  # noqa: PLW0603 - this module exists to hold this one variable
-    _current = _made(check_choice("set_engine", "name", name, tuple(_ENGINES)))
+    _current = _made(check_choice("set_engine", "name", name, tuple(ENGINES)))
 
 
 def get_engine() -> str:
@@ -72,13 +72,13 @@ def current_engine() -> Engine:
     if _current is not None:
         return _current
     name = os.environ.get("MINIDL_ENGINE", "numpy")
-    set_engine(check_choice("MINIDL_ENGINE", "engine", name, tuple(_ENGINES)))
+    set_engine(check_choice("MINIDL_ENGINE", "engine", name, tuple(ENGINES)))
     return current_engine()
 
 
 @cache
 def _made(name: str) -> Engine:
-    return _ENGINES[name]()
+    return ENGINES[name]()
 
 
 def _compiled() -> dict[str, Any]:

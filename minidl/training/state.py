@@ -291,7 +291,8 @@ class FitState:
 
     def differences(self, state: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
         """Return (option, what it was, what it is) for each option that differs from that of a checkpoint's fit."""
-        theirs = state["made_of"].get("options", {})  # earlier versions did not write them
+        # earlier versions did not write them, and had no other engine
+        theirs = {"engine": "numpy", **state["made_of"].get("options", {})}
         return list(differences(theirs, self.options)) if self.options else []
 
     def _may_differ(self, option: str, state: Mapping[str, Any]) -> bool:
