@@ -3,6 +3,7 @@
 import json
 import os
 import unicodedata
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import minidl
 from minidl import nn
 from minidl._core import printable
 from minidl.cli import main
-from minidl.data import ImageFolder, load_image_folder, load_mnist
+from minidl.data import ImageFolder, load_emnist, load_image_folder, load_mnist
 from minidl.interop.files import npz_of
 from minidl.interop.writing import write_atomically
 from minidl.training import Trainer
@@ -160,5 +161,14 @@ def test_a_checkpoint_that_does_not_fit_is_not_shown_raw(tmp_path):
     state["made_of"]["optimizer"] = EVIL
     with pytest.raises(ValueError, match="cannot resume") as caught:
         trainer().load_state_dict(state)
+    assert SHOWN in str(caught.value)
+    assert not is_raw(str(caught.value))
+
+
+def test_names_within_an_archive_are_not_shown_raw(tmp_path):
+    with zipfile.ZipFile(tmp_path / "gzip.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr(EVIL, "x")
+    with pytest.raises(ValueError, match="damaged archive") as caught:
+        load_emnist(tmp_path)
     assert SHOWN in str(caught.value)
     assert not is_raw(str(caught.value))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._core import PART, Array, check_size, reading, user_path
+from .._core import PART, Array, check_size, printable, reading, user_path
 from .dataset import ArrayDataset
 from .download import RemoteFile, fetch
 from .idx import GZIP, kind_of
@@ -206,7 +206,7 @@ def _unpack(path: Path, wanted: dict[str, str]) -> dict[str, bytes]:
                         found[wanted[member.name]] = stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         kind = "" if zipped else kind_of(begin)
-        raise ValueError(f"{path}: truncated or damaged archive ({error}){kind}") from error
+        raise ValueError(f"{printable(path)}: truncated or damaged archive ({printable(error)}){kind}") from error
     if missing := set(wanted.values()) - set(found):
         raise ValueError(f"{path} does not hold {', '.join(sorted(missing))}")
     return found

@@ -306,5 +306,5 @@ def _unzip(path: Path, name: str) -> bytes:
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         kind = kind_of(path.read_bytes()) if not zipfile.is_zipfile(path) else ""
-        raise ValueError(f"{path}: truncated or damaged archive ({error}){kind}") from error
-    raise ValueError(f"{path} does not hold {name}")
+        raise ValueError(f"{printable(path)}: truncated or damaged archive ({printable(error)}){kind}") from error
+    raise ValueError(f"{printable(path)} does not hold {name}")
