@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from . import data, functional, interop, models, nn, optim, plotting, testing, training
     from ._core import default_rng, get_num_threads, manual_seed, set_num_threads
     from .engine import get_engine, set_engine
+    from .inference import compile as compile
     from .interop import export_onnx, from_onnx, load, save
     from .nn.creation import *  # noqa: F403
     from .nn.devices import *  # noqa: F403
@@ -95,6 +96,7 @@ _LAZY = {
     **dict.fromkeys(("default_rng", "get_num_threads", "manual_seed", "set_num_threads"), "_core"),
     **dict.fromkeys(("get_engine", "set_engine"), "engine"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
+    "compile": "inference",
     "gradcheck": "testing",
     **{name: module for module, names in _FUNCTIONS.items() for name in names.split()},
 }

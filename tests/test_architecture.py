@@ -21,6 +21,7 @@ FLOORS = [
     ["optim"],
     ["data"],
     ["interop"],
+    ["inference"],
     ["models"],
     ["training"],
     ["plotting"],

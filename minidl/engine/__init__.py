@@ -3,6 +3,7 @@
 Arrays enter and leave in the shape (N, C, H, W). Other parts import the functions listed here and nothing else.
 """
 
+from .bound import Room, Step, laid_out, linear, perform, scaled
 from .choice import ENGINES, Engine, current_engine, get_engine, set_engine
 from .elementwise import dropout_mask, in_pieces, kept_unless, multiply, select
 from .erf import erf
@@ -17,6 +18,8 @@ __all__ = [
     "ENGINES",
     "Engine",
     "Geometry",
+    "Room",
+    "Step",
     "adaptive_avg_pool",
     "adaptive_avg_pool_grad",
     "col2im",
@@ -31,11 +34,15 @@ __all__ = [
     "im2col",
     "in_pieces",
     "kept_unless",
+    "laid_out",
+    "linear",
     "multiply",
     "offsets",
     "output_size",
+    "perform",
     "product",
     "resample",
+    "scaled",
     "select",
     "set_engine",
     "sum_over",

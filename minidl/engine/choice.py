@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .._core import Array, check_choice, uninterrupted
 from . import correlation, normalising, pooling
+from .bound import Bound, numpy_steps
 from .im2col import correlate, input_grad, weight_grad
 
 __all__ = ["ENGINES", "Engine", "current_engine", "get_engine", "set_engine"]
@@ -33,6 +34,7 @@ class Engine(NamedTuple):
     normalise_grad: Callable[..., tuple[Array, Array | None, Array | None]] = normalising.normalise_grad
     activate: Callable[..., Array] | None = None  # None: by what the activation's class says in NumPy
     activate_grad: Callable[..., Array] | None = None
+    bound: Bound = numpy_steps
 
 
 ENGINES = {

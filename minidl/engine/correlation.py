@@ -19,7 +19,7 @@ from . import depthwise, lowered_rows, row_products
 from .layout import block, empty
 from .window import Geometry
 
-__all__ = ["WORKSPACE", "correlate", "input_grad", "weight_grad"]
+__all__ = ["WORKSPACE", "correlate", "correlate_into", "input_grad", "weight_grad"]
 
 # Bytes of scratch memory that a thread may take, whatever the batch; one output row of one image may exceed it.
 WORKSPACE = 32 * 2**20
@@ -48,7 +48,7 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
     where x is zero outside the image; ``size`` is (OH, OW), PH and PW the padding before.
     """
     out = empty((len(x), len(w), *size), x.dtype)
-    _correlate(block(x), w, geometry, block(out), bias)
+    correlate_into(block(x), w, geometry, block(out), bias)
     return out
 
 
@@ -90,13 +90,13 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int])
             if taps.size:
                 kernel = taps.shape[2], taps.shape[3]
                 phase = Geometry(kernel, (1, 1), (before_h, before_w), (dilation_h, dilation_w), groups)
-                _correlate(source, taps[:, :, ::-1, ::-1], phase, target, None)
+                correlate_into(source, taps[:, :, ::-1, ::-1], phase, target, None)
             else:
                 target[...] = 0
     return dx
 
 
-def _correlate(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | None) -> None:
+def correlate_into(x: Array, w: Array, geometry: Geometry, out: Array, bias: Array | None) -> None:
     """Fill the block ``out`` (OH, F, OW, N), x being a block (H, C, W, N)."""
     method = _method(x, w.shape, geometry)
     filters = method.prepare(w, geometry.groups)

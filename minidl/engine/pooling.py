@@ -17,18 +17,21 @@ from .layout import block, empty, images
 from .window import Geometry, offsets
 
 __all__ = [
+    "LARGE",
     "adaptive_avg_pool",
     "adaptive_avg_pool_grad",
     "avg_pool",
     "avg_pool_grad",
+    "avg_pool_into",
     "max_pool",
     "max_pool_grad",
+    "max_pool_into",
 ]
 
 Size = tuple[int, int]
 
 # Pixels in a large window.
-_LARGE = 256
+LARGE = 256
 
 
 class _Piece(NamedTuple):
@@ -42,7 +45,12 @@ class _Piece(NamedTuple):
 def max_pool(x: Array, geometry: Geometry, size: Size) -> Array:
     """Return the maxima (N, C, OH, OW) of the windows of x (N, C, H, W); ``size`` is (OH, OW)."""
     out = empty((*x.shape[:2], *size), x.dtype)
-    source, target = block(x), block(out)
+    max_pool_into(block(x), geometry, block(out))
+    return out
+
+
+def max_pool_into(source: Array, geometry: Geometry, target: Array) -> None:
+    """Fill the block ``target`` (OH, C, OW, N) with the maxima of the windows of another, (H, C, W, N)."""
 
     def work(piece: _Piece) -> None:
         part, result = source[piece.inputs], target[piece.windows]
@@ -51,8 +59,7 @@ def max_pool(x: Array, geometry: Geometry, size: Size) -> Array:
             view = result[rows, :, cols]
             np.maximum(view, part[in_rows, :, in_cols], out=view)
 
-    run(work, _pieces(x.shape[2], size[0], geometry, x.nbytes))
-    return out
+    run(work, _pieces(len(source), len(target), geometry, source.nbytes))
 
 
 def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Array:
@@ -90,8 +97,13 @@ def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Arra
 def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
     """Return the sums of the windows of x (N, C, H, W), each divided by its ``divisor`` (OH, OW)."""
     out = empty((*x.shape[:2], *divisor.shape), x.dtype)
-    source, target = block(x), block(out)
-    large = geometry.kernel[0] * geometry.kernel[1] > _LARGE
+    avg_pool_into(block(x), geometry, divisor, block(out))
+    return out
+
+
+def avg_pool_into(source: Array, geometry: Geometry, divisor: Array, target: Array) -> None:
+    """Fill the block ``target`` (OH, C, OW, N) with the divided sums of the windows of another, (H, C, W, N)."""
+    large = geometry.kernel[0] * geometry.kernel[1] > LARGE
 
     def work(piece: _Piece) -> None:
         part, result = source[piece.inputs], target[piece.windows]
@@ -103,8 +115,7 @@ def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
             view += part[in_rows, :, in_cols]
         np.divide(total, divisor[piece.windows, None, :, None], out=result, casting="same_kind")
 
-    run(work, _pieces(x.shape[2], len(divisor), geometry, x.nbytes))
-    return out
+    run(work, _pieces(len(source), len(divisor), geometry, source.nbytes))
 
 
 def avg_pool_grad(grad: Array, shape: tuple[int, ...], geometry: Geometry, divisor: Array) -> Array:

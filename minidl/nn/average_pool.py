@@ -48,17 +48,31 @@ def avg_pool2d_forward(
     TypeError if x is not float32 or float64.
     """
     check_images(x)
-    geometry = pool_geometry("avg_pool2d", kernel_size, stride, padding)
-    check_flag("avg_pool2d", "count_include_pad", count_include_pad)
-    size = output_size(x.shape[2:], geometry, ceil_mode=check_flag("avg_pool2d", "ceil_mode", ceil_mode))
-    if divisor_override is not None:
-        divisor = np.full(size, _check_divisor("avg_pool2d", divisor_override), x.dtype)
-    else:
-        rows, columns = (_counts(x.shape[2 + axis], size[axis], geometry, axis, count_include_pad) for axis in (0, 1))
-        divisor = (rows[:, None] * columns).astype(x.dtype)
+    options = kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    geometry, divisor = average_windows(x.shape[2:], x.dtype, *options)
     engine = current_engine()
     out = engine.avg_pool(x, geometry, divisor)
     return out, AvgPoolCache(x.shape, out.shape, geometry, divisor, engine)
+
+
+def average_windows(
+    size: tuple[int, int],
+    dtype: np.dtype[Any],
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> tuple[Geometry, Array]:
+    """Check the options of `AvgPool2d`; return how windows lie on images of this size, and what divides each sum."""
+    geometry = pool_geometry("avg_pool2d", kernel_size, stride, padding)
+    check_flag("avg_pool2d", "count_include_pad", count_include_pad)
+    count = output_size(size, geometry, ceil_mode=check_flag("avg_pool2d", "ceil_mode", ceil_mode))
+    if divisor_override is not None:
+        return geometry, np.full(count, _check_divisor("avg_pool2d", divisor_override), dtype)
+    rows, columns = (_counts(size[axis], count[axis], geometry, axis, count_include_pad) for axis in (0, 1))
+    return geometry, (rows[:, None] * columns).astype(dtype)
 
 
 def avg_pool2d_backward(grad_output: Array, cache: AvgPoolCache) -> Array:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minidl.engine import correlation, depthwise, lowered_rows, row_products
+from minidl.engine.im2col import correlate, input_grad, weight_grad
 from minidl.engine.window import Geometry
 
 X = np.zeros((5, 8, 7, 2), np.float32)  # (H, C, W, N)
@@ -70,3 +71,14 @@ def test_pieces_take_the_workspace_and_no_more(method, images, kernel, stride):
 def test_a_piece_is_worth_eight_million_products(rows, count):
     assert 1024 * 16 * 64 * 8 == 2**23  # the products of 1024 rows with one tap
     assert len(pieces(row_products, 1, rows, 1, 1)) == count
+
+
+def test_im2col_of_an_empty_batch():
+    x, w = np.zeros((0, 4, 5, 6), np.float32), np.zeros((6, 2, 3, 3), np.float32)
+    geometry = Geometry((3, 3), (1, 1), (1, 1), (1, 1), 2)
+    out = correlate(x, w, None, geometry, (5, 6))
+    assert out.shape == (0, 6, 5, 6)
+    assert input_grad(out, w, geometry, (5, 6)).shape == x.shape
+    dw, db = weight_grad(x, out, w.shape, geometry, has_bias=True)
+    assert not dw.any()
+    assert not db.any()

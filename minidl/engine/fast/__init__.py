@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from . import activations, correlation, norms, pooling
+from .bound import fast_steps
 
 __all__ = ["functions"]
 
 
-def functions() -> dict[str, Callable[..., Any]]:
+def functions() -> dict[str, Any]:
     """Return what this engine computes by itself, by the names of `Engine`'s fields; the rest is NumPy's."""
     return {
         "activate": activations.activate,
         "activate_grad": activations.activate_grad,
+        "bound": fast_steps,
         "correlate": correlation.correlate,
         "input_grad": correlation.input_grad,
         "weight_grad": correlation.weight_grad,
