@@ -18,10 +18,11 @@ from .. import bound, pooling
 from ..bound import Bound, Room, Step, laid_out
 from ..layout import block
 from ..window import Geometry
-from . import correlation, direct, pool_loops
+from . import correlation, pool_loops
 from .activation_loops import LOOPS
-from .places import address, steps
-from .vectors import BYTES
+from .correlation import Places
+from .layouts import layout
+from .places import address
 
 __all__ = ["fast_steps"]
 
@@ -55,23 +56,18 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
     """Bind the correlation of images with filters, plus a bias if there is one."""
     out = laid_out((len(x), len(w), *size), x.dtype, room)
     source, first = _contiguous(x, room)
-    pieces = correlation._pieces(source, w.shape, geometry, size)
-    if len(pieces) > 1 or len(x) * x.itemsize >= BYTES:  # there are better methods, or work for several threads
-        return out, [*first, partial(correlation._correlate, source, w, geometry, block(out), bias)]
-    f, c, kh, kw = w.shape
-    like, itemsize = x.dtype.type(0), x.itemsize
-    packed = np.empty(w.size, x.dtype)
-    direct.pack(address(w), steps(w), geometry.groups, f // geometry.groups, c, kh, kw, address(packed), itemsize, like)
+    target, dtype = block(out), x.dtype
+    tiled, pieces = layout(source.shape, w.shape, geometry, target.shape, x.itemsize, False)
+    packed = correlation.pack(correlation.filters_of(w, geometry.groups), geometry, tiled, dtype)
     start = None if bias is None else np.array(bias)
-    plan = pieces[0].plan
-    planes = room.scratch((plan.size + plan.scratch,), x.dtype)
-    row, channel, column, _ = steps(block(out))
-    numbers = (
-        *(plan.numbers, plan.address, address(source), address(packed), 0 if start is None else address(start)),
-        *(address(out), row, channel, column, address(planes), address(planes) + itemsize * plan.size, 0, size[0]),
-        *(itemsize, like),
-    )
-    return out, [*first, _bind(direct.correlate, numbers, plan, source, packed, start, out, planes)]
+    at = 0 if start is None else address(start)
+    places = Places(address(source), address(packed), at, address(target), target.strides, size[0])
+    if len(pieces) > 1:
+        arrays = source, packed, start, out
+        return out, [*first, _bind(correlation.perform, (pieces, places, dtype), *arrays)]
+    scratch = room.scratch((correlation.room_for(pieces[0], x.itemsize),), dtype)
+    function, numbers = correlation.call(pieces[0], places, address(scratch), dtype)
+    return out, [*first, _bind(function, numbers, pieces, source, packed, start, out, scratch)]
 
 
 def max_pool(x: Array, geometry: Geometry, size: Size, room: Room) -> Output:

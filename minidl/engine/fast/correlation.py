@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,12 @@ from .layouts import Piece, input_phases, layout
 from .places import address
 from .vectors import BYTES
 
-__all__ = ["correlate", "input_grad", "weight_grad"]
+__all__ = ["Places", "call", "correlate", "filters_of", "input_grad", "pack", "perform", "room_for", "weight_grad"]
 
 Shape = tuple[int, ...]
 
 
-class _Filters(NamedTuple):
+class Filters(NamedTuple):
     """Filters (F, C/groups, KH, KW) in memory, strides in bytes; those of the next group are ``group`` bytes on."""
 
     at: int
@@ -33,13 +34,29 @@ class _Filters(NamedTuple):
     group: int
 
 
+class Places(NamedTuple):
+    """Where images, packed filters, bias (0: none) and output (OH, F, OW, N) lie; the output's strides and rows."""
+
+    source: int
+    filters: int
+    bias: int
+    out: int
+    strides: Shape
+    rows: int
+
+
+def filters_of(w: Array, groups: int) -> Filters:
+    """Return where filters lie."""
+    return Filters(address(w), w.shape, w.strides, len(w) // groups * w.strides[0])
+
+
 def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: tuple[int, int]) -> Array:
     """Correlate images with filters and add a bias."""
     out = empty((len(x), len(w), *size), x.dtype)
     target, source = block(out), np.ascontiguousarray(block(x))
     if bias is not None and bias.strides[0] != bias.itemsize:
         bias = bias.copy()
-    filters = _Filters(address(w), w.shape, w.strides, len(w) // geometry.groups * w.strides[0])
+    filters = filters_of(w, geometry.groups)
     start = 0 if bias is None else address(bias)
     _correlate(source, filters, geometry, address(out), target.shape, target.strides, start)
     return out
@@ -61,7 +78,7 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int])
         # the taps of this phase, the last one first, and channels for filters
         down, right = over_h * (taps_h.step or 1), over_w * (taps_w.step or 1)
         last = at + over_h * (taps_h.start or 0) + over_w * (taps_w.start or 0) + (kh - 1) * down + (kw - 1) * right
-        filters = _Filters(
+        filters = Filters(
             last, (groups * c, f // groups, kh, kw), (over_c, over_f, -down, -right), f // groups * over_f
         )
         shape = len(range(*rows.indices(size[0]))), c * groups, len(range(*columns.indices(size[1]))), images
@@ -70,44 +87,66 @@ def input_grad(grad: Array, w: Array, geometry: Geometry, size: tuple[int, int])
     return dx
 
 
-def _correlate(x: Array, w: _Filters, geometry: Geometry, out: int, shape: Shape, strides: Shape, bias: int) -> None:
+def _correlate(x: Array, w: Filters, geometry: Geometry, out: int, shape: Shape, strides: Shape, bias: int) -> None:
     """Fill a block (OH, F, OW, N) in memory, images innermost, x being a contiguous block (H, C, W, N)."""
     if 0 in shape:
         return
-    size, like = x.itemsize, x.dtype.type(0)
-    tiled, pieces = layout(x.shape, w.shape, geometry, shape, size, False)
+    tiled, pieces = layout(x.shape, w.shape, geometry, shape, x.itemsize, False)
+    packed = pack(w, geometry, tiled, x.dtype)
+    places = Places(address(x), address(packed), bias, out, strides, shape[0])
+
+    perform(pieces, places, x.dtype)
+
+
+def perform(pieces: list[Piece], places: Places, dtype: np.dtype[Any]) -> None:
+    """Do all pieces, shared among threads."""
+
+    def work(piece: Piece) -> None:
+        room = memory.empty((room_for(piece, dtype.itemsize),), dtype)
+        function, numbers = call(piece, places, address(room), dtype)
+        function(*numbers)
+
+    run(work, pieces)
+
+
+def pack(w: Filters, geometry: Geometry, tiled: bool, dtype: np.dtype[Any]) -> Array:
+    """Return filters in the order in which the loops read them, transformed where tiles are."""
     f, c, kh, kw = w.shape
-    source, groups = address(x), geometry.groups
+    size, like, groups = dtype.itemsize, dtype.type(0), geometry.groups
+    packed = memory.empty(((16 * f * c) if tiled else (f * c * kh * kw),), dtype)
+    to = address(packed)
     if tiled:
-        transformed, packed = (memory.empty((16 * f * c,), x.dtype) for _ in range(2))
-        between, to = address(transformed), address(packed)
+        transformed = memory.empty((16 * f * c,), dtype)
+        between = address(transformed)
         winograd.filters(w.at, w.strides, f, c, between, size, like)
         direct.pack(between, (c * size, size, 0, 0), f * c * size, 16, f, c, 1, 1, to, size, like)
     else:
-        packed = memory.empty((f * c * kh * kw,), x.dtype)
-        to = address(packed)
         direct.pack(w.at, w.strides, w.group, groups, f // groups, c, kh, kw, to, size, like)
+    return packed
 
-    def work(piece: Piece) -> None:
-        plan, tiling, first, begin, end = piece
-        from_x, to_out = source + size * first, out + size * first
-        if tiling is None:
-            room = memory.empty((plan.size + plan.scratch,), x.dtype)
-            at = address(room)
-            direct.correlate(
-                plan.numbers, plan.address, from_x, to, bias, to_out, strides, at, at + size * plan.size, begin, end,
-                size, like,
-            )  # fmt: skip
-            return
-        room = memory.empty((plan.size + tiling.room_v + tiling.room_m + BYTES // size,), x.dtype)
-        planes = address(room)
-        v, m = planes + size * plan.size, planes + size * (plan.size + tiling.room_v)
-        winograd.correlate(
-            plan.numbers, tiling.address, from_x, to, bias, to_out, strides, shape[0], planes, v, m,
-            m + size * tiling.room_m, tiling.tiles, begin, end, size, like,
-        )  # fmt: skip
 
-    run(work, pieces)
+def room_for(piece: Piece, size: int) -> int:
+    """Return how many numbers a piece needs besides its input and output."""
+    plan, tiling = piece.plan, piece.tiling
+    return plan.size + (plan.scratch if tiling is None else tiling.room_v + tiling.room_m + BYTES // size)
+
+
+def call(piece: Piece, places: Places, room: int, dtype: np.dtype[Any]) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """Return the compiled loops that do a piece, and their arguments; ``room`` is where what it needs begins."""
+    plan, tiling, first, begin, end = piece
+    size, like = dtype.itemsize, dtype.type(0)
+    source, out = places.source + size * first, places.out + size * first
+    beyond = room + size * plan.size
+    if tiling is None:
+        return direct.correlate, (
+            *(plan.numbers, plan.address, source, places.filters, places.bias, out, places.strides, room, beyond),
+            *(begin, end, size, like),
+        )
+    m = beyond + size * tiling.room_v
+    return winograd.correlate, (
+        *(plan.numbers, tiling.address, source, places.filters, places.bias, out, places.strides, places.rows, room),
+        *(beyond, m, m + size * tiling.room_m, tiling.tiles, begin, end, size, like),
+    )
 
 
 def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_bias: bool) -> tuple[Array, Any]:
