@@ -35,6 +35,7 @@ def npz(rng: np.random.Generator, counts: Counter[str]) -> None:
     path = Path("bad.npz")
     for _ in range(20):
         path.write_bytes(damaged(content, rng, [other]))
+        counts["files"] += 1
         got = into_a_model(path, counts)
         if got is not None:  # a piece of another file may be whole
             wrong = [n for n in got if not any(np.array_equal(got[n], s[n]) for s in (state, other_state))]
@@ -49,6 +50,7 @@ def checkpoints(rng: np.random.Generator, counts: Counter[str]) -> None:
     expected, path = flat(state), Path("bad.ckpt")
     for _ in range(20):
         path.write_bytes(damaged(content, rng))
+        counts["files"] += 1
         got = read(counts, lambda: read_checkpoint(path))
         assert got is None or flat(got) == expected, "it is read as something else than was saved"
         folder = Path("folder")
@@ -66,6 +68,7 @@ def safetensors(rng: np.random.Generator, counts: Counter[str]) -> None:
     path = Path("bad.safetensors")
     for _ in range(20):
         path.write_bytes(damaged(content, rng, [saved(".npz")[0]]))
+        counts["files"] += 1
         into_a_model(path, counts)
         read(counts, lambda: minidl.load(path))
 
@@ -77,6 +80,7 @@ def onnx(rng: np.random.Generator, counts: Counter[str]) -> None:
     for _ in range(5):
         one, other = (exported(flag) for flag in rng.permutation([True, False]).tolist())
         path.write_bytes(damaged(one, rng, [other]))
+        counts["files"] += 1
         read(counts, lambda: minidl.from_onnx(path))
 
 
@@ -90,6 +94,7 @@ def idx(rng: np.random.Generator, counts: Counter[str]) -> None:
         whole = content if rng.random() < 0.4 else zipped
         hurt = damaged(whole, rng)
         path.write_bytes(hurt)
+        counts["files"] += 1
         got = read(counts, lambda: read_idx(path))
         if got is not None and hurt[:2] == zipped[:2] and whole is zipped:
             assert np.array_equal(got, images), "a gzip file is read as something else than was saved"
@@ -105,6 +110,7 @@ def mnist(rng: np.random.Generator, counts: Counter[str]) -> None:
         for name, array in (("images-idx3", images), ("labels-idx1", np.arange(count, dtype=np.uint8) % 10)):
             content = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
             (folder / f"{part}-{name}-ubyte").write_bytes(content if rng.random() < 0.6 else damaged(content, rng))
+    counts["folders"] += 1
     read(counts, lambda: load_mnist(folder), (*REFUSED, FileNotFoundError))
 
 
@@ -128,6 +134,7 @@ def cifar(rng: np.random.Generator, counts: Counter[str]) -> None:
         hurt = rng.choice(list(files))
         for name, content in files.items():
             (folder / name).write_bytes(damaged(content, rng) if name == hurt else content)
+        counts["files"] += 1
         read(counts, lambda folder=folder: load_cifar10(folder))
 
 
@@ -161,6 +168,7 @@ def archives(rng: np.random.Generator, counts: Counter[str]) -> None:
         folder.mkdir()
         content, expected = archive(zipped)
         (folder / ("gzip.zip" if zipped else "cifar-10-binary.tar.gz")).write_bytes(damaged(content, rng))
+        counts["files"] += 1
         load = partial(load_emnist, folder, "digits") if zipped else partial(load_cifar10, folder)
         got = read(counts, load)
         right = got is None or np.array_equal(np.rint(got[0].arrays[0] * 255), expected)
@@ -199,6 +207,7 @@ def images(rng: np.random.Generator, counts: Counter[str]) -> None:
         kind = str(rng.choice(FORMATS))
         mode = str(rng.choice(MODES.get(kind, ("L", "RGB"))))
         path.write_bytes(damaged(picture(kind, mode), rng, [picture("PNG", "L"), picture("TIFF", "RGB")]))
+        counts["files"] += 1
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of what it has found
             got = read(counts, lambda: read_image(path, (9, 7)))
@@ -223,6 +232,7 @@ def arrays(rng: np.random.Generator, counts: Counter[str]) -> None:
     path = Path("bad.npy")
     for _ in range(20):
         path.write_bytes(damaged(stream.getvalue(), rng))
+        counts["files"] += 1
         read(counts, lambda: list(image_batches([path], (1, 4, 4))))
 
 
@@ -240,7 +250,9 @@ def runs(rng: np.random.Generator, counts: Counter[str]) -> None:
             (folder / name).unlink()
         else:
             (folder / name).write_bytes(damaged(files[name], rng, [files["config.toml"]]))
+        counts["files"] += 1
     commands: list[list[str]] = [["compare", "bad", "bad"], ["predict", "bad", "bad/images.npy"]]
     commands += [["export", "bad", "bad.onnx"]] + [["evaluate", "bad"]] * (rng.random() < 0.2)
+    commands += [["train", "--resume", "bad", "--epochs", "2"]] * (rng.random() < 0.2)
     for words in commands:
         command(words, counts)

@@ -31,6 +31,7 @@ def npz(rng: np.random.Generator, counts: Counter[str]) -> None:
     path = Path("lie.npz")
     for _ in range(10):
         path.write_bytes(_archive(rng))
+        counts["files"] += 1
         state = into_a_model(path, counts)
         right = saved(".npz")[1]
         assert state is None or all(state[n].dtype == v.dtype and state[n].shape == v.shape for n, v in right.items())
@@ -171,6 +172,7 @@ def resumes(rng: np.random.Generator, counts: Counter[str]) -> None:
     path = Path("tampered.ckpt")
     for number in range(5):
         write_checkpoint(path, _tampered(checkpoint()[1], rng))
+        counts["files"] += 1
         made, loader = trainer(Path(f"run{number}"))
         parts = (made.model, made.optimizer, made.scheduler, loader)
         before = flat([part.state_dict() for part in parts])
@@ -190,6 +192,7 @@ def onnx(rng: np.random.Generator, counts: Counter[str]) -> None:
         for _ in range(int(rng.choice([1, 1, 2, 4]))):
             _lie(model.graph, rng)
         path.write_bytes(model.SerializeToString())
+        counts["files"] += 1
         read(counts, lambda: minidl.from_onnx(path), (ValueError, TypeError, FileNotFoundError))
 
 
@@ -258,6 +261,7 @@ def runs(rng: np.random.Generator, counts: Counter[str]) -> None:
             lines[place] = begin + mark + values[rng.integers(len(values))]
             content = "\n".join(lines)
         (folder / name).write_bytes(content.encode())
+        counts["files"] += 1
     words = [["compare", "lie", "lie"], ["predict", "lie", "lie/images.npy"], ["export", "lie", "lie.onnx"]]
     words += [["evaluate", "lie"]] * (rng.random() < 0.2)
     for one in words:

@@ -28,7 +28,7 @@ REFUSED = (ValueError, TypeError)  # what the functions that read say they raise
 
 def read(counts: Counter[str], work: Callable[[], Any], errors: tuple[type[Exception], ...] = REFUSED) -> Any:
     """Return what is read from a damaged file, None if it is refused; anything but a documented error is a finding."""
-    counts["files"] += 1
+    counts["readings"] += 1
     try:
         result = work()
     except errors as error:
@@ -131,7 +131,7 @@ def finished_run() -> dict[str, bytes]:
 
 def command(words: list[str], counts: Counter[str]) -> None:
     out, err = io.StringIO(), io.StringIO()
-    counts["files"] += 1
+    counts["commands"] += 1
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(words)
     assert code in (0, 2), f"{words}: exit code {code}"
