@@ -71,8 +71,8 @@ def overlapping(count, megabytes=200):
     return whole[:start] + directory + end(count, len(directory), start)
 
 
-def crowded(count):
-    """An archive with many members of no bytes."""
+def crowded(count, large=False):
+    """An archive with many members of no bytes; with ``large``, its end is that of an archive of any size."""
     directory = b"".join(
         b"PK\x01\x02"
         + struct.pack("<HHHHHHIII", 20, 20, 0, 0, 0, 33, 0, 0, 0)
@@ -80,7 +80,11 @@ def crowded(count):
         + b"%07d" % n
         for n in range(count)
     )
-    return directory + end(count % 2**16, len(directory), 0)
+    if not large:
+        return directory + end(count % 2**16, len(directory), 0)
+    size = len(directory)
+    record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, count, count, size, 0)
+    return directory + record + b"PK\x06\x07" + struct.pack("<IQI", 0, size, 1) + end(2**16 - 1, 2**32 - 1, 2**32 - 1)
 
 
 def plain_zip(**members):
@@ -165,6 +169,7 @@ BOMBS = {
     "npz, 2**16 times the same": one_file("a.npz", lambda: overlapping(2**16 - 1), minidl.load),
     "npz, twice the same": one_file("a.npz", lambda: overlapping(2, 10), minidl.load),
     "npz, 80,000 members": one_file("a.npz", lambda: crowded(80_000), minidl.load),
+    "npz, 80,000 members, 64 bits": one_file("a.npz", lambda: crowded(80_000, large=True), minidl.load),
     "npz, a header of 40 GB": one_file("a.npz", lambda: plain_zip(w__npy=lying_npy()), minidl.load),
     "npz, deep JSON": one_file("a.npz", lambda: plain_zip(tree__json="[" * 10**6 + "]" * 10**6), minidl.load),
     "npz, long JSON": one_file("a.npz", lambda: plain_zip(tree__json="[" + "[]," * 2**24 + "0]"), minidl.load),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ __all__ = ["check_npy", "open_zip", "read_npy"]
 
 _ENTRY = b"PK\x01\x02"  # begins the description of a member, at the end of a zip archive
 _HEADER = 30  # bytes before a member's name, at least
-_END = 2**26  # bytes of an archive that are searched for them
+_END_RECORD, _LARGE_RECORD = b"PK\x05\x06", b"PK\x06\x06"
+_TAIL = 2**16 + 100  # bytes at the end of an archive in which its end record is
 
 
 @contextmanager
@@ -58,9 +60,17 @@ def open_zip(stream: IO[bytes], name: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _entries(stream: IO[bytes]) -> tuple[int, int]:
-    """Return how often a description of a member may begin at the end of an archive, and the archive's size."""
+    """Return how many descriptions of members there may be at the end of an archive, and the archive's size."""
     size = stream.seek(0, io.SEEK_END)
-    stream.seek(max(0, size - _END))
+    length = min(size, _TAIL)
+    stream.seek(size - length)
+    tail = stream.read()
+    # the size of the directory is in the end record: the largest one, if several places look like one
+    places = [found.start() for found in re.finditer(_END_RECORD, tail) if found.start() + 16 <= length]
+    directory = max((int.from_bytes(tail[place + 12 : place + 16], "little") for place in places), default=0)
+    if _LARGE_RECORD in tail:
+        directory = size
+    stream.seek(max(0, size - length - directory))
     count = stream.read().count(_ENTRY)
     stream.seek(0)
     return count, size
