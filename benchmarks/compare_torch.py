@@ -25,6 +25,7 @@ SIDES = ("torch", "minidl")
 NETS = ("lenet5", "mnist_cnn", "small_vgg", "vgg_bn")
 TRAIN = [(net, "train", batch) for net in NETS for batch in (32, 128)]
 INFER = [(net, "infer", batch) for net in NETS for batch in (1, 256)]
+COMPILED = [(net, "compile", batch) for net in NETS for batch in (1, 256)]
 NOT_IN_THE_MEAN = "vgg_bn"
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--net", help="only this network")
-    parser.add_argument("--task", choices=["train", "infer"], help="only this task")
+    parser.add_argument("--task", choices=["train", "infer", "compile"], help="only this task")
     parser.add_argument("--profile", metavar="NET", help="instead, milliseconds per layer of a network")
     parser.add_argument("--batch", type=int, default=32, help="batch size of --profile (default: 32)")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
@@ -69,7 +70,8 @@ def main() -> None:
     rounds, seconds = (3, 0.3) if options.quick else (6, 1.0)
     print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}\n")
     for threads in options.threads:
-        for title, cases in (("training step", TRAIN), ("inference", INFER)):
+        tasks = (("training step", TRAIN), ("inference", INFER), ("inference, minidl.compile", COMPILED))
+        for title, cases in tasks:
             chosen = [c for c in cases if options.net in (None, c[0]) and options.task in (None, c[1])]
             if chosen:
                 print(f"### {title}, {threads} thread{'s' * (threads > 1)}\n")

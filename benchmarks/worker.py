@@ -1,6 +1,6 @@
 """One side of one case, in its own process.
 
-    python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch, TASK train|infer
+    python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch, TASK train|infer|compile
 
 It reads numbers from standard input. For each line ``N`` it runs N steps and prints their durations in seconds, as a
 JSON list; at the end of the input it prints the peak memory of the process in bytes. The environment limits the number
@@ -29,6 +29,9 @@ def minidl_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Calla
 
     minidl.manual_seed(0)
     model, loss_fn = nets.build(net, nn), nn.CrossEntropyLoss()
+    if task == "compile":
+        compiled = minidl.compile(model.eval(), x.shape)
+        return lambda: compiled(x)
     if task == "infer":
         model.eval()
 
@@ -57,7 +60,7 @@ def torch_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callab
     torch.manual_seed(0)
     model, loss_fn = nets.build(net, torch.nn), torch.nn.CrossEntropyLoss()
     images, targets = torch.from_numpy(x), torch.from_numpy(labels)
-    if task == "infer":
+    if task in ("infer", "compile"):  # what minidl compiles, PyTorch runs as it is
         model.eval()
 
         def infer() -> object:

@@ -26,7 +26,7 @@ def test_small_vgg_has_its_shapes():
     assert nets.build("small_vgg", nn).output_shape((1, *nets.SHAPES["small_vgg"])) == (1, 10)
 
 
-@pytest.mark.parametrize("task", ["train", "infer"])
+@pytest.mark.parametrize("task", ["train", "infer", "compile"])
 @pytest.mark.parametrize("side", ["minidl", "torch"])
 def test_a_worker_serves_steps_and_tells_its_memory(side, task, request):
     if side == "torch":

@@ -1,5 +1,7 @@
 """minidl.compile: the model's numbers, on every engine, for every layer and for models of many kinds."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
@@ -339,6 +341,19 @@ def test_gradients_around_it_stay(rng):
     model.backward(np.ones_like(out))
     grad = model.fc.weight.grad
     np.testing.assert_allclose(grad, compiled(x).T @ x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda compiled: pickle.loads(pickle.dumps(compiled))])
+def test_copies_have_memory_of_their_own(copied, engine, rng):
+    model = settled(nn.Sequential(*NETS["convolution and norm"]()))
+    x = rng.standard_normal((2, 3, 8, 10), dtype=np.float32)
+    compiled, expected = minidl.compile(model, x.shape), run(model, x)
+    model[0].weight.data[...] = 0
+    other = copied(compiled)
+    compiled(-x)
+    del compiled
+    within(other(x), expected)
+    assert repr(other) == "Compiled(Sequential, (2, 3, 8, 10))"
 
 
 def test_threads(engine, rng):

@@ -120,6 +120,10 @@ class Compiled:
         waiting.append(ready)
         return output
 
+    def __reduce__(self) -> Any:
+        # steps know places in memory, which a copy must not have
+        return Compiled, (self._state.model, self._shapes, self._dtype)
+
     def __repr__(self) -> str:
         return f"Compiled({type(self._model).__name__}, {', '.join(map(str, self._shapes))})"
 

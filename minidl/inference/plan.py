@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from .._core import Array
 from ..engine import Engine, Room, Step, laid_out, perform
-from ..nn.modes import mode, no_grad
+from ..nn.modes import mode
 from ..nn.structure import leaves, rebuild
 from .calls import Call, Calls, Value
 from .memory import Chunk, Chunks
@@ -173,17 +172,17 @@ class Planner:
         def get(ref: Any) -> Any:
             return values[ref.number] if isinstance(ref, Value) else ref.data
 
-        def step() -> None:
-            with _apart():
-                made = function(*rebuild(inputs, get))
-            if isinstance(output, Value):
-                values[output.number] = np.asarray(made, output.dtype)
-            else:
-                for ref, value in zip(leaves(output, none=True), leaves(made, none=True), strict=True):
-                    if isinstance(ref, Value):
-                        values[ref.number] = np.asarray(value, ref.dtype)
+        def one() -> None:
+            values[output.number] = np.asarray(_apart(function, (values[inputs[0].number],)), output.dtype)
 
-        self.steps.append(step)
+        def several() -> None:
+            made = _apart(function, rebuild(inputs, get))
+            for ref, value in zip(leaves(output, none=True), leaves(made, none=True), strict=True):
+                if isinstance(ref, Value):
+                    values[ref.number] = np.asarray(value, ref.dtype)
+
+        simple = isinstance(output, Value) and len(inputs) == 1 and isinstance(inputs[0], Value)
+        self.steps.append(one if simple else several)
 
     def ready(self) -> Ready:
         """Return the steps, with the memory they are bound to."""
@@ -200,14 +199,12 @@ class Planner:
         return Ready(self.steps, self.entries, lambda: rebuild(output, get))
 
 
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Let a call be no part of a forward pass that is being recorded around it, and save nothing."""
+def _apart(function: Callable[..., Any], arrays: tuple[Any, ...]) -> Any:
+    """Call a function as no part of a forward pass that is being recorded around it; it saves nothing."""
     state = mode.__dict__
-    before = state["record"], state["log"]
-    state["record"], state["log"] = None, None
+    before = state["record"], state["log"], state["enabled"]
+    state["record"], state["log"], state["enabled"] = None, None, False
     try:
-        with no_grad():
-            yield
+        return function(*arrays)
     finally:
-        state["record"], state["log"] = before
+        state["record"], state["log"], state["enabled"] = before
