@@ -1,5 +1,6 @@
 """Run folders: who has one, what can be resumed, and what is never overwritten."""
 
+import csv
 import shutil
 import threading
 from pathlib import Path
@@ -167,6 +168,24 @@ def test_ctrl_c_in_the_first_epoch_leaves_a_run_that_begins_again(where, whole, 
     assert "r is not finished: continue with minidl train --resume r" in capsys.readouterr().err
     assert main(["train", "--resume", "r", "--quiet"]) == 0
     assert_same(whole, in_tmp / "r")
+
+
+def test_ctrl_c_before_the_best_weights_are_kept_names_those_that_are(in_tmp, monkeypatch, capsys):
+    """The second epoch is better, but its weights have not been written."""
+    real = ModelCheckpoint.on_save
+
+    def interrupted(self, trainer):
+        if trainer.state.finished and trainer.epoch == 2:
+            raise KeyboardInterrupt
+        real(self, trainer)
+
+    monkeypatch.setattr(ModelCheckpoint, "on_save", interrupted)
+    assert main([*[flag for flag in TRAIN if flag != "--quiet"], "--run", "r"]) == 130
+    out = capsys.readouterr().out
+    rows = csv.DictReader(Path("r/history.csv").read_text().splitlines())
+    first, second = (float(row["val_accuracy"]) for row in rows)
+    assert second > first
+    assert f"weights of the best of 2 epochs by validation: accuracy {100 * first:.2f} %" in out
 
 
 @pytest.mark.parametrize("there", [["weights.npz"], ["weights.npz", "environment.json"], ["best.npz", "history.csv"]])

@@ -163,6 +163,10 @@ def _choose(run: Run, model: Module, images: Images, history: History) -> str:
         return f"weights of the last of {len(history)} epochs"
     best = max(reversed(measured), key=lambda row: row["val_accuracy"])  # as ModelCheckpoint: the last of equal ones
     load(model, run.folder / BEST)
+    if history.interrupted:  # perhaps after the last epoch was measured, but before its weights were kept
+        assert images.val is not None
+        accuracy = measure(model, images.val, images.classes, "none").accuracy
+        return f"weights of the best of {len(history)} epochs by validation: accuracy {100 * accuracy:.2f} %"
     return (
         f"weights of epoch {best['epoch']} of {len(history)}, the best by validation: "
         f"accuracy {100 * best['val_accuracy']:.2f} %, loss {best['val_loss']:.4f}"

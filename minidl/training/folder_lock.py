@@ -58,7 +58,7 @@ class FolderLock:
             held.count -= 1
             if not held.count:
                 del _held[self._name]
-                held.close()
+                held.unlock()
 
     def __enter__(self) -> FolderLock:
         return self
@@ -75,8 +75,14 @@ class _Held:
     def __init__(self, descriptor: int | None, file: Path | None = None) -> None:
         self.descriptor, self.file, self.thread, self.count = descriptor, file, threading.get_ident(), 0
 
+    def unlock(self) -> None:
+        """End the lock at once, though a child that was just forked may still have its descriptor."""
+        if sys.platform != "win32" and self.descriptor is not None:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.close()
+
     def close(self) -> None:
-        """Close the descriptor: with the last one of an open file its lock ends."""
+        """Close the descriptor, which does not end the lock while another process has it."""
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -114,14 +120,22 @@ def _in_use(folder: Path) -> RuntimeError:
     return RuntimeError(f"another fit is writing to {folder}; wait until it has ended, or choose another folder")
 
 
+def _before_fork() -> None:
+    """Wait until every descriptor is known, so that a child can close it."""
+    _guard.acquire()
+
+
 def _after_fork() -> None:
-    """In a child: close its parent's descriptors, which releases nothing, and hold nothing."""
-    global _guard  # noqa: PLW0603 - another thread may have held it
-    _guard = threading.Lock()
+    _guard.release()
+
+
+def _in_child() -> None:
+    """Close the parent's descriptors, which releases nothing, and hold nothing."""
     for held in _held.values():
         held.close()
     _held.clear()
+    _guard.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)

@@ -131,6 +131,33 @@ def test_forked_children_neither_hold_nor_release_it(tmp_path):
         os.waitpid(child, 0)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="Linux")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_children_that_are_forked_while_a_folder_is_being_locked_hold_nothing(tmp_path):
+    ended = threading.Event()
+
+    def lock():
+        while not ended.is_set():
+            FolderLock(tmp_path).release()
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    try:
+        for _ in range(100):
+            child = os.fork()
+            if not child:
+                mine = [os.readlink(f"/proc/self/fd/{number}") for number in range(3, 30) if _is_open(number)]
+                os._exit(str(tmp_path) in mine)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _is_open(number):
+    return os.path.lexists(f"/proc/self/fd/{number}")
+
+
 @posix
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
 def test_without_locks_fits_go_on(number, tmp_path, monkeypatch):
