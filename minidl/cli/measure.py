@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,10 +72,11 @@ class Measured:
         return np.asarray(-np.log(np.maximum(chosen, np.finfo(chosen.dtype).tiny)))
 
 
-def probabilities(model: Module, images: Array) -> Array:
-    """Return the probabilities (N, C) of a batch of images, from a model that returns logits."""
+def probabilities(model: Module, images: Array, forward: Callable[[Array], Array] | None = None) -> Array:
+    """Return the probabilities (N, C) of a batch of images, from a model that returns logits; ``forward`` calls it."""
     with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
-        return softmax_forward(np.ascontiguousarray(model(images)), axis=1)[0]
+        logits = model(images) if forward is None else forward(images)
+        return softmax_forward(np.ascontiguousarray(logits), axis=1)[0]
 
 
 def measure(model: Module, dataset: Dataset, classes: list[str], progress: str) -> Measured:

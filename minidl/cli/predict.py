@@ -10,6 +10,7 @@ import numpy as np
 
 from .._core import printable, user_path
 from ..data.images import described, image_batches
+from ..inference import Repeated
 from ..training.progress import Progress
 from .command import add_command
 from .engines import use_engine
@@ -49,10 +50,10 @@ def predict(options: argparse.Namespace) -> int:
     if not 1 <= top <= len(run.classes):
         raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")
     model, results, lines = run.load_model(), [], []
-    skipped = Counter[str]()
+    skipped, forward = Counter[str](), Repeated(model)
     batches = image_batches([user_path(name) for name in options.files], run.shape, skipped)
     for (names, images), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
-        for name, row in zip(names, probabilities(model, images), strict=True):
+        for name, row in zip(names, probabilities(model, images, forward), strict=True):
             order = () if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]  # NaN is no guess
             guesses = [(run.classes[c], float(row[c])) for c in order]
             results.append({"image": name, "top": [{"class": c, "probability": p} for c, p in guesses]})

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..data import ArrayDataset, DataLoader
 from ..data.collate import is_dataset
+from ..inference import Repeated
 from ..nn import Module
 from ..nn.modes import evaluating
 from ..nn.structure import leaves, rebuild
@@ -47,10 +48,11 @@ def predict(model: Module, data: Any, batch_size: int, progress: Progress, form:
     check_batches("predict", source)
     check_order(source)
     outputs: list[Any] = []
+    forward = Repeated(model)
     with evaluating(model):
         for batch, _ in progress.track(source, "predicting"):
             with np.errstate(over="ignore", invalid="ignore"):
-                outputs.append(call(model, form.input_of(batch)))
+                outputs.append(call(forward, form.input_of(batch)))
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")
     return _joined(outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +93,7 @@ def total(parts: Sequence[Part], done: Done, *, shared_out: bool = False) -> Any
     return sum(terms[1:], terms[0])
 
 
-def call(model: Module, x: Any) -> Any:
+def call(model: Callable[..., Any], x: Any) -> Any:
     """Call a model on a batch's input: a tuple or list of inputs by position, a dict by name."""
     if isinstance(x, np.ndarray):
         return model(x)
