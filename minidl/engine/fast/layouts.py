@@ -20,7 +20,8 @@ Shape = tuple[int, ...]
 # Multiply-adds that are worth a separate piece, the most pieces for the threads' sake, and the most of which sums are
 # kept.
 _WORK, _PIECES, _SUMS = 2**21, 16, 4
-_CACHE = 2**19  # bytes of a slice of images' rows that the taps of one output row read
+# Bytes of a slice of images' rows that the taps of one output row read; and for the sums of the direct method.
+_CACHE, _CACHE_OF_SUMS = 2**21, 2**19
 
 
 class Piece(NamedTuple):
@@ -51,7 +52,8 @@ def layout(memory: Shape, filters: Shape, geometry: Geometry, out: Shape, itemsi
     lanes = BYTES // itemsize
     size = height, width
     tiled = applies(filters, geometry, size, images, lanes, sums=sums)
-    sizes = list(_slices(images, c * memory[2] * (4 if tiled else kh) * itemsize, lanes))
+    most = _CACHE_OF_SUMS if sums and not tiled else _CACHE
+    sizes = list(_slices(images, c * memory[2] * (4 if tiled else kh) * itemsize, lanes, most))
     if tiled and len(sizes) > 1 and sizes[-1][1] < lanes:  # too few for a vector: they go with the slice before
         (first, count), (_, more) = sizes[-2:]
         sizes[-2:] = [(first, count + more)]
@@ -69,10 +71,10 @@ def layout(memory: Shape, filters: Shape, geometry: Geometry, out: Shape, itemsi
     return Layout(tiled, pieces)
 
 
-def _slices(images: int, row_bytes: int, lanes: int) -> Iterator[tuple[int, int]]:
+def _slices(images: int, row_bytes: int, lanes: int, most: int) -> Iterator[tuple[int, int]]:
     """Yield (first, count) of the images that are done at a time: what the taps read fits in the cache."""
     at_a_time = images
-    while at_a_time > 2 * lanes and row_bytes * at_a_time > _CACHE:
+    while at_a_time > 2 * lanes and row_bytes * at_a_time > most:
         at_a_time = -(-at_a_time // 2 // lanes) * lanes
     for first in range(0, images, at_a_time):
         yield first, min(at_a_time, images - first)

@@ -7,6 +7,7 @@ unroll the code.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -95,17 +96,36 @@ class _Code:
     def zero(self) -> Any:
         return ir.Constant(self.vector, [0.0] * self.lanes)
 
-    def total(self, vector: Any) -> Any:
-        """Add the lanes, by halves."""
-        width = self.lanes
-        while width > 1:
-            low, high = (
-                ir.Constant(ir.VectorType(_I32, width // 2), list(part))
-                for part in (range(width // 2), range(width // 2, width))
-            )
-            halves = [self.builder.shuffle_vector(vector, vector, part) for part in (low, high)]
-            vector, width = self.builder.fadd(*halves), width // 2
-        return self.builder.extract_element(vector, ir.Constant(_I32, 0))
+    def totals(self, vectors: list[Any]) -> list[Any]:
+        """Return each vector's sum over its lanes; several are added by halves at once."""
+        found = []
+        while vectors:
+            many = 1
+            while 2 * many <= min(self.lanes, len(vectors)):
+                many *= 2
+            found += self._totals(vectors[:many])
+            vectors = vectors[many:]
+        return found
+
+    def _totals(self, vectors: list[Any]) -> list[Any]:
+        """The same of as many as a power of two: a vector holds groups of lanes, each of what is left of one sum."""
+        size, count = self.lanes, len(vectors)
+        while size > 1:
+            half = size // 2
+            pairs = list(zip(vectors[::2], vectors[1::2], strict=True)) if len(vectors) > 1 else [(vectors[0],) * 2]
+            width = 2 * self.lanes if len(vectors) > 1 else size * count
+            firsts = [k for k in range(width) if k % size < half]
+            lows, highs = (self._lanes(k + part for k in firsts) for part in (0, half))
+            vectors = [
+                self.builder.fadd(self.builder.shuffle_vector(a, b, lows), self.builder.shuffle_vector(a, b, highs))
+                for a, b in pairs
+            ]
+            size = half
+        return [self.builder.extract_element(vectors[0], ir.Constant(_I32, k)) for k in range(count)]
+
+    def _lanes(self, numbers: Iterable[int]) -> Any:
+        picked = list(numbers)
+        return ir.Constant(ir.VectorType(_I32, len(picked)), picked)
 
 
 def _number(value: int) -> Any:
@@ -300,10 +320,11 @@ def outer(
                 sums[f][k].add_incoming(outside[f][k], line)
                 sums[f][k].add_incoming(new[f][k], loop)
         b.position_at_end(after)
+        totals = c.totals([vector for row in new for vector in row])
         for f in range(height):
             for k in range(width):
                 place = c.at(outp, b.add(b.mul(args[11], _number(f)), _number(k)))
-                b.store(b.fadd(b.load(place), c.total(new[f][k])), place)
+                b.store(b.fadd(b.load(place), totals[f * width + k]), place)
         return context.get_dummy_value()
 
     index = types.intp

@@ -12,7 +12,7 @@ from .plan import Plan, make_plan
 
 __all__ = ["Tiling", "applies", "tiling"]
 
-_BLOCK = 2**20  # bytes of the two sides of the products at a time
+_BLOCK = 2**22  # bytes of the two sides of the products at a time
 _GAP = 272  # numbers between the 16 planes, which would otherwise share a few places of the cache
 
 
