@@ -35,6 +35,8 @@ def outcomes(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_small_files_take_no_gigabytes(name, outcomes):
+    if name.startswith("safetensors"):
+        pytest.importorskip("safetensors")
     outcome = outcomes[name]
     assert outcome["message"].startswith(("ValueError", "TooLargeError")), outcome
     assert outcome["seconds"] < 1, outcome

@@ -16,7 +16,7 @@ from .onnx_external import load_external_data
 from .onnx_node import Constant, Node
 from .onnx_package import require_onnx
 from .onnx_pooling import rounds_up
-from .onnx_sizes import check_parts, check_values
+from .onnx_sizes import check_fields, check_parts, check_values
 
 __all__ = ["OnnxModel", "from_onnx"]
 
@@ -87,6 +87,7 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     damaged = "is not an ONNX model, or it is damaged"
     with reading(path, damaged):
         content = path.read_bytes()
+        check_fields(content, str(path))
         model = onnx.load_model_from_string(content)
     try:
         given = len(content) + load_external_data(model, path.parent)

@@ -9,12 +9,67 @@ from typing import Any
 from .._core import PART, allowed_size, check_size
 from .onnx_package import require_onnx
 
-__all__ = ["check_parts", "check_values"]
+__all__ = ["check_fields", "check_parts", "check_values"]
 
+_FIELD = 512  # bytes for a field of a message of protobuf
 _PLACE = 64  # bytes for each place of a window, which are gone through one by one
 _ITEM = 8  # bytes of a value's number, at most
 _SMALL = 2**16  # bytes of a weight that may be a shape
 _BATCH, _SIZE = 1, 256  # what a free first axis, and any other, is taken for
+
+
+def check_fields(content: bytes, name: str) -> None:
+    """Refuse a file of more fields than one of its size should have, before protobuf makes objects of them.
+
+    Args:
+        content: the onnx.ModelProto as bytes; what is wrong with it is left for protobuf to say.
+        name: of the file, for the message.
+
+    Raises:
+        TooLargeError: the message says how to read it all the same.
+    """
+    most = allowed_size(len(content)) // _FIELD
+    at, end, kind = 0, len(content), require_onnx("from_onnx").ModelProto.DESCRIPTOR
+    outer: list[tuple[int, int, Any]] = []  # where to go on after a message in a message
+    count = 0
+    while at < end or outer:
+        if at >= end:
+            at, end, kind = outer.pop()
+            continue
+        count += 1
+        if count > most:
+            check_size(name, count * _FIELD, len(content), f"its first {count:,} fields take")
+        key, at = _varint(content, at)
+        wire = key & 7
+        if wire == 2:  # a message, a text or an array
+            length, at = _varint(content, at)
+            field = kind.fields_by_number.get(key >> 3) if length else None
+            if field is not None and field.message_type is not None:
+                outer.append((at + length, end, kind))
+                end, kind = min(at + length, end), field.message_type
+            else:
+                at += length
+        elif wire == 0:
+            _, at = _varint(content, at)
+        elif wire in (1, 5):
+            at += 8 if wire == 1 else 4
+        else:  # of the first version of protobuf, or damaged
+            at = end
+
+
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    """Return a number that protobuf has written, and where it ends."""
+    if at < len(content) and content[at] < 128:
+        return content[at], at + 1
+    value = shift = 0
+    while at < len(content) and shift < 70:
+        byte = content[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            break
+        shift += 7
+    return value, at
 
 
 def check_parts(graph: Any, name: str, given: int) -> None:
