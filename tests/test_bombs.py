@@ -115,7 +115,7 @@ CLAIMS = {  # a file of a run's folder, what is put into it, and what is said
     "a dry run on a huge image": (
         "environment.json",
         '{"classes": ["a"], "input_shape": [1, 100000, 100000]}',
-        "environment.json: a dry run on an image of shape (1, 100000, 100000) takes 1,280.0 GB, and allowed are",
+        "environment.json: a dry run on an image of shape (1, 100000, 100000) takes 640.0 GB, and allowed are",
     ),
     "deep JSON": ("environment.json", "[" * 10**5, "environment.json is damaged"),
     "deep TOML": ("config.toml", "a = " + "[" * 10**5, "config.toml is not a TOML file"),

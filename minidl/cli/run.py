@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core import RATIO, check_size, user_path
+from .._core import check_size, user_path
 from .._version import __version__
 from ..interop import load
 from ..interop.writing import remove_leftovers, write_atomically
@@ -20,6 +20,8 @@ from .environment import environment
 from .recipe import Recipe, make_model
 
 __all__ = ["Run", "read_config", "stored_recipe"]
+
+_LAYERS = 16  # times an image: what the layers of a network make of it in a dry run
 
 
 @dataclass
@@ -55,7 +57,7 @@ class Run:
             classes = shape = None
         if not _is_list_of(classes, str) or not classes or not _is_list_of(shape, int) or len(shape) != 3:
             raise ValueError(f"{folder / 'environment.json'} is damaged")
-        size = RATIO * 4 * abs(math.prod(shape))  # what layers make of an image takes more than it does
+        size = _LAYERS * 4 * abs(math.prod(shape))
         check_size(str(folder / "environment.json"), size, 0, f"a dry run on an image of shape {tuple(shape)} takes")
         return cls(folder, recipe, classes, tuple(shape))
 
