@@ -121,7 +121,7 @@ def check_float(x: Any, what: str = "input") -> Array:
         raise TypeError(f"expected a NumPy array as {what}, got {type(x).__name__}")
     if type(x) is not np.ndarray:
         check_plain(x)
-    if x.dtype.type in (np.float32, np.float64):
+    if x.dtype.type in (np.float32, np.float64) and x.dtype.isnative:
         return x
     hint = ""
     if x.dtype.kind in "iub":

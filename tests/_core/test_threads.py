@@ -45,8 +45,9 @@ def train(threads, dtype=np.float32):
     return [*results, *model.state_dict().values()]
 
 
+@pytest.mark.parametrize("engine", ["numpy", "fast"], indirect=True)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_same_bits_for_every_number_of_threads(dtype, monkeypatch):
+def test_the_same_bits_for_every_number_of_threads(dtype, engine, monkeypatch):
     shared = []
     original = _threads._employ
     monkeypatch.setattr(_threads, "_employ", lambda *args: (shared.append(1), original(*args))[1])
