@@ -68,6 +68,10 @@ def test_a_backward_pass_names_the_layer(derived):
         net.backward(np.ones((1, 1), np.float32))
 
 
+linux = pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="large arrays are mapped on Linux only")
+
+
+@linux
 @pytest.mark.parametrize("kind", [errno.ENOMEM, errno.EAGAIN])
 def test_the_pool_is_given_back_before_memory_is_said_to_be_short(monkeypatch, kind):
     release()
@@ -89,7 +93,7 @@ def test_the_pool_is_given_back_before_memory_is_said_to_be_short(monkeypatch, k
     release()
 
 
-@pytest.mark.skipif(not hasattr(mmap, "MADV_HUGEPAGE"), reason="Linux")
+@linux
 def test_a_system_without_huge_pages_is_no_error(monkeypatch):
     class Plain(mmap.mmap):
         def madvise(self, *_):

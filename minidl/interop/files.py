@@ -153,8 +153,9 @@ def npz_of(arrays: Mapping[str, Array], texts: Mapping[str, str] | None = None) 
             np.lib.format.write_array(member, value, allow_pickle=False)
             member.close()
         archive.close()
-    except BaseException:  # Ctrl-C or MemoryError, which closing anything half-way would hide behind a ValueError
-        archive.fp = None
+    except BaseException:  # Ctrl-C or MemoryError, which closing anything half-way would hide behind other errors
+        # what is left open is closed by Python, in any order: into a file that nobody reads
+        archive.fp, archive.close = io.BytesIO(), lambda: None  # type: ignore[method-assign]
         raise
     return content.getvalue()
 
