@@ -329,8 +329,8 @@ class Trainer(TrainingStep):
     def predict(self, data: Any, batch_size: int = 256) -> Any:
         """Return the model's outputs, computed in batches.
 
-        Runs in evaluation mode and keeps nothing; the mode of every module is restored. Many small batches are computed as
-        `minidl.compile` does, if all layers are minidl's and none has hooks.
+        Runs in evaluation mode and keeps nothing; the mode of every module is restored. Many small batches are computed
+        as `minidl.compile` does, if all layers are minidl's and none has hooks.
 
         Args:
             data: an array of inputs (N, ...), or several in a tuple or dict; a dataset or a DataLoader, whose targets
