@@ -19,7 +19,7 @@ from .layout import block, images
 from .product import product
 from .window import Geometry, offsets
 
-__all__ = ["Bound", "Room", "Step", "laid_out", "linear", "numpy_steps", "perform", "scaled"]
+__all__ = ["Bound", "Room", "Step", "in_two_passes", "laid_out", "linear", "numpy_steps", "perform", "scaled"]
 
 Step = Callable[[], Any]
 Size = tuple[int, int]
@@ -110,11 +110,22 @@ def _product(a: Array, b: Array, bias: Array | None, out: Array) -> list[Step]:
 
 def max_pool(x: Array, geometry: Geometry, size: Size, room: Room) -> Output:
     """Bind the maxima of windows."""
+    if x.nbytes <= _PIECES and min(geometry.kernel) > 1:
+        return in_two_passes(max_pool, x, geometry, size, room)
     out = _pooled(x, size, room)
     if x.nbytes > _PIECES:
         return out, [partial(pooling.max_pool_into, block(x), geometry, block(out))]
     steps: list[Step] = [] if _first_covers(x, geometry, size) else [partial(out.fill, -np.inf)]
     return out, steps + _taps(np.maximum, x, geometry, size, out, fresh=not steps)
+
+
+def in_two_passes(pool: Callable[..., Output], x: Array, geometry: Geometry, size: Size, room: Room) -> Output:
+    """Bind the maxima of windows as the maxima of their rows' maxima: KH + KW numbers are compared, not KH * KW."""
+    (kh, kw), (sh, sw), (top, left), (dh, dw), _ = geometry
+    scratch = room._replace(make=room.scratch)
+    between, first = pool(x, Geometry((kh, 1), (sh, 1), (top, 0), (dh, 1)), (size[0], x.shape[3]), scratch)
+    out, second = pool(between, Geometry((1, kw), (1, sw), (0, left), (1, dw)), size, room)
+    return out, first + second
 
 
 def avg_pool(x: Array, geometry: Geometry, divisor: Array, room: Room) -> Output:

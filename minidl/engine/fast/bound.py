@@ -23,6 +23,7 @@ from .activation_loops import LOOPS
 from .correlation import Places
 from .layouts import layout
 from .places import address
+from .vectors import BYTES
 
 __all__ = ["fast_steps"]
 
@@ -72,6 +73,10 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
 
 def max_pool(x: Array, geometry: Geometry, size: Size, room: Room) -> Output:
     """Bind the maxima of windows."""
+    if len(x) == 1:  # the loops go along the batch
+        return bound.max_pool(x, geometry, size, room)
+    if len(x) * x.itemsize < BYTES and min(geometry.kernel) > 1:
+        return bound.in_two_passes(max_pool, x, geometry, size, room)
     out = laid_out((*x.shape[:2], *size), x.dtype, room)
     source, first = _contiguous(x, room)
     given = address(source), address(out), x.dtype.type(-np.inf)
@@ -80,7 +85,7 @@ def max_pool(x: Array, geometry: Geometry, size: Size, room: Room) -> Output:
 
 def avg_pool(x: Array, geometry: Geometry, divisor: Array, room: Room) -> Output:
     """Bind the sums of windows, divided."""
-    if geometry.kernel[0] * geometry.kernel[1] > pooling.LARGE:
+    if len(x) == 1 or geometry.kernel[0] * geometry.kernel[1] > pooling.LARGE:
         return bound.avg_pool(x, geometry, divisor, room)
     size = divisor.shape[0], divisor.shape[1]
     out = laid_out((*x.shape[:2], *size), x.dtype, room)
