@@ -119,6 +119,11 @@ NETS = {
     "rows": lambda: (nn.Flatten(2), nn.Linear(80, 7), nn.BatchNorm1d(3), nn.ReLU()),
     "sequence": lambda: (nn.Flatten(2), nn.Conv1d(3, 6, 5, stride=2), nn.BatchNorm1d(6), nn.MaxPool1d(2), nn.Flatten()),
     "pools": lambda: (nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d(3, 1, 1), nn.AdaptiveAvgPool2d((2, 1))),
+    "activations before pools": lambda: (
+        *(nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(5), nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True), nn.Tanh()),
+        *(nn.Dropout(), nn.MaxPool2d(2, 1), nn.Sigmoid(), nn.MaxPool2d(2, padding=1), nn.ReLU6(), nn.MaxPool2d(1)),
+    ),
+    "only padding": lambda: (nn.ReLU(), nn.MaxPool2d((3, 2), 1, 1, dilation=(4, 11))),
     "big windows": lambda: (nn.ReLU(), nn.AvgPool2d((8, 5), (1, 5)), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     "nothing": lambda: (nn.Identity(), nn.Dropout(0.3)),
     "shapes": lambda: (

@@ -2,6 +2,7 @@
 
 In evaluation mode batch normalisation is y = x * s + t for each channel, with s = weight / sqrt(var + eps) and
 t = bias - mean * s. Behind a layer that is linear, y = (w * s) x + (b * s + t), each filter with the s of its channel.
+The maximum of a rising function's values is its value at the maximum, so activations come after the pooling.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from ..nn import (
     Dropout2d,
     Identity,
     Linear,
+    MaxPool2d,
     Module,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    Tanh,
 )
 from ..nn.structure import leaves, rebuild
 from .calls import Call, Calls, Value
@@ -35,6 +41,7 @@ __all__ = ["folded", "scale_and_shift", "weight_and_bias"]
 _NOTHING = Identity, Dropout, Dropout1d, Dropout2d, AlphaDropout
 _LINEAR = Conv2d, Conv1d, ConvTranspose2d, Linear
 _NORMS = BatchNorm1d, BatchNorm2d
+_RISING = ReLU, ReLU6, Sigmoid, Tanh
 
 
 def folded(calls: Calls) -> Calls:
@@ -51,31 +58,47 @@ def folded(calls: Calls) -> Calls:
         else:
             kept.append(replace(call, inputs=inputs))
     calls = Calls(kept, calls.inputs, rebuild(calls.output, current))
-    return Calls(_with_norms(calls), calls.inputs, calls.output)
+    return Calls(_joined(calls), calls.inputs, calls.output)
 
 
-def _with_norms(calls: Calls) -> list[Call]:
+def _joined(calls: Calls) -> list[Call]:
+    """Return the calls, normalisations as part of the layer before, and pooling before an activation."""
     uses = Counter(number for call in calls.calls for number in call.numbers())
     uses.update(ref.number for ref in leaves(calls.output) if isinstance(ref, Value))
     makers: dict[int, int] = {}  # which call makes a value, by its number
     found: list[Call] = []
     for call in calls.calls:
-        if type(call.what) in _NORMS and _is_own(call) and scale_and_shift(call.what) is not None:
-            number = call.numbers()[0]
-            maker = makers.get(number)
-            if maker is not None and uses[number] == 1 and _is_linear(found[maker]):
-                found[maker] = replace(found[maker], norms=(*found[maker].norms, call.what), outputs=call.outputs)
-                makers[call.outputs.number] = maker
-                continue
+        numbers = call.numbers()
+        maker = makers.get(numbers[0]) if len(numbers) == 1 and uses[numbers[0]] == 1 and _is_own(call) else None
+        if maker is not None and _folds(call.what) and _is_linear(found[maker]):
+            found[maker] = replace(found[maker], norms=(*found[maker].norms, call.what), outputs=call.outputs)
+            makers[call.outputs.number] = maker
+            continue
+        if maker is not None and _can_come_before(call, found[maker]):
+            between = replace(found[maker].outputs, shape=call.outputs.shape)
+            activation = replace(found[maker], inputs=(between,), outputs=call.outputs)
+            found[maker], call = replace(call, inputs=found[maker].inputs, outputs=between), activation  # noqa: PLW2901
         if isinstance(call.outputs, Value):
             makers[call.outputs.number] = len(found)
         found.append(call)
     return found
 
 
+def _folds(layer: Any) -> bool:
+    return type(layer) in _NORMS and scale_and_shift(layer) is not None
+
+
+def _can_come_before(pool: Call, activation: Call) -> bool:
+    """Return whether max(f(x)) over windows is f(max(x)): f never falls, and no window sees padding alone."""
+    layer = pool.what
+    if type(layer) is not MaxPool2d or layer.return_indices or layer.padding not in (0, (0, 0)):
+        return False
+    return type(activation.what) in _RISING and _is_own(activation) and isinstance(activation.inputs[0], Value)
+
+
 def _is_own(call: Call) -> bool:
     """Return whether a call runs the layer's own forward."""
-    return getattr(call.function, "__func__", None) is type(call.what).forward
+    return isinstance(call.what, Module) and getattr(call.function, "__func__", None) is type(call.what).forward
 
 
 def _is_linear(call: Call) -> bool:
