@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from tampering import attempt, checkpoint, tampered
 
-from ..tampering import attempt, checkpoint, tampered
 from .frame import attack
 
 
