@@ -9,7 +9,5 @@ import sys
 from pathlib import Path
 
 _TESTS = str(Path(__file__).parents[1])
-if (
-    _TESTS not in sys.path
-):  # what attacks share with tests is there; for pytest, which calls this package campaign, it is
+if _TESTS not in sys.path:  # what attacks share with tests is there
     sys.path.append(_TESTS)
