@@ -97,7 +97,7 @@ def test_the_thread_that_holds_it_may_hold_it_again(tmp_path):
 
 
 def test_another_process_holds_it_until_it_dies(tmp_path):
-    with other_process(tmp_path, "sys.stdin.read()") as other:
+    with other_process(tmp_path, "import time; time.sleep(60)") as other:
         assert other.stdout.readline() == b"held\n"
         with pytest.raises(RuntimeError, match="another fit is writing to"):
             FolderLock(tmp_path)
