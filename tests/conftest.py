@@ -1,6 +1,7 @@
 """Fixtures shared by all tests. Hypothesis runs the same examples every time, without a deadline."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import minidl
 
 settings.register_profile("minidl", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("minidl")
+
+
+def pytest_configure(config):
+    """What the fast engine compiles is kept beside pytest's own cache, for later runs and the processes of tests too."""
+    if hasattr(config, "cache"):
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
 
 
 @pytest.fixture(autouse=True)
