@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import minidl
-from minidl import _core, data, engine, functional, interop, models, nn, optim, plotting, testing, training
+from minidl import _core, data, engine, functional, inference, interop, models, nn, optim, plotting, testing, training
 
 PACKAGE = Path(minidl.__file__).parent
 
@@ -186,6 +186,7 @@ PUBLIC = [
         data,
         functional,
         functional.reference,
+        inference,
         interop,
         models,
         nn,

@@ -5,7 +5,8 @@ import pytest
 
 import minidl
 from minidl import nn
-from minidl.inference import Repeated, repeated
+from minidl.inference import repeated
+from minidl.inference.repeated import Repeated
 from minidl.training import Trainer
 
 

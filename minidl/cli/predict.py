@@ -10,7 +10,7 @@ import numpy as np
 
 from .._core import printable, user_path
 from ..data.images import described, image_batches
-from ..inference import Repeated
+from ..inference.repeated import Repeated
 from ..training.progress import Progress
 from .command import add_command
 from .engines import use_engine

@@ -1,6 +1,5 @@
 """Inference without Python in the way: a model in evaluation mode as a flat list of bound calls."""
 
 from .compiled import Compiled, compile
-from .repeated import Repeated
 
-__all__ = ["Compiled", "Repeated", "compile"]
+__all__ = ["Compiled", "compile"]

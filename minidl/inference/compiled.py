@@ -79,7 +79,16 @@ class _State:
 
 
 class Compiled:
-    """A model as a list of bound calls; `compile` makes it, and says what it does."""
+    """A model as a list of bound calls: what `compile` returns, where it is described.
+
+    Args:
+        model: in evaluation mode, without forward hooks.
+        shapes: of its inputs, with the batch axis: a tuple with one for each argument of `forward`.
+        dtype: of the inputs, or a list with one for each; None means that of the parameters.
+
+    Raises:
+        RuntimeError, ValueError: as for `compile`.
+    """
 
     def __init__(self, model: Module, shapes: tuple[Any, ...], dtype: Any) -> None:
         self._model, self._shapes, self._dtype = model, shapes, dtype
@@ -89,7 +98,7 @@ class Compiled:
         """Take the model's weights, buffers and layers as they are now.
 
         Raises:
-            RuntimeError: the model is in training mode, or has forward hooks.
+            RuntimeError: the model is in training mode, or has forward hooks; the weights are those of before then.
         """
         state = _State(self._model, self._shapes, self._dtype)
         arrays = tuple(leaves(state.example))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data import ArrayDataset, DataLoader
 from ..data.collate import is_dataset
-from ..inference import Repeated
+from ..inference.repeated import Repeated
 from ..nn import Module
 from ..nn.modes import evaluating
 from ..nn.structure import leaves, rebuild
