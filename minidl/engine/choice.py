@@ -34,6 +34,7 @@ class Engine(NamedTuple):
     normalise_grad: Callable[..., tuple[Array, Array | None, Array | None]] = normalising.normalise_grad
     activate: Callable[..., Array] | None = None  # None: by what the activation's class says in NumPy
     activate_grad: Callable[..., Array] | None = None
+    update: Callable[..., bool] | None = None  # None: by what the optimiser's class says in NumPy
     bound: Bound = numpy_steps
 
 

@@ -61,6 +61,15 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
         return dict.fromkeys(names, 0.0)
 
+    def formula(self, group: dict[str, Any], step: int) -> tuple[str, tuple[float, ...]] | None:
+        """Return the name by which engines know it, and its numbers."""
+        if group["amsgrad"]:
+            return None
+        lr, decay, (beta1, beta2) = group["lr"], group["weight_decay"], group["betas"]
+        added, kept = (0.0, 1 - lr * decay) if self.decoupled_weight_decay else (decay, 1.0)
+        means = 1 - beta1, beta2, 1 - beta2
+        return "adam", (lr / (1 - beta1**step), added, kept, *means, group["eps"], (1 - beta2**step) ** 0.5)
+
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
         lr, eps, (beta1, beta2) = group["lr"], group["eps"], group["betas"]

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._core import Array, check_number
-from ..engine import in_pieces
+from ..engine import current_engine, in_pieces
 from ..nn.parameter import Parameter
 from ..nn.state import match_state
 from ..nn.unchanged import mark_changed
@@ -144,6 +144,21 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
+    _known: ClassVar[bool] = False  # whether the formula is that of this class's update
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        said = {"update", "slots", "formula"} & vars(cls).keys()
+        if said:
+            cls._known = "formula" in said
+
+    def formula(self, group: dict[str, Any], step: int) -> tuple[str, tuple[float, ...]] | None:
+        """Return the name by which engines know `update`, weight decay included, and its numbers; None for none.
+
+        A subclass that defines update or slots anew, and no formula, is computed by these.
+        """
+        return None
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; frozen ones are skipped.
 
@@ -181,6 +196,10 @@ class Optimizer:
                 state[name] = np.full_like(data, first)
             elif state[name].dtype != data.dtype:  # the model has been converted since
                 state[name] = state[name].astype(data.dtype)
+        known = current_engine().update if self._known else None
+        formula = None if known is None else self.formula(group, step)
+        if known and formula and known(*formula, data, grad, [state[name] for name in slots]):
+            return
         decay = group.get("weight_decay")
 
         def work(entries: Array, gradient: Array, *arrays: Array) -> None:

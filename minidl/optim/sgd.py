@@ -68,6 +68,11 @@ class SGD(Optimizer):
         """The velocity, if there is momentum."""
         return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
+    def formula(self, group: dict[str, Any], step: int) -> tuple[str, tuple[float, ...]] | None:
+        """Return the name by which engines know it, and its numbers."""
+        share = 1 - group["dampening"] if step > 1 else 1
+        return "sgd", (group["lr"], group["weight_decay"], group["momentum"], share, group["nesterov"])
+
     def update(self, data: Array, grad: Array, slots: dict[str, Array], group: dict[str, Any], step: int) -> None:
         """Apply the rule."""
         lr, momentum, dampening = group["lr"], group["momentum"], group["dampening"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import activations, correlation, norms, pooling
+from . import activations, correlation, norms, pooling, updates
 from .bound import fast_steps
 
 __all__ = ["functions"]
@@ -25,4 +25,5 @@ def functions() -> dict[str, Any]:
         "avg_pool_grad": pooling.avg_pool_grad,
         "normalise": norms.normalise,
         "normalise_grad": norms.normalise_grad,
+        "update": updates.update,
     }

@@ -1,0 +1,51 @@
+"""The compiled loops of optimisers: one pass over a parameter, its gradient and what is remembered about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .compiled import compiled
+from .vectors import load, store
+
+__all__ = ["LOOPS"]
+
+
+@compiled
+def sgd(data: int, grad: int, slots: Any, count: int, numbers: Any, like: Any) -> None:
+    """p -= lr * g, or its velocity; the numbers are lr, weight_decay, momentum, 1 - dampening and nesterov."""
+    lr, decay, momentum, share, nesterov = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    velocity = slots[0]
+    if momentum == like:
+        for i in range(count):
+            p = load(data, i, like)
+            store(data, i, p - lr * (load(grad, i, like) + decay * p))
+        return
+    for i in range(count):
+        p = load(data, i, like)
+        g = load(grad, i, like) + decay * p
+        v = momentum * load(velocity, i, like) + share * g
+        store(velocity, i, v)
+        store(data, i, p - lr * (g + momentum * v if nesterov > like else v))
+
+
+@compiled
+def adam(data: int, grad: int, slots: Any, count: int, numbers: Any, like: Any) -> None:
+    """Adam's step; the numbers are lr / (1 - beta1**t), weight_decay, 1 - lr * weight_decay (or 1), 1 - beta1, beta2,
+    1 - beta2, eps and (1 - beta2**t)**0.5."""
+    lr, decay, kept, new, old, share, eps, scale = numbers
+    mean, square = slots[0], slots[1]
+    for i in range(count):
+        p = load(data, i, like) * kept
+        g = load(grad, i, like) + decay * p
+        m = load(mean, i, like)
+        m += new * (g - m)
+        s = old * load(square, i, like) + share * g * g
+        store(mean, i, m)
+        store(square, i, s)
+        store(data, i, p - lr * (m / (np.sqrt(s) / scale + eps)))
+
+
+# by the names that `optim` gives its formulas
+LOOPS = {"sgd": sgd, "adam": adam}
