@@ -7,6 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import minidl
+from minidl import nn
 from minidl.engine import choice
 from minidl.engine.layout import empty_like
 from minidl.engine.window import Geometry, output_size
@@ -176,3 +178,18 @@ def test_normalisation(case, dtype, place, kind, has_weight, has_bias, seed):
         assert (own is not None) == (their is not None) == present
         if present:
             assert_same(own, their, dtype, np.abs(their).max() + x.size / count)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_empty_batch_is_normalised(dtype):
+    before = minidl.get_engine()
+    minidl.set_engine("fast")
+    try:
+        for shape in ((0, 4, 3, 3), (0, 4), (0, 4, 1, 1)):
+            for layer in (nn.GroupNorm(2, 4), nn.LayerNorm(shape[1:]), nn.RMSNorm(shape[1:]), nn.Identity()):
+                layer.astype(dtype)
+                for x in (np.zeros(shape, dtype), np.asfortranarray(np.zeros(shape, dtype))):
+                    assert layer(x).shape == shape
+                    assert layer.backward(np.zeros(shape, dtype)).shape == shape
+    finally:
+        minidl.set_engine(before)

@@ -84,13 +84,15 @@ def _plan(
 
     Return None for an array that is not contiguous in some order of its axes, or has no such form.
     """
+    if 0 in shape:
+        return None
     ndim = range(len(shape))
     by_statistic = tuple(
         shape[axis] != 1 and (param_shape[axis] != 1 if axes is None else axis not in axes) for axis in ndim
     )
     by_factor = tuple(by_statistic[axis] or (shape[axis] != 1 and param_shape[axis] != 1) for axis in ndim)
     statistics, factors = (_form(shape, strides, kept, itemsize) for kept in (by_statistic, by_factor))
-    if statistics is None or factors is None or 0 in shape:
+    if statistics is None or factors is None:
         return None
     order = statistics.order
     statistic_shape = tuple(n if keeps else 1 for n, keeps in zip(shape, by_statistic, strict=True))
