@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,6 +206,33 @@ def test_random_derived_nets(seed, engine):
         compiled_like(net, *net.draw(n=n))
 
 
+def zoo():
+    """The models of tests/ported/zoo.py, which are written for PyTorch, as minidl's."""
+    text = (Path(__file__).parent / "ported" / "zoo.py").read_text()
+    text = re.sub(r"^import torch$", "import minidl as torch", text, flags=re.MULTILINE)
+    space = {"__name__": "zoo"}
+    exec(re.sub(r"^import torch\b", "import minidl", text, flags=re.MULTILINE), space)
+    return space["ZOO"]
+
+
+def drawn(shapes, rng, dtype, factor):
+    for shape in shapes:
+        whole = shape[0] == "integers"
+        yield rng.integers(0, shape[1], shape[2:]) if whole else (factor * rng.standard_normal(shape)).astype(dtype)
+
+
+@pytest.mark.parametrize("number", range(len(zoo())))
+def test_models_as_people_write_them(number, engine, rng):
+    make, given = zoo()[number]
+    dtype = np.float64  # some of them make float64 of float32
+    model = settled(make().astype(dtype))
+    inputs = tuple(drawn(given, rng, dtype, 1))
+    compiled = compiled_like(model, *inputs)
+    for factor in (-1, 0.01, 30):  # other values, which may take other ways
+        other = tuple(drawn(given, rng, dtype, factor))
+        within(compiled(*other), run(model, *other))
+
+
 class Scale(nn.Module):
     """A layer of a user's own, with a backward."""
 
@@ -249,6 +278,20 @@ def test_what_depends_on_the_values_is_called_as_it_is(how, engine, rng):
     compiled = compiled_like(model, x)
     for factor in (-1, 1e8, -1e8):
         within(compiled(factor * x), run(model, factor * x))
+
+
+def test_what_raises_for_other_values_is_called_as_it_is(rng):
+    class Positive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(1, 3)
+
+        def forward(self, x, number):
+            return x + self.embed(number)
+
+    model = Positive().eval()
+    x, number = rng.standard_normal((2, 3), dtype=np.float32), np.zeros(2, np.int64)
+    within(minidl.compile(model, (2, 3), (2,), dtype=[np.float32, np.int64])(x, number), run(model, x, number))
 
 
 def test_an_own_layer_that_returns_its_input_or_a_part_of_it(engine, rng):

@@ -55,7 +55,7 @@ def binder_of(call: Call) -> Binder | None:
 def _one(call: Call) -> Value | None:
     """Return a call's only input, if that is a value of floats."""
     ref = call.inputs[0] if len(call.inputs) == 1 else None
-    return ref if isinstance(ref, Value) and ref.dtype.kind == "f" and ref.shape[0] else None
+    return ref if isinstance(ref, Value) and ref.dtype.kind == "f" and 0 not in ref.shape and ref.shape else None
 
 
 # Layers
@@ -206,7 +206,7 @@ def _adaptive(planner: Planner, call: Call) -> bool:
 
 def _reshape(planner: Planner, call: Call) -> bool:
     x = call.inputs[0]
-    if not isinstance(x, Value) or not x.shape[0]:
+    if not isinstance(x, Value) or 0 in x.shape or not (x.shape and call.outputs.shape):
         return False
     source, shape = planner.array(x), call.outputs.shape
     if x.shape == shape and planner.stays(x):

@@ -194,27 +194,37 @@ def _first_of(operation: Callable[..., Any]) -> Callable[..., Any]:
 def calls_of(model: Module, draw: Callable[[int], tuple[Any, ...]]) -> Calls:
     """Return the calls of a model in evaluation mode; ``draw(number)`` gives inputs of one shape, three different ones.
 
-    Raises whatever the model's forward does.
+    Raises whatever the model's forward does with the first of them.
     """
     whole: set[int] = set()
     while True:
-        traces, found = [], []
-        for number in range(3):
-            trace = _Tracing(model, whole)
-            with evaluating(model), np.errstate(all="ignore"):
-                found.append(trace.found(*trace.run(model, draw(number))))
-            traces.append(trace)
-        unknown = set[int]().union(*(trace.reading for trace in traces)) - whole
-        unknown = unknown or {id(module) for module in _different(found, model)} - whole
-        if not unknown:
-            return found[0]
-        whole |= unknown
+        first, reading = _run(model, draw(0), whole)
+        if not reading - whole and id(model) not in whole:
+            others: list[Calls] = []
+            for number in (1, 2):
+                try:
+                    calls, more = _run(model, draw(number), whole)
+                except Exception:  # whatever forward raises for these values, it may do something else for others
+                    more = {id(model)}
+                else:
+                    others.append(calls)
+                reading |= more
+            reading |= {id(module) for module in _different(first, others, model)}
+        if not reading - whole:
+            return first
+        whole |= reading
 
 
-def _different(found: list[Calls], model: Module) -> list[Module]:
-    """Return the modules in which the first difference between runs lies; none if the runs are the same."""
-    first = found[0]
-    for other in found[1:]:
+def _run(model: Module, inputs: tuple[Any, ...], whole: set[int]) -> tuple[Calls, set[int]]:
+    """Return the calls of one forward pass, and the ids of the modules in which values were read."""
+    trace = _Tracing(model, whole)
+    with evaluating(model), np.errstate(all="ignore"):
+        return trace.found(*trace.run(model, inputs)), trace.reading
+
+
+def _different(first: Calls, others: list[Calls], model: Module) -> list[Module]:
+    """Return the module in which the first difference between runs lies; none if the runs are the same."""
+    for other in others:
         for a, b in zip(first.calls, other.calls, strict=False):
             if not _same(a, b):
                 return [a.inside]

@@ -66,13 +66,14 @@ class _State:
         return plan.ready()
 
     def _draw(self, shapes: tuple[tuple[int, ...], ...], number: int) -> tuple[Any, ...]:
-        """Return random inputs of both signs, of one, or of the other; of other dtypes than floats zeros."""
+        """Return random inputs of both signs, of one, or of the other; of other dtypes than floats 0, 1 and 0."""
         rng, left = np.random.default_rng(number), iter(shapes)
 
         def draw(like: Array) -> Array:
-            values: Array = np.zeros(next(left), like.dtype)
-            if like.dtype.kind == "f":
-                values[...] = rng.standard_normal(values.shape)
+            shape = next(left)
+            if like.dtype.kind != "f":
+                return np.full(shape, number % 2, like.dtype)
+            values: Array = rng.standard_normal(shape).astype(like.dtype)
             return (values, np.abs(values), -np.abs(values))[number]
 
         return rebuild(self.example, draw)  # type: ignore[no-any-return]
