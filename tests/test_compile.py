@@ -206,6 +206,46 @@ def test_random_derived_nets(seed, engine):
         compiled_like(net, *net.draw(n=n))
 
 
+PARTS = {
+    "half": lambda act, y: act(y[:, ::2]),
+    "both": lambda act, y: act(y[:, :3]) * y[:, 3:] + act(y[:, 1:4]),
+    "turned": lambda act, y: act(y.permute(0, 2, 3, 1)[:, 1:].transpose(1, 2)).flip(1) + 1,
+    "one": lambda act, y: act(y[:, 0]).unsqueeze(1) - y[:, :1, :, :],
+    "picked": lambda act, y: act(y[:, [0, 0, 2]]) * y[0, :3],
+    "spread": lambda act, y: act(y[:, :1].expand(-1, 4, -1, -1)) + y[:, :1],
+    "squeezed": lambda act, y: act(y[:, :, -1:]).squeeze(2).flatten(1),
+    "in place": lambda act, y: (y.transpose(1, 2)[:, 1:] * 2 + y.permute(0, 2, 1, 3)[:, :-1]).reshape(len(y), -1),
+}
+
+
+class Parts(nn.Module):
+    """Views of values, computed with in place of them, and beside them."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.conv, self.act = how, nn.Conv2d(3, 6, 3, padding=1), nn.Tanh()
+
+    def forward(self, x):
+        return PARTS[self.how](self.act, self.conv(x))
+
+
+@pytest.mark.parametrize("how", PARTS)
+def test_parts_of_values(how, engine, rng):
+    for batch in (1, 4, 17):
+        compiled_like(settled(Parts(how)), rng.standard_normal((batch, 3, 6, 8), dtype=np.float32))
+
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return x + minidl.randn(*x.shape)
+
+
+def test_random_numbers_are_drawn_anew():
+    compiled = minidl.compile(nn.Sequential(nn.Linear(3, 3), Noise()).eval(), (2, 3))
+    x = np.ones((2, 3), np.float32)
+    assert np.abs(compiled(x) - compiled(x)).min() > 0
+
+
 def zoo():
     """The models of tests/ported/zoo.py, which are written for PyTorch, as minidl's."""
     text = (Path(__file__).parent / "ported" / "zoo.py").read_text()

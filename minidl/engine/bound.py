@@ -70,7 +70,7 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
     windows = _windows(source, geometry, size).transpose(1, 4, 5, 2, 3, 0)
     target = room.make((f, *size, n), x.dtype)
     lowered = windows.reshape(c * kh * kw, pixels)
-    if not np.shares_memory(lowered, source):  # it is not a matrix as it lies there
+    if not np.may_share_memory(lowered, source):  # it is not a matrix as it lies there
         lowered = room.scratch(lowered.shape, x.dtype)
         steps.append(partial(np.copyto, lowered.reshape(windows.shape), windows))
     matrix = target.reshape(f, pixels)

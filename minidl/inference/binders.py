@@ -32,6 +32,7 @@ from ..nn.activation import Activation
 from ..nn.average_pool import average_windows
 from ..nn.max_pool import pool_geometry
 from ..nn.operations import ELEMENTWISE, FUNCTIONS
+from ..nn.rearranging import getitem
 from .calls import Call, Fixed, Value
 from .folding import scale_and_shift, weight_and_bias
 from .plan import Binder, Planner
@@ -142,19 +143,27 @@ def _by_value(value: Any, x: Array, out: Array) -> None:
 
 def _in_place(planner: Planner, x: Value, output: Value) -> tuple[Array, Array]:
     """Return the array of an elementwise step's input and that of its output, the same one if the input ends here."""
-    if planner.stays(x) and planner.ends_here(x):
-        array = planner.array(x)
-        planner.view(output, array, x)
-        return array, array
     source = planner.array(x)
+    whole = source.transpose(_order(source)).flags.c_contiguous
+    if whole and planner.stays(x) and planner.ends_here(x):
+        planner.view(output, source, x)
+        return source, source
     out = _like(source, planner)
     planner.place(output, out)
-    return source, out
+    if whole:
+        return source, out
+    planner.steps.append(partial(np.copyto, out, source))  # part of an array: loops go along whole ones
+    return out, out
+
+
+def _order(x: Array) -> list[int]:
+    """Return an array's axes in the order of memory."""
+    return sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
 
 
 def _like(x: Array, planner: Planner) -> Array:
     """Return memory for an array of x's shape in x's order."""
-    order = sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
+    order = _order(x)
     inverse = [order.index(axis) for axis in range(x.ndim)]
     return planner.room.make(tuple(x.shape[axis] for axis in order), x.dtype).transpose(inverse)
 
@@ -217,12 +226,25 @@ def _reshape(planner: Planner, call: Call) -> bool:
     # the batch goes last, as in memory: rows of one sample stay rows of numbers
     inner = source.transpose(*range(1, source.ndim), 0)
     last = inner.reshape(*shape[1:], shape[0])
-    if np.shares_memory(last, source) and planner.stays(x):
+    if np.may_share_memory(last, source) and planner.stays(x):
         planner.view(call.outputs, last.transpose(-1, *range(len(shape) - 1)), x)
         return True
     room = planner.room.make((*shape[1:], shape[0]), x.dtype)
     steps: list[Step] = [partial(np.copyto, room.reshape(inner.shape), inner)]
     return planner.add(call.outputs, room.transpose(-1, *range(len(shape) - 1)), steps)
+
+
+def _view(planner: Planner, call: Call) -> bool:
+    """Bind what only rearranges the axes of a value, or takes a part of it: no step at all."""
+    x = call.inputs[0]
+    if len(call.inputs) > 1 or not isinstance(x, Value) or not planner.stays(x) or not isinstance(call.outputs, Value):
+        return False
+    source = planner.array(x)
+    part = call.function(source, **call.options)
+    if 0 in part.shape or not np.may_share_memory(part, source):
+        return False
+    planner.view(call.outputs, part, x)
+    return True
 
 
 def _concatenate(planner: Planner, call: Call) -> bool:
@@ -279,7 +301,13 @@ def _elementwise(planner: Planner, call: Call) -> bool:
 
 
 _UFUNCS: dict[Any, np.ufunc] = {operation: function for function, operation in ELEMENTWISE.items()}
-_OPERATIONS: dict[Any, Binder] = {FUNCTIONS[np.concatenate]: _concatenate, FUNCTIONS[np.reshape]: _reshape}
+_REARRANGING = np.transpose, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.flip
+_OPERATIONS: dict[Any, Binder] = {
+    FUNCTIONS[np.concatenate]: _concatenate,
+    FUNCTIONS[np.reshape]: _reshape,
+    getitem: _view,
+    **{FUNCTIONS[function]: _view for function in _REARRANGING},
+}
 _LAYERS: dict[type, Binder] = {
     Conv1d: _conv,
     Conv2d: _conv,
