@@ -6,7 +6,8 @@ time, as blocks: image batches with their axes in memory order, (H, C, W, N).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from functools import lru_cache
 from math import gcd
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -108,19 +109,23 @@ def correlate_into(x: Array, w: Array, geometry: Geometry, out: Array, bias: Arr
         run(work, _pieces(x, w.shape, geometry, out, method))
 
 
-def phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> Iterator[tuple[slice, slice, int, int]]:
-    """Yield (pixels, kernel offsets, padding before, dilation) for each phase of an axis.
+@lru_cache(maxsize=1024)
+def phases(size: int, kernel: int, stride: int, before: int, dilation: int) -> list[tuple[slice, slice, int, int]]:
+    """Return (pixels, kernel offsets, padding before, dilation) for each phase of an axis.
 
     Pixel ``h`` was met by window (h + before - k*D) / S at those offsets ``k`` for which S divides.
     """
+    found = []
     for phase in range(min(stride, size)):
         step = stride // gcd(stride, dilation)
         offsets = [k for k in range(kernel) if (phase + before - k * dilation) % stride == 0]
         if not offsets:
-            yield slice(phase, None, stride), slice(0, 0), 0, 1
+            found.append((slice(phase, None, stride), slice(0, 0), 0, 1))
             continue
         nearest, spread = (phase + before - offsets[0] * dilation) // stride, step * dilation // stride
-        yield slice(phase, None, stride), slice(offsets[0], None, step), (len(offsets) - 1) * spread - nearest, spread
+        padding = (len(offsets) - 1) * spread - nearest
+        found.append((slice(phase, None, stride), slice(offsets[0], None, step), padding, spread))
+    return found
 
 
 def _method(x: Array, shape: tuple[int, ...], geometry: Geometry) -> ModuleType:
@@ -133,20 +138,38 @@ def _method(x: Array, shape: tuple[int, ...], geometry: Geometry) -> ModuleType:
 
 def _pieces(x: Array, shape: tuple[int, ...], geometry: Geometry, out: Array, method: ModuleType) -> list[_Piece]:
     """Split a correlation by shape alone, so that the result does not depend on the number of threads."""
-    (oh, _, _, n), stride, top = out.shape, geometry.stride[0], geometry.before[0]
+    cuts = _cuts(x.shape, shape, geometry, out.shape, method.scratch(x, shape, out))
+    if len(cuts) == 1 and cuts[0].rows == slice(0, len(x)):
+        return [_Piece(x, out, cuts[0].geometry)]
+    return [_Piece(x[part.rows, :, :, part.images], out[part.span, :, :, part.images], part.geometry) for part in cuts]
+
+
+class _Cut(NamedTuple):
+    """What a piece consists of: rows of the input, of the output, and images; and the geometry of the two."""
+
+    rows: slice
+    span: slice
+    images: slice
+    geometry: Geometry
+
+
+@lru_cache(maxsize=1024)
+def _cuts(
+    x: tuple[int, ...], shape: tuple[int, ...], geometry: Geometry, out: tuple[int, ...], scratch: tuple[int, int]
+) -> list[_Cut]:
+    (height, (oh, _, _, n)), stride, top = (x[0], out), geometry.stride[0], geometry.before[0]
     reach = geometry.dilation[0] * (shape[2] - 1) + 1
-    in_row, out_row = method.scratch(x, shape, out)
+    in_row, out_row = scratch
     images = cut(n, WORKSPACE // (reach * in_row + out_row))
     room = WORKSPACE // max(1, images[0].stop)
-    wanted = min(_PIECES, out.size * shape[1] * shape[2] * shape[3] // _WORK)
+    wanted = min(_PIECES, math.prod(out) * shape[1] * shape[2] * shape[3] // _WORK)
     most = (room - (reach - stride) * in_row) // (stride * in_row + out_row)
     rows = cut(oh, min(most, -(-oh * len(images) // max(1, wanted))))
-    pieces = []
+    cuts = []
     for columns in images:
         for span in rows:
             first, last = span.start * stride - top, (span.stop - 1) * stride - top + reach
-            begin = min(max(0, first), len(x))
+            begin = min(max(0, first), height)
             moved = geometry._replace(before=(begin - first, geometry.before[1]))
-            source = x[begin : max(begin, last), :, :, columns]
-            pieces.append(_Piece(source, out[span, :, :, columns], moved))
-    return pieces
+            cuts.append(_Cut(slice(begin, min(height, max(begin, last))), span, columns, moved))
+    return cuts
