@@ -29,7 +29,7 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from ..._core import printable
+from ..._core import printable, user_path
 from ..._version import __version__
 
 __all__ = ["Cache", "place"]
@@ -81,7 +81,7 @@ def place() -> Path | None:
     else:
         named = os.environ.get("XDG_CACHE_HOME", "")
         caches = named if os.path.isabs(named) else os.path.expanduser("~/.cache")
-    return Path(caches, "minidl", f"fast-{_version()}") if os.path.isabs(caches) else None
+    return user_path(caches) / "minidl" / f"fast-{_version()}" if os.path.isabs(caches) else None
 
 
 def _version() -> str:
