@@ -175,6 +175,13 @@ def test_a_part_in_training_mode_is_named():
         minidl.compile(model, (2, 5))
 
 
+def test_a_model_that_cannot_be_copied_is_refused():
+    model = nn.Sequential(nn.ReLU()).eval()
+    model[0].lock = threading.Lock()
+    with pytest.raises(TypeError, match="compile: Sequential cannot be copied: cannot pickle '_thread.lock'"):
+        minidl.compile(model, (2, 5))
+
+
 def test_hooks_are_refused():
     model = nn.Sequential(nn.ReLU()).eval()
     compiled = minidl.compile(model, (2, 5))

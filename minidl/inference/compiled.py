@@ -29,10 +29,10 @@ class _State:
 
     def __init__(self, model: Module, shapes: tuple[Any, ...], dtype: Any) -> None:
         _check(model)
-        self.model: Module = deepcopy(model)
+        self.model = _copied(model)
         self.engine: Engine = current_engine()
         self.name = f"compiled {type(model).__name__}"
-        self.example = filled(self.model, shapes, dtype, np.zeros)
+        self.example = filled(self.model, shapes, dtype, lambda shape, kind: np.broadcast_to(np.zeros((), kind), shape))
         self.dtypes = [x.dtype for x in leaves(self.example)]
         self.types = [np.ndarray] * len(self.dtypes)
         self.flat = all(isinstance(x, np.ndarray) for x in self.example)
@@ -73,7 +73,8 @@ class _State:
             shape = next(left)
             if like.dtype.kind != "f":
                 return np.full(shape, number % 2, like.dtype)
-            values: Array = rng.standard_normal(shape).astype(like.dtype)
+            kind: Any = np.float32 if like.dtype == np.float32 else np.float64
+            values: Array = rng.standard_normal(shape, kind).astype(like.dtype, copy=False)
             return (values, np.abs(values), -np.abs(values))[number]
 
         return rebuild(self.example, draw)  # type: ignore[no-any-return]
@@ -166,11 +167,20 @@ def compile(model: Module, input_shape: Any, *more: Any, dtype: Any = None) -> C
         A function of arrays of these shapes, of any batch size; its method ``refresh()`` takes the model as it is now.
 
     Raises:
-        TypeError: ``model`` is not a Module, or a shape is not a tuple.
+        TypeError: ``model`` is not a Module, or cannot be copied; or a shape is not a tuple.
         ValueError: the model does not accept this shape; the message names the layer.
         RuntimeError: the model, or a part of it, is in training mode, has forward hooks, or does not know its size yet.
     """
     return Compiled(check_kind("compile", "model", model, Module), (input_shape, *more), dtype)
+
+
+def _copied(model: Module) -> Module:
+    try:
+        return deepcopy(model)
+    except Exception as error:  # whatever its attributes raise
+        raise TypeError(
+            f"compile: {type(model).__name__} cannot be copied: {error}; keep that out of its attributes"
+        ) from error
 
 
 def _check(model: Module) -> None:
