@@ -16,7 +16,7 @@ settings.load_profile("minidl")
 
 
 def pytest_configure(config):
-    """What the fast engine compiles is kept beside pytest's own cache, for later runs and the processes of tests too."""
+    """Keep what the fast engine compiles beside pytest's own cache, for later runs and the processes of tests too."""
     if hasattr(config, "cache"):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(config.cache.mkdir("numba")))
 

@@ -121,7 +121,7 @@ def _read(name: str) -> bytes | None:
         return None
     _check(folder)
     try:
-        with open(folder / name, "rb") as file:
+        with (folder / name).open("rb") as file:
             _check_owner(folder / name, os.fstat(file.fileno()))
             found = file.read()
     except FileNotFoundError:
@@ -142,7 +142,7 @@ def _write(name: str, content: bytes) -> None:
     _check(folder)
     number, part = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
-        with open(number, "wb") as file:
+        with os.fdopen(number, "wb") as file:
             file.write(_digest(name, content) + content)
         try:
             os.replace(part, folder / name)
