@@ -144,7 +144,7 @@ class Threshold(Layer):
 
     def _differentiate(self, grad_output: Array, cache: Any) -> Array:
         below, dtype = cache
-        return np.where(below, 0, check_grad(grad_output, below.shape, dtype))
+        return np.where(below, dtype.type(0), check_grad(grad_output, below.shape, dtype))
 
 
 class _Shrink(Activation):
