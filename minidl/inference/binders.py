@@ -6,6 +6,7 @@ its input's shape, are none that it knows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -113,7 +114,7 @@ def _batch_norm(planner: Planner, call: Call) -> bool:
     if x is None or found is None:
         return False
     factor, shift = (number.astype(x.dtype) for number in found)
-    source, out = _in_place(planner, x, call.outputs)
+    source, out = _elements(planner, x, call.outputs, in_place=True)
     planner.steps += scaled(source, factor, shift, out)
     return True
 
@@ -122,7 +123,8 @@ def _activation(planner: Planner, call: Call) -> bool:
     x, layer, activate = _one(call), call.what, planner.engine.bound.activate
     if x is None:
         return False
-    source, out = _in_place(planner, x, call.outputs)
+    # compiled loops are made of vectors only where input and output lie apart
+    source, out = _elements(planner, x, call.outputs, in_place=activate is None)
     if type(layer) is ReLU:
         formula: Any = ("relu", 0.0, 0.0)
     else:
@@ -141,19 +143,19 @@ def _by_value(value: Any, x: Array, out: Array) -> None:
         out[...] = value(x)
 
 
-def _in_place(planner: Planner, x: Value, output: Value) -> tuple[Array, Array]:
-    """Return the array of an elementwise step's input and that of its output, the same one if the input ends here."""
+def _elements(planner: Planner, x: Value, output: Value, in_place: bool) -> tuple[Array, Array]:
+    """Return the arrays of an elementwise step's input and output, which lie alike: one, if the input ends here."""
     source = planner.array(x)
-    whole = source.transpose(_order(source)).flags.c_contiguous
-    if whole and planner.stays(x) and planner.ends_here(x):
+    if not source.transpose(_order(source)).flags.c_contiguous:  # part of an array, and loops go along whole ones
+        whole = _like(source, planner.room.scratch)
+        planner.steps.append(partial(np.copyto, whole, source))
+        source = whole
+    elif in_place and planner.stays(x) and planner.ends_here(x):
         planner.view(output, source, x)
         return source, source
-    out = _like(source, planner)
+    out = _like(source, planner.room.make)
     planner.place(output, out)
-    if whole:
-        return source, out
-    planner.steps.append(partial(np.copyto, out, source))  # part of an array: loops go along whole ones
-    return out, out
+    return source, out
 
 
 def _order(x: Array) -> list[int]:
@@ -161,11 +163,11 @@ def _order(x: Array) -> list[int]:
     return sorted(range(x.ndim), key=lambda axis: (-abs(x.strides[axis]), axis))
 
 
-def _like(x: Array, planner: Planner) -> Array:
-    """Return memory for an array of x's shape in x's order."""
+def _like(x: Array, make: Callable[[tuple[int, ...], Any], Array]) -> Array:
+    """Make an array of x's shape in x's order."""
     order = _order(x)
     inverse = [order.index(axis) for axis in range(x.ndim)]
-    return planner.room.make(tuple(x.shape[axis] for axis in order), x.dtype).transpose(inverse)
+    return make(tuple(x.shape[axis] for axis in order), x.dtype).transpose(inverse)
 
 
 def _max_pool(planner: Planner, call: Call) -> bool:
@@ -294,7 +296,7 @@ def _elementwise(planner: Planner, call: Call) -> bool:
         else:
             planner.view(output, out, ending[0])
     if not ending:
-        out = laid_out(output.shape, output.dtype, planner.room) if like is None else _like(like, planner)
+        out = laid_out(output.shape, output.dtype, planner.room) if like is None else _like(like, planner.room.make)
         planner.place(output, out)
     planner.steps.append(partial(ufunc, *operands, out=out))
     return True

@@ -146,7 +146,7 @@ def compile(model: Module, input_shape: Any, *more: Any, dtype: Any = None) -> C
         logits = fast(images)
 
     The forward pass is run a few times on random values to see which layers and operations it consists of. Batch
-    normalisation becomes part of the convolution or linear layer before it, activations are computed in place, dropout
+    normalisation becomes part of the convolution or linear layer before it, activations come after pooling, dropout
     and identity are left out, and each of the rest is bound to memory that is made once. Outputs are the model's within
     1e-5 of the largest one (float32), and are new arrays. Layers of other classes than minidl's are called as they are,
     and so are modules that do something else for other values, as far as that shows in these runs.
