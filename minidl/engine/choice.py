@@ -89,8 +89,10 @@ def _compiled() -> dict[str, Any]:
     with uninterrupted():  # half imported, numba would not work until the process ends
         try:
             import numba  # noqa: F401, PLC0415 - an extra, imported where it is used
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise ImportError("the engine 'fast' needs an extra: pip install 'minidl[fast]'") from error
+        except ImportError as error:  # such as a version of NumPy that it does not know
+            raise ImportError(f"the engine 'fast' cannot use the numba that is installed: {error}") from error
         from .fast import functions  # noqa: PLC0415 - it imports numba
 
     return functions()

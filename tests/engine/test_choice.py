@@ -44,6 +44,13 @@ def test_the_compiled_engine_without_numba_names_the_extra():
     assert "ImportError: the engine 'fast' needs an extra: pip install 'minidl[fast]'" in python(code).stderr
 
 
+def test_a_numba_that_does_not_work_here_is_not_called_missing(tmp_path):
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.2 or less. Got NumPy 2.4.')")
+    result = python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import minidl; minidl.set_engine('fast')")
+    reason = "cannot use the numba that is installed: Numba needs NumPy 2.2 or less. Got NumPy 2.4."
+    assert f"ImportError: the engine 'fast' {reason}" in result.stderr
+
+
 def test_an_unknown_engine_is_refused_and_nothing_changes():
     with pytest.raises(ValueError, match="set_engine: name must be one of 'numpy', 'im2col', 'fast', got 'quick'"):
         minidl.set_engine("quick")
