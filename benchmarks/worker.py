@@ -1,6 +1,8 @@
 """One side of one case, in its own process.
 
-    python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch, TASK train|infer|compile
+    python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch|channels_last, TASK train|infer|compile
+
+MINIDL_ENGINE chooses minidl's engine; channels_last is PyTorch in that memory format.
 
 It reads numbers from standard input. For each line ``N`` it runs N steps and prints their durations in seconds, as a
 JSON list; at the end of the input it prints the peak memory of the process in bytes. The environment limits the number
@@ -53,13 +55,22 @@ def minidl_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Calla
     return train
 
 
-def torch_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+def channels_last_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    """Return a function that runs one step with PyTorch, images and weights in the memory format channels_last."""
+    return torch_step(net, task, x, labels, channels_last=True)
+
+
+def torch_step(
+    net: str, task: str, x: np.ndarray, labels: np.ndarray, *, channels_last: bool = False
+) -> Callable[[], object]:
     """Return a function that runs one step with PyTorch."""
     import torch
 
     torch.manual_seed(0)
     model, loss_fn = nets.build(net, torch.nn), torch.nn.CrossEntropyLoss()
     images, targets = torch.from_numpy(x), torch.from_numpy(labels)
+    if channels_last:
+        model, images = model.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     if task in ("infer", "compile"):  # what minidl compiles, PyTorch runs as it is
         model.eval()
 
@@ -86,7 +97,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((int(batch), *nets.shape(net)), dtype=np.float32)
     labels = rng.integers(0, 10, int(batch))
-    step = {"minidl": minidl_step, "torch": torch_step}[side](net, task, x, labels)
+    steps = {"minidl": minidl_step, "torch": torch_step, "channels_last": channels_last_step}
+    step = steps[side](net, task, x, labels)
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
