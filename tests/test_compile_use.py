@@ -1,8 +1,10 @@
 """How a compiled model is used: batch sizes, refresh, copies, threads, errors."""
 
 import copy
+import gc
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -173,6 +175,23 @@ def test_a_part_in_training_mode_is_named():
     model[1].train()
     with pytest.raises(RuntimeError, match='compile: Dropout "1" is in training mode'):
         minidl.compile(model, (2, 5))
+
+
+def test_its_memory_is_freed_at_once(engine, rng):
+    model = settled(nn.Sequential(*NETS["convolution and norm"](), nn.LayerNorm((8, 10)), nn.Residual(nn.Tanh())))
+    gc.collect()
+    gc.disable()  # what refers to itself is freed by the collector alone, too late for large arrays
+    try:
+        compiled = minidl.compile(model, (2, 3, 8, 10))
+        compiled(rng.standard_normal((5, 3, 8, 10), dtype=np.float32))
+        ready = [weakref.ref(ready) for waiting in compiled._state.ready.values() for ready in waiting]
+        arrays = [weakref.ref(entry) for one in ready for entry in one()._entries]
+        weights = weakref.ref(compiled._state.model[0].weight.data)
+        assert len(arrays) == 2
+        del compiled
+        assert all(reference() is None for reference in (*ready, *arrays, weights))
+    finally:
+        gc.enable()
 
 
 def test_a_model_that_cannot_be_copied_is_refused():

@@ -103,15 +103,11 @@ class _Tracing(Trace):
     """A trace that keeps how each call is made again."""
 
     def __init__(self, model: Module, whole: set[int]) -> None:
-        super().__init__(model, self._kind_of)
-        self.whole, self.reading = whole, set[int]()
+        super().__init__(model, partial(_kind_of, whole))
+        self.reading: set[int] = set()
         self.calls: list[Call] = []
         self._inside = [model]
         self._function: Any = None
-
-    def _kind_of(self, module: Module, forward: Any) -> type[Module] | None:
-        known = forward is not None or has_backward(module) or id(module) in self.whole
-        return type(module) if known else None
 
     def has_read(self) -> None:
         """Note that a value was read in the module that is running."""
@@ -120,7 +116,7 @@ class _Tracing(Trace):
     def call(self, module: Module, inputs: Any, options: Any, pair: Any = None, hooks: bool = True) -> Any:
         """Note the call of a layer, or look into a module."""
         forward = None if pair is None else pair[0]
-        if self._kind_of(module, forward) is None:
+        if self.kind_of(module, forward) is None:
             self._inside.append(module)
             try:
                 return self._through(module, inputs, options, hooks)
@@ -184,6 +180,12 @@ class _Tracing(Trace):
 
         calls = [replace(call, inputs=rebuild(call.inputs, settled)) for call in self.calls]
         return Calls(calls, given, rebuild(output, settled))
+
+
+def _kind_of(whole: set[int], module: Module, forward: Any) -> type[Module] | None:
+    """Return the class of what is one call; None for a module that is looked into."""
+    known = forward is not None or has_backward(module) or id(module) in whole
+    return type(module) if known else None
 
 
 def _first_of(operation: Callable[..., Any]) -> Callable[..., Any]:

@@ -82,7 +82,6 @@ class Planner:
             if isinstance(ref, Value):
                 self._last[ref.number] = len(calls.calls)
         self._index, self._scratch = -1, list[Chunk]()
-        self.room = Room(self._make, self._take_scratch)
         self._made: Chunk | None = None
         self.entries = []
         for ref in leaves(calls.inputs):
@@ -90,6 +89,11 @@ class Planner:
             self.entries.append(self.values[ref.number])
 
     # Memory
+
+    @property
+    def room(self) -> Room:
+        """Where the memory of a step comes from."""
+        return Room(self._make, self._take_scratch)
 
     def _make(self, shape: tuple[int, ...], dtype: Any) -> Array:
         array, self._made = self._chunks.take(shape, dtype)
