@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array
+from ..engine import empty
 
 __all__ = ["Chunk", "Chunks"]
 
@@ -19,7 +20,7 @@ class Chunk:
     """A piece of memory, and the numbers of the values that live in it; ``kept`` ones are never used again."""
 
     def __init__(self, nbytes: int) -> None:
-        self.memory: Array = np.zeros(nbytes + _ALIGNMENT + _BEYOND, np.uint8)
+        self.memory = empty((nbytes + _ALIGNMENT + _BEYOND,), np.dtype(np.uint8))
         self.offset = -self.memory.ctypes.data % _ALIGNMENT
         self.nbytes = nbytes
         self.values: set[int] = set()
