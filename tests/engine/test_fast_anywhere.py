@@ -83,6 +83,7 @@ def test_features_decide_beside_the_cpus_name():
 SHAPES = [
     *((32, 3, 12, 12, 8, 3, 1), (17, 8, 9, 9, 16, 5, 1), (32, 32, 10, 10, 32, 3, 1), (1, 16, 12, 12, 16, 3, 1)),
     *((8, 16, 11, 11, 8, 3, 2), (64, 4, 8, 8, 4, 1, 1), (33, 64, 6, 6, 64, 3, 1)),
+    *((8, 128, 7, 7, 64, 3, 1), (17, 256, 5, 5, 32, 3, 1), (16, 64, 8, 8, 32, 5, 1)),  # long sums
 ]
 
 
@@ -134,4 +135,4 @@ def test_errors_are_not_larger_than_pytorchs(torch):
 
     found = ratios(run)
     assert np.median(found) <= 1.2
-    assert found.max() <= 5
+    assert found.max() <= 4

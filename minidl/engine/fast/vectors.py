@@ -219,9 +219,7 @@ def multiply_add(
         places = [
             [b.add(b.mul(args[9], _number(f)), _number(v * c.lanes)) for v in range(width)] for f in range(height)
         ]
-        if start.literal_value == 0:
-            before_first = [[c.load(outp, place) for place in row] for row in places]
-        elif start.literal_value == 1:
+        if start.literal_value < 2:
             before_first = [[c.zero()] * width] * height
         else:
             before_first = [[c.splat(b.load(c.at(bp, _number(f))))] * width for f in range(height)]
@@ -248,7 +246,10 @@ def multiply_add(
         b.position_at_end(after)
         for f in range(height):
             for v in range(width):
-                c.store(new[f][v], outp, places[f][v])
+                total = new[f][v]
+                if start.literal_value == 0:  # at the end: sums of sums lose less than one long sum
+                    total = b.fadd(c.load(outp, places[f][v]), total)
+                c.store(total, outp, places[f][v])
         return context.get_dummy_value()
 
     index = types.intp
