@@ -34,7 +34,7 @@ def interruptions(work, paths, only=()):
                 raise KeyboardInterrupt
             return trace
 
-        before = sys.gettrace()
+        before, errstate = sys.gettrace(), np.geterr()
         sys.settrace(trace)
         try:
             work()
@@ -43,6 +43,7 @@ def interruptions(work, paths, only=()):
             pass
         finally:
             sys.settrace(before)
+            np.seterr(**errstate)  # Python raises nothing at the end of a with block, where this does
         yield number
     assert number > 5
 

@@ -177,6 +177,8 @@ def compile(model: Module, input_shape: Any, *more: Any, dtype: Any = None) -> C
 def _copied(model: Module) -> Module:
     try:
         return deepcopy(model)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever its attributes raise
         raise TypeError(
             f"compile: {type(model).__name__} cannot be copied: {error}; keep that out of its attributes"
