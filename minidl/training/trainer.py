@@ -183,8 +183,11 @@ class Trainer(TrainingStep):
         state.options.update({name: self._made[name] for name in PARTS})
         check_monitors(state)
         place = self._begins(state, saved, file)
-        if not place.stop:
-            check_schedule(place, epochs)
+        try:
+            if not place.stop:
+                check_schedule(place, epochs)
+        except ValueError as error:
+            raise error if file is None else ValueError(f"{file}: Trainer: cannot resume: {error}") from error
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
         self._step = self._new_step(optimizer)
