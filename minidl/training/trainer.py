@@ -187,7 +187,9 @@ class Trainer(TrainingStep):
             if not place.stop:
                 check_schedule(place, epochs)
         except ValueError as error:
-            raise error if file is None else ValueError(f"{file}: Trainer: cannot resume: {error}") from error
+            if saved is None:
+                raise
+            raise ValueError(f"{file}: Trainer: cannot resume: {error}") from error
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
         self._step = self._new_step(optimizer)

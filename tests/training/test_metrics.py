@@ -103,3 +103,10 @@ def test_one_label_for_an_image_of_outputs_is_not_counted_as_right_or_wrong():
     assert meter.losses() == {"loss": 1.0}
     meter.add(4.0, 1.0, output, np.full((2, 2, 2), [[2, 2], [2, 0]]))  # the largest is always class 2
     assert meter.losses() == {"loss": 2.0, "accuracy": 0.75}
+
+
+def test_counts_that_were_stored_as_lists_are_arrays_again():
+    metric = metrics.ConfusionMatrix(2)
+    metric.load_state_dict({"matrix": [[1, 2], [3, 4]]})
+    metric.update(np.array([[1.0, 0.0]]), np.array([0]))
+    np.testing.assert_array_equal(metric.compute(), [[2, 2], [3, 4]])

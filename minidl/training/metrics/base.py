@@ -89,7 +89,7 @@ class Metric:
         for name, value in state.items():
             if not isinstance(name, str) or np.asarray(value).dtype.kind not in "biufc":
                 raise ValueError(f"{type(self).__name__}: cannot load state: {name!r} is not a sum of numbers")
-        self.sums = dict(state)
+        self.sums = {name: np.copy(value) if np.ndim(value) else value for name, value in state.items()}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.compute() if self.sums else 'nothing yet'})"
