@@ -60,7 +60,7 @@ class Activation(Layer):
     def formula(self) -> tuple[str, float, float]:
         """Return the name by which engines know value and slope, and up to two options; only minidl's classes have it.
 
-        A subclass that defines value or slope anew, and no formula, is computed by these.
+        A subclass that overrides value or slope without a formula of its own is computed by these.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define formula()")
 

@@ -155,7 +155,7 @@ class Optimizer:
     def formula(self, group: dict[str, Any], step: int) -> tuple[str, tuple[float, ...]] | None:
         """Return the name by which engines know `update`, weight decay included, and its numbers; None for none.
 
-        A subclass that defines update or slots anew, and no formula, is computed by these.
+        A subclass that overrides update or slots without a formula of its own is computed by these.
         """
         return None
 

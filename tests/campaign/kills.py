@@ -19,6 +19,16 @@ from .processes import killed_after, killed_at_write, whole
 from .trainings import Plan
 
 
+def _look_at(folder: Path, names: set[str], counts: Counter[str], what: object) -> None:
+    """Count a kill by what it left in a run's folder, whose last checkpoint must be whole."""
+    counts["kills"] += 1
+    left = {path.name for path in folder.iterdir()} - names if folder.exists() else set()
+    counts["in a write"] += bool(left)
+    state, notes = latest_checkpoint(folder) if folder.exists() else (None, [])
+    assert not notes, f"{what}: {notes}"
+    counts["in the first epoch"] += state is None or not state["history"]
+
+
 @attack(limit=60)
 def fit(rng: np.random.Generator, counts: Counter[str]) -> None:
     """A fit with checkpoints is killed, perhaps its resumes too, and resumed to its end."""
@@ -37,12 +47,7 @@ def fit(rng: np.random.Generator, counts: Counter[str]) -> None:
             dead = killed_after(work, rng.random() * length / (plan.epochs if aim == "first" else 1))
         if not dead:
             break
-        counts["kills"] += 1
-        left = {path.name for path in folder.iterdir()} - names if folder.exists() else set()
-        counts["in a write"] += bool(left)
-        state, notes = latest_checkpoint(folder) if folder.exists() else (None, [])
-        assert not notes, f"{plan}: {notes}"
-        counts["in the first epoch"] += state is None or not state["history"]
+        _look_at(folder, names, counts, plan)
     whole(lambda: plan.fit(folder, remains))
     expected, got = (json.loads((here / name).read_text()) for name in ("whole.json", "run.json"))
     different = [name for name in expected if got.get(name) != expected[name]]
@@ -106,12 +111,7 @@ def train(rng: np.random.Generator, counts: Counter[str]) -> None:
             dead = killed_after(lambda: minidl_main(asked), rng.random() * length / (3 if aim == "first" else 1))  # noqa: B023
         if not dead:
             break
-        counts["kills"] += 1
-        left = {path.name for path in folder.iterdir()} - names if folder.exists() else set()
-        counts["in a write"] += bool(left)
-        state, notes = latest_checkpoint(folder) if folder.exists() else (None, [])
-        assert not notes, f"{options}: {notes}"
-        counts["in the first epoch"] += state is None or not state["history"]
+        _look_at(folder, names, counts, options)
     asked = arguments()
     whole(lambda: minidl_main(asked))
     expected, got = (dict(minidl.load(run / "weights.npz")) for run in (here / "whole", folder))

@@ -1,41 +1,20 @@
-"""The compiled loops of correlations: copying into planes, and products of taps in blocks that stay in registers."""
+"""The compiled loops of correlations: filling planes, and products of taps in blocks that stay in registers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .compiled import compiled, summing
+from .compiled import compiled
+from .runs import copy, total, zero
 from .vectors import REGISTERS, fill, lanes, load, multiply_add, outer, store
 
-__all__ = ["copy", "correlate", "fill_planes", "line_sum", "outer_products", "pack", "products", "weight_grad", "zero"]
+__all__ = ["correlate", "fill_planes", "outer_products", "pack", "products", "weight_grad"]
 
 _WIDE = REGISTERS >= 32
 _TAPS = 256  # at a time: what they read of the images stays in the first-level cache
 _BLOCK = 8 if _WIDE else 4
 _COLUMNS = 6 if _WIDE else 2
 _FOUR = 4 if _WIDE else 2  # vectors for four filters
-
-
-@compiled
-def zero(at: int, count: int, like: Any) -> None:
-    """Write ``count`` zeros."""
-    for i in range(count):
-        store(at, i, like)
-
-
-@compiled
-def copy(source: int, step: int, target: int, runs: int, length: int, size: int, like: Any) -> None:
-    """Copy ``runs`` runs of ``length`` numbers, ``step`` apart in the source, one after another in the target."""
-    if step == length:
-        for i in range(runs * length):
-            store(target, i, load(source, i, like))
-    elif length == 1:
-        for i in range(runs):
-            store(target, i, load(source, i * step, like))
-    else:
-        for i in range(runs):
-            for k in range(length):
-                store(target, i * length + k, load(source, i * step + k, like))
 
 
 @compiled
@@ -59,7 +38,8 @@ def fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) -
                         begin = end = width
                     zero(target, begin * images, like)
                     source = x + size * (at * row + c * channel + (start + begin * p.stride_w) * column)
-                    copy(source, p.stride_w * column, target + size * begin * images, end - begin, images, size, like)
+                    copy(source, p.stride_w * column, target + size * begin * images, images, end - begin, images, size,
+                         like)  # fmt: skip
                     zero(target + size * end * images, (width - end) * images, like)
                 if p.by_rows:
                     zero(
@@ -183,14 +163,14 @@ def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, strides
                               p.length, size, like)  # fmt: skip
                     for f in range(p.filters):
                         there = target + size * (i * out_row + f * out_channel)
-                        _spread_out(scratch + size * f * p.length, there, out_column, p.out_width, images, size, like)
+                        copy(scratch + size * f * p.length, images, there, out_column, p.out_width, images, size, like)
             else:
                 products(base, taps, p.taps, weights, p.filters, start, scratch, p.length, p.length, size, like)
                 for f in range(p.filters):
                     for i in range(rows):
                         source = scratch + size * (f * p.length + i * p.row)
                         there = target + size * (i * out_row + f * out_channel)
-                        _spread_out(source, there, out_column, p.out_width, images, size, like)
+                        copy(source, images, there, out_column, p.out_width, images, size, like)
 
 
 @compiled
@@ -225,15 +205,6 @@ def outer_products(x: int, xstep: int, taps: int, count: int, g: int, gstep: int
         f += 4 if four else 1
 
 
-@summing
-def line_sum(x: int, count: int, like: Any) -> Any:
-    """Return the sum of ``count`` numbers."""
-    total = like
-    for i in range(count):
-        total += load(x, i, like)
-    return total
-
-
 @compiled
 def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, planes: int, scratch: int, first: int,
                 last: int, size: int, like: Any) -> None:  # fmt: skip
@@ -264,7 +235,8 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                 for i in range(rows):
                     for f in range(p.filters):
                         at = scratch + size * (i * row + f * step)
-                        copy(source + size * (i * grow + f * gchannel), gcolumn, at, p.out_width, images, size, like)
+                        there = source + size * (i * grow + f * gchannel)
+                        copy(there, gcolumn, at, images, p.out_width, images, size, like)
                         zero(at + size * p.line, p.length - p.line, like)
             else:
                 grads, step, row = scratch, p.length, 0
@@ -272,29 +244,14 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                     at = scratch + size * f * step
                     zero(at, p.length, like)
                     for i in range(rows):
-                        there = at + size * i * p.row
-                        copy(source + size * (i * grow + f * gchannel), gcolumn, there, p.out_width, images, size, like)
+                        there = source + size * (i * grow + f * gchannel)
+                        copy(there, gcolumn, at + size * i * p.row, images, p.out_width, images, size, like)
             lines = rows if p.by_rows else 1
             outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
             if sums:
                 for f in range(p.filters):
-                    total = like
+                    summed = like
                     for i in range(lines):
-                        total += line_sum(grads + size * (i * row + f * step), p.length, like)
+                        summed += total(grads + size * (i * row + f * step), p.length, like)
                     place = n * p.filters + f
-                    store(sums, place, load(sums, place, like) + total)
-
-
-@compiled
-def _spread_out(source: int, target: int, step: int, runs: int, length: int, size: int, like: Any) -> None:
-    """Copy runs of ``length`` numbers that follow one another to places ``step`` apart."""
-    if step == length:
-        for i in range(runs * length):
-            store(target, i, load(source, i, like))
-    elif length == 1:
-        for i in range(runs):
-            store(target, i * step, load(source, i, like))
-    else:
-        for i in range(runs):
-            for k in range(length):
-                store(target, i * step + k, load(source, i * length + k, like))
+                    store(sums, place, load(sums, place, like) + summed)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .compiled import compiled, summing
+from .runs import total, zero
 from .vectors import cast, load, load_index, store
 
 __all__ = ["PLAN", "backward", "backward_tiles", "forward", "moments", "mul_sums", "standardise", "standardise_grad"]
@@ -62,19 +63,11 @@ def standardise_grad(g: int, x: int, out: int, mean: int, factor: int, slope: in
 
 
 @compiled
-def _add(total: int, tile: int, places: int, kept: int, many: int, size: int, like: Any) -> None:
+def _add(sums: int, tile: int, places: int, kept: int, many: int, size: int, like: Any) -> None:
     """Add a tile of ``many`` numbers, which repeat every ``kept``, to float64 sums."""
     for c in range(0, many, kept):
         for d in range(kept):
-            store(total, places + d, load(total, places + d, 0.0) + load(tile, c + d, like))
-
-
-@summing
-def _sum(x: int, count: int, like: Any) -> Any:
-    total = like
-    for k in range(count):
-        total += load(x, k, like)
-    return total
+            store(sums, places + d, load(sums, places + d, 0.0) + load(tile, c + d, like))
 
 
 @summing
@@ -104,11 +97,11 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
             store(sums, b * kept + d, 0.0)
             store(squares, b * kept + d, 0.0)
         if kept == 1:
-            total = 0.0
+            summed = 0.0
             for a in range(outer):
                 for begin in range(0, length, 4096):
-                    total += _sum(start + size * (a * stride + begin), min(4096, length - begin), like)
-            mean = cast(total / count, like)
+                    summed += total(start + size * (a * stride + begin), min(4096, length - begin), like)
+            mean = cast(summed / count, like)
             off, spread = 0.0, 0.0
             for a in range(outer):
                 for begin in range(0, length, 4096):
@@ -123,8 +116,7 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
             means, first, second = room, room + size * period, room + 2 * size * period
             for a in range(outer):
                 if a % many == 0:
-                    for k in range(period):
-                        store(first, k, like)
+                    zero(first, period, like)
                 for begin in range(0, length, period):
                     at = start + size * (a * stride + begin)
                     for k in range(min(period, length - begin)):
@@ -137,9 +129,8 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
                 store(sums, b * kept + d, 0.0)
             for a in range(outer):
                 if a % many == 0:
-                    for k in range(period):
-                        store(first, k, like)
-                        store(second, k, like)
+                    zero(first, period, like)
+                    zero(second, period, like)
                 for begin in range(0, length, period):
                     at = start + size * (a * stride + begin)
                     for k in range(min(period, length - begin)):
@@ -192,9 +183,8 @@ def mul_sums(g: int, x: int, mean: int, sums: int, products: int, room: int, out
             else:
                 first, second = room, room + size * period
                 if a % many == 0:
-                    for k in range(period):
-                        store(first, k, like)
-                        store(second, k, like)
+                    zero(first, period, like)
+                    zero(second, period, like)
                 for begin in range(0, length, period):
                     here = at + size * begin
                     for k in range(min(period, length - begin)):
@@ -291,8 +281,7 @@ def forward(plan: Any, x: int, out: int, weight: int, bias: int, eps: float, kno
     if not known and centred:
         moments(x, room, room + 8 * places, between, p.outer, p.tiles, p.inner, p.kept, p.period, size, like)
     elif not known:
-        for k in range(p.tiles * p.period):
-            store(tiles, k, like)
+        zero(tiles, p.tiles * p.period, like)
         mul_sums(x, x, tiles, room, room + 8 * places, between, p.outer, p.tiles, p.inner, p.kept, p.period, size, like)
         for k in range(places):
             store(room, k, 0.0)
@@ -305,8 +294,7 @@ def forward(plan: Any, x: int, out: int, weight: int, bias: int, eps: float, kno
     if bias:
         _tile(shift, p.factor_tiles, p.factor_kept, period, 0, 0, bias, p.of_weight, size, like)
     else:
-        for k in range(form):
-            store(shift, k, like)
+        zero(shift, form, like)
     if small:
         length = p.factor_inner * p.factor_kept
         standardise(x, out, tiles, factor, shift, p.factor_outer * p.factor_tiles, p.factor_tiles, 0, length, period,
@@ -346,9 +334,8 @@ def backward(plan: Any, g: int, x: int, dx: int, weight: int, dw: int, db: int, 
             db, p.weights, p.outer * p.inner + 0.0, centred, parameters, slope if taken else 0, shift, p.factor_tiles,
             p.factor_kept, period, size, like)  # fmt: skip
     if not taken:
-        for k in range(form):
-            store(tiles, k, like)
-            store(slope, k, like)
+        zero(tiles, form, like)
+        zero(slope, form, like)
     if small and taken:
         standardise_grad(g, x, dx, tiles, factor, slope, shift, runs, p.factor_tiles, 0, length, period, size, like)
     elif small:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .compiled import compiled
+from .runs import add, copy, zero
 from .vectors import load, store
 
 __all__ = ["avg_pool", "avg_pool_grad", "max_pool", "max_pool_grad"]
@@ -88,9 +89,7 @@ def _take(x: int, step: int, best: int, rest: int, dx: int, runs: int, length: i
 @compiled
 def _zero_rows(dx: int, begin: int, end: int, row: int, line: int, first: int, last: int, size: int, like: Any) -> None:
     for r in range(begin, end):
-        target = dx + size * (r * row + first * line)
-        for k in range((last - first) * line):
-            store(target, k, like)
+        zero(dx + size * (r * row + first * line), (last - first) * line, like)
 
 
 @compiled
@@ -106,8 +105,7 @@ def max_pool_grad(g: int, x: int, out: int, dx: int, rest: int, h: int, c: int, 
         done = until
         for f in range(begin, end):
             at_window = size * (r * c + f) * ow * n
-            for k in range(ow * n):
-                store(rest, k, load(g + at_window, k, like))
+            copy(g + at_window, n, rest, n, ow, n, size, like)
             for i in range(kh):
                 at = r * sh + i * dh - top
                 if at < 0 or at >= h:
@@ -125,21 +123,6 @@ def max_pool_grad(g: int, x: int, out: int, dx: int, rest: int, h: int, c: int, 
 
 
 @compiled
-def _plus(x: int, step: int, out: int, runs: int, length: int, size: int, like: Any) -> None:
-    """out += x over runs of ``length``, ``step`` apart in x."""
-    if step == length:
-        runs, length = 1, runs * length
-    if length == 1:
-        for i in range(runs):
-            store(out, i, load(out, i, like) + load(x, i * step, like))
-        return
-    for i in range(runs):
-        source, target = x + size * i * step, out + size * i * length
-        for k in range(length):
-            store(target, k, load(target, k, like) + load(source, k, like))
-
-
-@compiled
 def avg_pool(x: int, divisor: int, out: int, h: int, c: int, w: int, n: int, oh: int, ow: int, kh: int, kw: int,
              sh: int, sw: int, top: int, left: int, dh: int, dw: int, begin: int, end: int, size: int,
              like: Any) -> None:  # fmt: skip
@@ -148,8 +131,7 @@ def avg_pool(x: int, divisor: int, out: int, h: int, c: int, w: int, n: int, oh:
     for r in range(begin, end):
         for f in range(c):
             target = out + size * (r * c + f) * ow * n
-            for k in range(ow * n):
-                store(target, k, like)
+            zero(target, ow * n, like)
             for i in range(kh):
                 at = r * sh + i * dh - top
                 if at < 0 or at >= h:
@@ -160,26 +142,11 @@ def avg_pool(x: int, divisor: int, out: int, h: int, c: int, w: int, n: int, oh:
                     last = _count(start, sw, w, ow)
                     if last > first:
                         source = x + size * (at * row + f * line + (start + first * sw) * n)
-                        _plus(source, sw * n, target + size * first * n, last - first, n, size, like)
+                        add(source, sw * n, target + size * first * n, n, last - first, n, size, like)
             for o in range(ow):
                 by = load(divisor, r * ow + o, like)
                 for k in range(n):
                     store(target, o * n + k, load(target, o * n + k, like) / by)
-
-
-@compiled
-def _share(g: int, out: int, step: int, runs: int, length: int, size: int, like: Any) -> None:
-    """out += g over runs of ``length``, ``step`` apart in out."""
-    if step == length:
-        runs, length = 1, runs * length
-    if length == 1:
-        for i in range(runs):
-            store(out, i * step, load(out, i * step, like) + load(g, i, like))
-        return
-    for i in range(runs):
-        source, target = g + size * i * length, out + size * i * step
-        for k in range(length):
-            store(target, k, load(target, k, like) + load(source, k, like))
 
 
 @compiled
@@ -209,5 +176,5 @@ def avg_pool_grad(g: int, divisor: int, dx: int, rest: int, h: int, c: int, w: i
                     last = _count(start, sw, w, ow)
                     if last > first:
                         target = dx + size * (at * row + f * line + (start + first * sw) * n)
-                        _share(rest + size * first * n, target, sw * n, last - first, n, size, like)
+                        add(rest + size * first * n, n, target, sw * n, last - first, n, size, like)
     _zero_rows(dx, done, h, row, line, begin, end, size, like)

@@ -18,7 +18,6 @@ from .places import address
 __all__ = ["avg_pool", "avg_pool_grad", "max_pool", "max_pool_grad"]
 
 _PIECE = 2**18  # bytes of input in a piece
-_LARGE = 256  # pixels of a window, whose sum NumPy's loop takes in float64
 
 
 def max_pool(x: Array, geometry: Geometry, size: tuple[int, int]) -> Array:
@@ -41,7 +40,7 @@ def max_pool_grad(grad: Array, x: Array, out: Array, geometry: Geometry) -> Arra
 
 def avg_pool(x: Array, geometry: Geometry, divisor: Array) -> Array:
     """Return the sums of windows, divided."""
-    if geometry.kernel[0] * geometry.kernel[1] > _LARGE:
+    if geometry.kernel[0] * geometry.kernel[1] > pooling.LARGE:
         return pooling.avg_pool(x, geometry, divisor)
     source, out = _contiguous(x), empty((*x.shape[:2], *divisor.shape), x.dtype)
     divisor = np.ascontiguousarray(divisor, x.dtype)
@@ -66,6 +65,26 @@ def _by_rows(
     loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]
 ) -> None:
     """Run a loop over rows of windows, in pieces; x is a block (H, C, W, N)."""
+    _in_pieces(loop, given, x, geometry, size, size[0], 0)
+
+
+def _by_channels(
+    loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]
+) -> None:
+    """Run a loop over channels, whose gradients do not meet, in pieces, each with room for a row of windows."""
+    _in_pieces(loop, given, x, geometry, size, x.shape[1], size[1] * x.shape[3])
+
+
+def _in_pieces(
+    loop: Callable[..., Any],
+    given: tuple[Any, ...],
+    x: Array,
+    geometry: Geometry,
+    size: tuple[int, ...],
+    count: int,
+    room: int,
+) -> None:
+    """Run a loop over ``count`` rows or channels, each piece with ``room`` numbers of its own unless it is 0."""
     if not x.size:
         return
     kernel, stride, before, dilation, _ = geometry
@@ -73,23 +92,8 @@ def _by_rows(
     itemsize, like = x.itemsize, x.dtype.type(0)
 
     def work(part: slice) -> None:
-        loop(*given, *rest, part.start, part.stop, itemsize, like)
+        own = memory.empty((room,), x.dtype) if room else None
+        places = () if own is None else (address(own),)
+        loop(*given, *places, *rest, part.start, part.stop, itemsize, like)
 
-    run(work, cut(size[0], max(1, size[0] * _PIECE // x.nbytes)))
-
-
-def _by_channels(
-    loop: Callable[..., Any], given: tuple[Any, ...], x: Array, geometry: Geometry, size: tuple[int, ...]
-) -> None:
-    """Run a loop over channels, whose gradients do not meet, in pieces; x is a block (H, C, W, N)."""
-    if not x.size:
-        return
-    kernel, stride, before, dilation, _ = geometry
-    rest = (*x.shape, *size, *kernel, *stride, *before, *dilation)
-    itemsize, like, channels = x.itemsize, x.dtype.type(0), x.shape[1]
-
-    def work(part: slice) -> None:
-        room = memory.empty((size[1] * x.shape[3],), x.dtype)
-        loop(*given, address(room), *rest, part.start, part.stop, itemsize, like)
-
-    run(work, cut(channels, max(1, channels * _PIECE // x.nbytes)))
+    run(work, cut(count, max(1, count * _PIECE // x.nbytes)))

@@ -10,10 +10,10 @@ import numpy as np
 from ..window import Geometry
 from .plan import Plan, make_plan
 
-__all__ = ["Tiling", "applies", "tiling"]
+__all__ = ["GAP", "Tiling", "applies", "tiling"]
 
 _BLOCK = 2**22  # bytes of the two sides of the products at a time
-_GAP = 272  # numbers between the 16 planes, which would otherwise share a few places of the cache
+GAP = 272  # numbers between the 16 planes, which would otherwise share a few places of the cache
 
 
 class Tiling(NamedTuple):
@@ -54,5 +54,5 @@ def tiling(
     tiles = max(1, min(across, _BLOCK // (16 * itemsize * (channels + filters) * width)))
     tiles = -(-across // -(-across // tiles))  # as even as possible
     taps = np.arange(channels, dtype=np.int64) * (tiles * width)
-    room_v, room_m = (16 * (count * tiles * width + _GAP) for count in (channels, filters))
+    room_v, room_m = (16 * (count * tiles * width + GAP) for count in (channels, filters))
     return Tiling(plan, taps, taps.ctypes.data, tiles, room_v, room_m)

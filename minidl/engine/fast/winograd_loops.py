@@ -15,8 +15,10 @@ from __future__ import annotations
 from typing import Any
 
 from .compiled import compiled
-from .direct import fill_planes, line_sum, outer_products, products
+from .direct import fill_planes, outer_products, products
+from .runs import total
 from .vectors import cast, lanes, load, store, winograd_gradient, winograd_input, winograd_output
+from .winograd import GAP
 
 __all__ = ["correlate", "filters", "filters_grad", "weight_grad"]
 
@@ -79,6 +81,19 @@ def filters_grad(u: int, count: int, channels: int, out: int, size: int, like: A
 
 
 @compiled
+def _inputs(p: Any, corner: int, v: int, tiles: int, vectors: int, step: int, plane: int, size: int, like: Any) -> None:
+    """Write the transforms of a block of tiles that begins at ``corner``, each channel's ``step`` numbers on."""
+    vector, images = lanes(like), p.slice
+    for c in range(p.channels):
+        for j in range(tiles):
+            source = corner + size * (c * p.channel + 2 * j * images)
+            for i in range(vectors):
+                n = min(i * vector, images - vector)
+                at = v + size * (c * step + (j * vectors + i) * vector)
+                winograd_input(source + size * n, p.row, images, at, plane, like)
+
+
+@compiled
 def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, strides: Any, height: int, planes: int,
               v: int, m: int, dump: int, tiles: int, first: int, last: int, size: int, like: Any) -> None:  # fmt: skip
     """Fill the output rows from ``first`` to ``last`` of a slice of images, as `direct.correlate` does.
@@ -91,7 +106,7 @@ def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, strides
     vector, images = lanes(like), p.slice
     vectors = -(-images // vector)
     step = tiles * vectors * vector
-    v_plane, m_plane = p.channels * step + 272, p.filters * step + 272
+    v_plane, m_plane = p.channels * step + GAP, p.filters * step + GAP
     across = -(-p.out_width // 2)
     for r in range(first, last, p.rows):
         fill_planes(x, planes, p, r, size, like)
@@ -99,13 +114,8 @@ def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, strides
             inside_h = r + t + 1 < height
             for j0 in range(0, across, tiles):
                 many = min(tiles, across - j0)
-                for c in range(p.channels):
-                    for j in range(many):
-                        source = planes + size * (t * p.row + c * p.channel + 2 * (j0 + j) * images)
-                        for i in range(vectors):
-                            n = min(i * vector, images - vector)
-                            at = v + size * (c * step + (j * vectors + i) * vector)
-                            winograd_input(source + size * n, p.row, images, at, v_plane, like)
+                corner = planes + size * (t * p.row + 2 * j0 * images)
+                _inputs(p, corner, v, many, vectors, step, v_plane, size, like)
                 for k in range(16):
                     weights = u + size * k * p.filters * p.channels
                     products(v + size * k * v_plane, taps, p.channels, weights, p.filters, 0, m + size * k * m_plane,
@@ -115,14 +125,14 @@ def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, strides
                     for j in range(many):
                         column = 2 * (j0 + j)
                         inside_w = column + 1 < p.out_width
-                        corner = out + size * ((r + t) * out_row + f * out_channel + column * out_column)
+                        here = out + size * ((r + t) * out_row + f * out_channel + column * out_column)
                         for i in range(vectors):
                             n = size * min(i * vector, images - vector)
-                            right = corner + n + size * out_column if inside_w else dump
-                            below = corner + n + size * out_row if inside_h else dump
-                            both = corner + n + size * (out_row + out_column) if inside_w and inside_h else dump
+                            right = here + n + size * out_column if inside_w else dump
+                            below = here + n + size * out_row if inside_h else dump
+                            both = here + n + size * (out_row + out_column) if inside_w and inside_h else dump
                             at = m + size * (f * step + (j * vectors + i) * vector)
-                            winograd_output(at, m_plane, start, corner + n, right, below, both)
+                            winograd_output(at, m_plane, start, here + n, right, below, both)
 
 
 @compiled
@@ -137,7 +147,7 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, heigh
     vector, images = lanes(like), p.slice
     vectors = -(-images // vector)
     step = tiles * vectors * vector
-    v_plane, m_plane = p.channels * step + 272, p.filters * step + 272
+    v_plane, m_plane = p.channels * step + GAP, p.filters * step + GAP
     across = -(-p.out_width // 2)
     column, channel = p.images, p.out_width * p.images
     row = p.filters * channel
@@ -147,26 +157,21 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, heigh
             inside_h = r + t + 1 < height
             for j0 in range(0, across, tiles):
                 many = min(tiles, across - j0)
-                for c in range(p.channels):
-                    for j in range(many):
-                        source = planes + size * (t * p.row + c * p.channel + 2 * (j0 + j) * images)
-                        for i in range(vectors):
-                            n = min(i * vector, images - vector)
-                            at = v + size * (c * step + (j * vectors + i) * vector)
-                            winograd_input(source + size * n, p.row, images, at, v_plane, like)
+                corner = planes + size * (t * p.row + 2 * j0 * images)
+                _inputs(p, corner, v, many, vectors, step, v_plane, size, like)
                 for f in range(p.filters):
                     for j in range(many):
                         place = 2 * (j0 + j)
                         inside_w = place + 1 < p.out_width
-                        corner = g + size * ((r + t) * row + f * channel + place * column)
+                        here = g + size * ((r + t) * row + f * channel + place * column)
                         for i in range(vectors):
                             n = size * min(i * vector, images - vector)
-                            right = corner + n + size * column if inside_w else masks
-                            below = corner + n + size * row if inside_h else masks
-                            both = corner + n + size * (row + column) if inside_w and inside_h else masks
+                            right = here + n + size * column if inside_w else masks
+                            below = here + n + size * row if inside_h else masks
+                            both = here + n + size * (row + column) if inside_w and inside_h else masks
                             mask = masks + size * vector * (2 if i == vectors - 1 else 1)
                             at = m + size * (f * step + (j * vectors + i) * vector)
-                            winograd_gradient(corner + n, right, below, both, mask, at, m_plane, like)
+                            winograd_gradient(here + n, right, below, both, mask, at, m_plane, like)
                 for k in range(16):
                     target = out + size * k * p.filters * p.channels
                     outer_products(v + size * k * v_plane, 0, taps, p.channels, m + size * k * m_plane, step, 0,
@@ -175,5 +180,5 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, heigh
         for r in range(first, last):
             for f in range(p.filters):
                 for j in range(p.out_width):
-                    total = line_sum(g + size * (r * row + f * channel + j * column), images, like)
-                    store(sums, f, load(sums, f, like) + total)
+                    summed = total(g + size * (r * row + f * channel + j * column), images, like)
+                    store(sums, f, load(sums, f, like) + summed)
