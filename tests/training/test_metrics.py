@@ -106,7 +106,7 @@ def test_one_label_for_an_image_of_outputs_is_not_counted_as_right_or_wrong():
 
 
 def test_counts_that_were_stored_as_lists_are_arrays_again():
-    metric = metrics.ConfusionMatrix(2)
+    metric = ConfusionMatrix(2)
     metric.load_state_dict({"matrix": [[1, 2], [3, 4]]})
     metric.update(np.array([[1.0, 0.0]]), np.array([0]))
     np.testing.assert_array_equal(metric.compute(), [[2, 2], [3, 4]])
