@@ -47,7 +47,9 @@ def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tm
     assert len((folder / "history.csv").read_text().splitlines()) == 3
     assert json.loads((folder / "environment.json").read_text())["environment"]["NumPy"] == np.__version__
     assert main(["train", "--epochs", "1", "--quiet", "--out", "copy.npz"]) == 0
-    assert capsys.readouterr() == ("", "")
+    out, err = capsys.readouterr()
+    assert re.fullmatch(r"test accuracy: \d\d\.\d\d % \(\d+ of 355\)\n", out)  # results only
+    assert err == ""
     minidl.load(models.digits_cnn(), "copy.npz")
     assert (in_tmp / "runs" / "digits-2").is_dir()
 
@@ -329,6 +331,7 @@ def test_a_run_goes_on_only_as_it_was(in_tmp, capsys):
         for name, content in before.items():
             assert (in_tmp / "r" / name).read_bytes() == content
 
+    capsys.readouterr()
     assert main(["predict", "r", "p \u263a/a/0.png"]) == 0  # two classes, by default
     assert capsys.readouterr().out.count("%") == 2
     refused(["train", "--resume", "r", "--epochs", "1"], "--epochs 1: the run has 2 epochs already")
@@ -423,6 +426,7 @@ def test_ctrl_c_keeps_the_weights(tmp_path):
     assert process.returncode == 130
     assert "interrupted in epoch" in out
     assert "weights saved to" in out
+    assert out.splitlines()[-1] == f"go on with minidl train --resume runs/digits-1 --out {tmp_path / 'm.npz'}"
     assert "Traceback" not in err
     minidl.load(models.digits_cnn(), tmp_path / "m.npz")
 

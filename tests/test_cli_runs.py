@@ -1,6 +1,7 @@
 """Run folders: who has one, what can be resumed, and what is never overwritten."""
 
 import csv
+import shlex
 import shutil
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from minidl.cli import main
 from minidl.cli.claim import claimed
 from minidl.data import DataLoader, load_digits
 from minidl.training import ModelCheckpoint, Trainer
+from minidl.training.callbacks import CSVLogger
 from minidl.training.folder_lock import FolderLock
 
 TRAIN = ["train", "--epochs", "2", "--schedule", "cosine", "--augment", "crop", "--quiet"]
@@ -160,7 +162,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_a_run_that_begins_again(where, whole, 
         else:
             patch.setattr(ModelCheckpoint, "save", interrupt)
         assert main([*[flag for flag in TRAIN if flag != "--quiet"], "--run", "r", "--out", "m.npz"]) == 130
-    assert "weights saved to m.npz; no epoch is finished; begin again with minidl train --resume r" in (
+    assert "weights saved to m.npz; no epoch is finished; begin again with minidl train --resume r --out m.npz\n" in (
         capsys.readouterr().out
     )
     minidl.load(models.digits_cnn(), "m.npz")
@@ -168,6 +170,24 @@ def test_ctrl_c_in_the_first_epoch_leaves_a_run_that_begins_again(where, whole, 
     assert "r is not finished: continue with minidl train --resume r" in capsys.readouterr().err
     assert main(["train", "--resume", "r", "--quiet"]) == 0
     assert_same(whole, in_tmp / "r")
+
+
+def test_ctrl_c_prints_the_command_that_goes_on(in_tmp, monkeypatch, capsys):
+    """As a shell splits it into words, from a folder with a space, with a model of the user's own."""
+
+    def interrupted(self, trainer):
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CSVLogger, "on_epoch_start", interrupted)
+        assert main(["train", "--epochs", "3", "--model", "tiny:make", "--run", "a run", "--out", "m.npz"]) == 130
+    command = capsys.readouterr().out.splitlines()[-1].removeprefix("go on with ")
+    assert command == "minidl train --resume 'a run' --model tiny:make --out m.npz"
+    Path("m.npz").unlink()
+    assert main(shlex.split(command)[1:]) == 0
+    assert "epoch 3/3" in capsys.readouterr().out
+    assert Path("m.npz").exists()
 
 
 def test_ctrl_c_before_the_best_weights_are_kept_names_those_that_are(in_tmp, monkeypatch, capsys):

@@ -24,6 +24,7 @@ from .claim import RUNS, claimed, is_free
 from .command import add_command
 from .datasets import Images
 from .engines import faster_engine, use_engine
+from .going_on import resume_command
 from .measure import measure
 from .options import add_flags
 from .output import complain, say, show
@@ -77,11 +78,11 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     """Train the run's model, save its weights, and measure it."""
     model = run.make_model()
     history = _fit(run, model, images, options)
-    result = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
+    result: dict[str, Any] = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
     if history.interrupted and not has_checkpoint(run.folder):  # the run is yet to begin
         if out is not None:
             save(model, out)
-        hint = f"no epoch is finished; begin again with minidl train --resume {run.folder}"
+        hint = f"no epoch is finished; begin again with {resume_command(run, out)}"
         say(options, hint if out is None else f"weights saved to {out}; {hint}")
         if options.json:
             show(options, result, "")
@@ -94,14 +95,18 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     part, dataset = images.measured
     measured = measure(model, dataset, images.classes, _progress(options))
     write_report(run, model, part, dataset, measured, chosen)
-    say(options, f"{part} accuracy: {measured.summary()}")
+    result.update(loss=measured.loss, accuracy=measured.accuracy, images=part)
+    line = f"{part} accuracy: {measured.summary()}"
+    if options.quiet or options.json:
+        show(options, result, line)
+    say(options, line)  # which is nothing then; otherwise the files have it all if nobody reads
     say(
         options,
         f"weights saved to {run.folder / WEIGHTS}{'' if out is None else f' and {out}'}; see "
         f"{run.folder / 'report.html'}",
     )
-    if options.json:
-        show(options, {**result, "loss": measured.loss, "accuracy": measured.accuracy, "images": part}, "")
+    if history.interrupted:
+        say(options, f"go on with {resume_command(run, out)}")
     return 130 if history.interrupted else 0
 
 

@@ -95,11 +95,26 @@ class EarlyStopping(Callback):
         self._waited += 1
         if self._waited > self.patience:
             trainer.stop = True
+            kept = "" if self._weights is not None else "; the weights of the last epoch are kept"
+            trainer.progress.line(f"stopped after epoch {trainer.epoch}: {self._reason()}{kept}")
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Restore the best weights."""
-        if self._weights is not None:
-            trainer.model.load_state_dict(self._weights)
+        """Restore the best weights, and say of which epoch they are if it is not the last."""
+        if self._weights is None:
+            return
+        trainer.model.load_state_dict(self._weights)
+        if self.best_epoch < trainer.epoch:
+            trainer.progress.line(f"the weights of epoch {self.best_epoch} are kept, {self.monitor} {self.best:.4f}")
+
+    def _reason(self) -> str:
+        epochs = "1 epoch" if self._waited == 1 else f"{self._waited} epochs"
+        if not self.best_epoch:
+            return f"{self.monitor} was no finite number in {epochs}"
+        least = f" by more than {self.min_delta:g}" if self.min_delta else ""
+        return (
+            f"{self.monitor} has not improved{least} for {epochs}, its best is {self.best:.4f} in epoch "
+            f"{self.best_epoch}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Best value, epoch and weights."""

@@ -54,6 +54,16 @@ FILES = {"CMYK": "tif", "PA": "tif", "YCbCr": "tif", "LAB": "tif", "I": "tif", "
 NO_FILE = ("La", "RGBa", "RGBX", "HSV", "I;16L", "I;16N")  # Pillow reads no file as one of these
 
 
+def test_one_number_is_the_size_of_both_sides(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png", 32)
+    resized = Image.fromarray(pixels).resize((32, 32), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(image, np.asarray(resized).transpose(2, 0, 1) / 255, atol=1e-6)
+    with pytest.raises(ValueError, match="read_image: size must be"):
+        read_image(tmp_path / "a.png", 0)
+
+
 def test_every_mode_is_in_the_table():
     assert set(Image.MODES) <= set(MODES)
 

@@ -54,6 +54,37 @@ def test_early_stopping_waits_and_restores_the_best():
     assert_weights(trainer, script.weights[1])
 
 
+def test_early_stopping_says_when_why_and_which_epoch_is_kept(capsys):
+    fit([Script([3, 2, 2.5, 2.5, 2.5, 9]), EarlyStopping(patience=2)], progress="lines")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "stopped after epoch 5: val_loss has not improved for 3 epochs, its best is 2.0000 in epoch 2",
+        "the weights of epoch 2 are kept, val_loss 2.0000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "last"),
+    [
+        ([3, 2, 1], {}, "epoch 3/3"),  # the last epoch is the best
+        ([1, 2, 3], {}, "the weights of epoch 1 are kept, val_loss 1.0000"),  # it was not stopped
+        (
+            [3, 2.9],
+            {"patience": 0, "min_delta": 0.5, "restore_best": False},
+            "stopped after epoch 2: val_loss has not improved by more than 0.5 for 1 epoch, its best is 3.0000 in "
+            "epoch 1; the weights of the last epoch are kept",
+        ),
+        (
+            [np.nan, np.nan],
+            {"patience": 1},
+            "stopped after epoch 2: val_loss was no finite number in 2 epochs; the weights of the last epoch are kept",
+        ),
+    ],
+)
+def test_early_stopping_says_which_epoch_is_kept_in_each_case(values, options, last, capsys):
+    fit([Script(values), EarlyStopping(**options)], epochs=len(values), progress="lines")
+    assert capsys.readouterr().out.splitlines()[-1].startswith(last)
+
+
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), RuntimeError("a fault"), StopTraining("enough")])
 def test_the_best_weights_come_back_however_the_fit_ends(end):
     script = Script([1, 2, 3], then=end)
