@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._core import check_flag
-from ..data import ArrayDataset, DataLoader, Dataset
-from ..data.collate import is_dataset
+from ..data import ArrayDataset, DataLoader
 from ..nn import Module
 from ..nn.label_loss import LabelLoss
 from .losses import Losses
@@ -16,7 +15,6 @@ __all__ = [
     "Batch",
     "BatchForm",
     "Batches",
-    "check_batches",
     "check_classes",
     "check_parts",
     "count_batches",
@@ -24,19 +22,6 @@ __all__ = [
 
 Batch = tuple[Any, ...]
 Batches = Iterable[Batch]
-
-
-def check_batches(method: str, data: Any) -> None:
-    """Raise TypeError, naming the Trainer's ``method``, if ``data`` is a dataset or arrays, not batches of them."""
-    if is_dataset(data):
-        kind = "Dataset" if isinstance(data, Dataset) else f"dataset, {type(data).__name__}"
-        raise TypeError(f"Trainer.{method}: expected batches, got a {kind}; use DataLoader(dataset, batch_size=32)")
-    bare = isinstance(data, (tuple, str, Mapping)) or hasattr(data, "__array__")
-    if bare or isinstance(data, type) or not isinstance(data, Iterable):
-        raise TypeError(
-            f"Trainer.{method}: expected batches, got {type(data).__name__}; for arrays use "
-            f"trainer.{method}(DataLoader(ArrayDataset(x, y), batch_size=32, shuffle=True), ...)"
-        )
 
 
 def check_classes(loss: Module, data: Any) -> None:

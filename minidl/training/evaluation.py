@@ -6,13 +6,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..data import ArrayDataset, DataLoader
-from ..data.collate import is_dataset
+from ..data import ArrayDataset
 from ..inference.repeated import Repeated
 from ..nn import Module
 from ..nn.modes import evaluating
 from ..nn.structure import leaves, rebuild
-from .batches import Batches, BatchForm, check_batches
+from .batches import Batches, BatchForm
+from .given import as_batches, size_of
 from .meter import Meter, Meters
 from .objective import Objective, call
 from .order import check_order
@@ -38,14 +38,15 @@ def evaluate(
     return meter
 
 
-def predict(model: Module, data: Any, batch_size: int, progress: Progress, form: BatchForm) -> Any:
+def predict(model: Module, data: Any, batch_size: int | None, progress: Progress, form: BatchForm) -> Any:
     """Return the outputs for all samples; `Trainer.predict` describes them."""
     source: Any = ArrayDataset(data) if hasattr(data, "__array__") else data
     if isinstance(data, (tuple, dict)):
-        source = _batches_of(form.input_of(data) if isinstance(data, dict) and form.targets else data, batch_size)
-    elif is_dataset(source):
-        source = DataLoader(source, batch_size)
-    check_batches("predict", source)
+        source = _batches_of(
+            form.input_of(data) if isinstance(data, dict) and form.targets else data, size_of("predict", batch_size)
+        )
+    else:
+        source = as_batches("predict", source, batch_size)
     check_order(source)
     outputs: list[Any] = []
     forward = Repeated(model)

@@ -10,9 +10,10 @@ from ..nn import Module
 from ..optim import Optimizer
 from ..optim.direction import resolve_mode
 from ..optim.lr_scheduler import ReduceLROnPlateau
-from .batches import Batches, BatchForm, check_batches, check_classes, check_parts, count_batches
+from .batches import Batches, BatchForm, check_classes, check_parts, count_batches
 from .callback import Callback
 from .callbacks import EarlyStopping
+from .checkpoint import Found
 from .columns import check_column, expected_columns, plateau_column
 from .meter import meter_of
 from .model_checkpoint import ModelCheckpoint
@@ -20,20 +21,42 @@ from .optimizers import Optimizers, members
 from .progress import Progress
 from .state import FitState
 
-__all__ = ["check_data", "check_monitors", "check_parameters", "check_schedule", "tell_differences"]
+__all__ = ["check_data", "check_monitors", "check_parameters", "check_start", "tell_differences"]
 
 # the argument that is the length of a schedule
 _LENGTHS = {"OneCycleLR": "total_steps", "CosineAnnealingLR": "T_max", "LinearLR": "total_iters"}
 
 
 def check_data(loss: Module, train: Batches, val: Batches | None, form: BatchForm, own_step: bool) -> None:
-    """Raise if the data of a fit give no batches, or not the parts or classes that it needs, as far as one can tell."""
+    """Raise if the batches of a fit do not have the parts or classes that it needs, as far as one can tell."""
     for data in (train, val):
-        if data is not None:
-            check_batches("fit", data)
-            if not (own_step and data is train):  # what a custom step takes is not known
-                check_parts(data, form, loss)
+        if data is not None and not (own_step and data is train):  # what a custom step takes is not known
+            check_parts(data, form, loss)
     check_classes(loss, train)
+
+
+def check_start(state: FitState, found: Found, epochs: int, progress: Progress) -> None:
+    """Check what a fit is resumed from, and its schedule from there on, before anything is changed.
+
+    Raises:
+        ValueError: the checkpoint belongs to something else, or the schedule ends before the fit does.
+    """
+    place, (saved, _, file) = state, found
+    try:
+        if saved is not None:
+            state.restoring(saved)
+            place = state.ahead(saved)
+        elif file is not None:
+            progress.line(f"there is no checkpoint in {file} yet: the fit begins from the start")
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+    try:
+        if not place.stop:
+            check_schedule(place, epochs)
+    except ValueError as error:
+        if saved is None:
+            raise
+        raise ValueError(f"{file}: Trainer: cannot resume: {error}") from error
 
 
 def check_monitors(state: FitState) -> None:
@@ -118,7 +141,7 @@ def _check_schedule(schedule: Any, state: FitState, epochs: int) -> None:
             f"{name}: it has {reach} steps{used}, but the fit ends after {end}, before the learning rate has come to "
             f"its end: {fit}; {advice}, unless another fit continues it",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -17,11 +17,12 @@ from ..nn import Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.ema import applied
-from .batches import Batch, Batches, BatchForm, check_batches, count_batches
+from .batches import Batch, Batches, BatchForm, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import Found, find_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
+from .given import as_batches, batches_of_fit
 from .history import History
 from .hooks import Hooks
 from .losses import FunctionLoss, as_loss, parts_of
@@ -31,7 +32,7 @@ from .meter import Meter, Meters, meter_of, metrics_for
 from .metrics import Metric
 from .objective import Objective
 from .optimizers import Optimizers, Schedule, schedules_of
-from .preflight import check_data, check_monitors, check_parameters, check_schedule, tell_differences
+from .preflight import check_data, check_monitors, check_parameters, check_start, tell_differences
 from .progress import Progress
 from .state import FitState
 from .step import Step
@@ -129,10 +130,13 @@ class Trainer(TrainingStep):
 
     def fit(
         self,
-        train: Batches,
-        val: Batches | None = None,
+        train: Any,
+        val: Any = None,
         epochs: int = 1,
         *,
+        batch_size: int | None = None,
+        validation_split: float | None = None,
+        rng: np.random.Generator | None = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train for some epochs, validating after each.
@@ -145,10 +149,14 @@ class Trainer(TrainingStep):
         schedule in steps that is much longer than the fit.
 
         Args:
-            train: batches (input, target), with ``sample_weights`` (input, target, weights): a DataLoader, or anything
-                that can be iterated over once per epoch.
-            val: batches for validation, likewise; None for none.
+            train: arrays (x, y) in a tuple, with ``sample_weights`` (x, y, weights), or in a dict; a dataset; or
+                batches, each such a tuple or dict: a DataLoader, a list, whatever can be iterated over once per epoch.
+            val: data or batches for validation, likewise; None for none.
             epochs: how many passes over ``train`` to make, counting those before a resume.
+            batch_size: of arrays and datasets, which are shuffled for training; None: 32.
+            validation_split: share of the samples in ``train`` to set apart for validation, of each class if the loss
+                judges classes. The choice depends on nothing but the data: it is the same in every fit.
+            rng: generator for the order of arrays and datasets; None means minidl's own.
             resume: folder or file of a `ModelCheckpoint`, from which the fit continues bit for bit as if it had not
                 been stopped; a fit with a folder that does not contain one yet starts from the beginning. Model,
                 optimiser, loader and callbacks must be created as they were for the first fit.
@@ -162,16 +170,18 @@ class Trainer(TrainingStep):
             NonFiniteLossError: the loss or a gradient became NaN or infinite.
             RuntimeError: called in a callback of this Trainer's own fit; or another fit writes to the folder of a
                 `ModelCheckpoint`.
-            ValueError: there are no batches, the optimiser has none of the model's parameters, the schedule ends
-                before the fit, a column that is watched cannot exist, or the checkpoints are damaged or belong to a
-                different model.
+            ValueError: there are no batches, or they are given with an option for arrays; the optimiser has none of the
+                model's parameters, the schedule ends before the fit, a column that is watched cannot exist, or the
+                checkpoints are damaged or belong to a different model.
         """
+        train, val = batches_of_fit(train, val, self.form, self.loss, batch_size, validation_split, rng)
         epochs, optimizer = self._check_fit(train, val, epochs)
         differences = check_parameters(self.model, self.loss, optimizer)
         if differences and differences != self._noted:  # once, not in every fit
             warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
         self._noted = differences
-        saved, notes, file = Found(None, [], None) if resume is None else find_checkpoint(resume)
+        found = Found(None, [], None) if resume is None else find_checkpoint(resume)
+        saved, notes, _ = found
         for note in notes:
             self.progress.note(note)
         state = self._new_state(train, val)
@@ -182,14 +192,7 @@ class Trainer(TrainingStep):
         self._made.update({name: value for name, value in state.options.items() if name not in self._made})
         state.options.update({name: self._made[name] for name in PARTS})
         check_monitors(state)
-        place = self._begins(state, saved, file)
-        try:
-            if not place.stop:
-                check_schedule(place, epochs)
-        except ValueError as error:
-            if saved is None:
-                raise
-            raise ValueError(f"{file}: Trainer: cannot resume: {error}") from error
+        check_start(state, found, epochs, self.progress)
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
         self._step = self._new_step(optimizer)
@@ -213,18 +216,6 @@ class Trainer(TrainingStep):
         finally:
             release_memory()
         return self.history
-
-    def _begins(self, state: FitState, saved: Any, file: Any) -> FitState:
-        """Check what a fit is resumed from, before anything is changed; return where it begins."""
-        if saved is not None:
-            try:
-                state.restoring(saved)
-            except ValueError as error:
-                raise ValueError(f"{file}: {error}") from error
-            return state.ahead(saved)
-        if file is not None:
-            self.progress.line(f"there is no checkpoint in {file} yet: the fit begins from the start")
-        return state
 
     def _fit_epoch(self, epochs: int) -> None:
         """Train for an epoch, or for what is left of it after a resume, then validate."""
@@ -306,15 +297,15 @@ class Trainer(TrainingStep):
                 raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
         return row
 
-    def evaluate(self, data: Batches) -> dict[str, Any]:
+    def evaluate(self, data: Any, batch_size: int | None = None) -> dict[str, Any]:
         """Return the mean loss over samples, the accuracy or the mean absolute error, and the metrics.
 
         Runs in evaluation mode and keeps nothing; the mode of every module is restored. What does not count (ignored
         labels, samples of weight 0) is left out of everything; if nothing counts, the loss is NaN.
 
         Args:
-            data: batches (input, target), with ``sample_weights`` (input, target, weights): a DataLoader, or any
-                iterable of them.
+            data: arrays (x, y) in a tuple, a dataset, or batches of such, as `fit` takes them.
+            batch_size: of arrays and datasets; None: 256.
 
         Returns:
             {"loss": ..., "accuracy": ...}, accuracy from 0 to 1, of classes or of decisions (see `minidl.nn.Loss`); for
@@ -322,16 +313,15 @@ class Trainer(TrainingStep):
             the number of samples for which the model's output was NaN, which count as wrong.
 
         Raises:
-            ValueError: there are no batches, or they have other parts.
+            ValueError: there are no batches, they have other parts, or a batch_size is given with them.
         """
-        check_batches("evaluate", data)
-        return self._evaluate(data).result("evaluate")
+        return self._evaluate(as_batches("evaluate", data, batch_size)).result("evaluate")
 
     def _evaluate(self, data: Batches) -> Meter | Meters:
         meter = meter_of(self.loss, self.metrics)
         return evaluate(self.model, Objective(self.loss), data, meter, self.progress, self.form)
 
-    def predict(self, data: Any, batch_size: int = 256) -> Any:
+    def predict(self, data: Any, batch_size: int | None = None) -> Any:
         """Return the model's outputs, computed in batches.
 
         Runs in evaluation mode and keeps nothing; the mode of every module is restored. Many small batches are computed
@@ -340,16 +330,15 @@ class Trainer(TrainingStep):
         Args:
             data: an array of inputs (N, ...), or several in a tuple or dict; a dataset or a DataLoader, whose targets
                 are ignored; or an iterable of batches.
-            batch_size: samples per batch, if the data does not consist of batches already.
+            batch_size: of arrays and datasets; None: 256.
 
         Returns:
             The outputs, (N, ...), in the order of the samples: logits for a classifier; of several outputs the model's
             tuple or dict of them.
 
         Raises:
-            ValueError: there are no samples, or a DataLoader shuffles, has a sampler, or drops the last samples.
+            ValueError: there are no samples; or a DataLoader shuffles, has a sampler, or drops the last samples.
         """
-        batch_size = check_int("Trainer.predict", "batch_size", batch_size)
         try:
             return predict(self.model, data, batch_size, self.progress, self.form)
         finally:
