@@ -40,6 +40,10 @@ class Callback:
       a ``model.eval()`` of your own, restore it yourself.
     - `backward` works as outside a fit: ``model.backward(...)`` returns the gradient of the input. The next step sets
       every parameter's gradient to None and starts a new forward pass, so nothing that you leave behind enters it.
+    - From `on_batch_start` to `on_batch_end` ``trainer.batches`` has the step's inputs, targets, outputs and losses,
+      read-only and not copied; of a `Trainer.training_step` of your own only the inputs.
+    - In `on_before_step` the gradients are complete: a change of them enters the step, and is clipped; a backward pass
+      of your own adds to them. It is not called for a training step that makes its steps itself.
     - In `on_batch_end` each ``parameter.grad`` is what the optimiser used, after clipping; ``trainer.grad_norm`` is the
       norm before it. ``trainer.lr`` is the rate of that step; a schedule may have set the optimiser's to the next.
     - NumPy's settings (``np.errstate``) are the caller's: your own overflows are reported.
@@ -58,11 +62,29 @@ class Callback:
     def on_epoch_start(self, trainer: Trainer) -> None:
         """Before the first batch of an epoch; ``trainer.epoch`` counts from 1."""
 
+    def on_batch_start(self, trainer: Trainer) -> None:
+        """Before the first forward pass of a step; ``trainer.batches`` has its inputs and targets."""
+
+    def on_before_step(self, trainer: Trainer) -> None:
+        """After the backward pass, before gradients are clipped and the optimiser takes its step.
+
+        If this raises, the step is not made.
+        """
+
     def on_batch_end(self, trainer: Trainer) -> None:
-        """After the optimiser's step; ``trainer.batch`` counts from 1, ``trainer.batch_loss`` is the loss."""
+        """After the optimiser's step; ``trainer.batch`` counts from 1, ``trainer.batch_loss`` is the loss.
+
+        Not called if there was no step, because a loss was not finite and is skipped, or nothing in the batch counts.
+        """
 
     def on_epoch_trained(self, trainer: Trainer) -> None:
         """After the epoch's last step, before its validation."""
+
+    def on_validation_start(self, trainer: Trainer) -> None:
+        """Before the validation, if there are data for it; the model has the weights by which it is judged."""
+
+    def on_validation_end(self, trainer: Trainer) -> None:
+        """After the validation; the columns "val_..." are in ``trainer.history.rows[-1]``."""
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """After the epoch's row, validation included, has been added to ``trainer.history``."""

@@ -24,6 +24,16 @@ class Hooks:
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self._callbacks = callbacks
         self._started: list[Callback] = []
+        self._having: dict[str, list[Callback]] = {}
+
+    def of(self, name: str) -> list[Callback]:
+        """Return the callbacks that have a hook of their own of this name: the others need not be called."""
+        if name not in self._having:
+            empty = getattr(Callback, name)
+            self._having[name] = [
+                callback for callback in self._callbacks if getattr(getattr(callback, name), "__func__", None) != empty
+            ]
+        return self._having[name]
 
     def call(self, trainer: Trainer, *names: str) -> None:
         """Call the named hooks: the first of every callback, then the second of every callback.
@@ -33,7 +43,7 @@ class Hooks:
         """
         reason: StopTraining | None = None
         for name in names:
-            for callback in self._callbacks:
+            for callback in self._callbacks if name == "on_fit_start" else self.of(name):
                 try:
                     getattr(callback, name)(trainer)
                 except StopTraining as stop:

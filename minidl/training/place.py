@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..nn.structure import rebuild
 from .history import History
 from .state import FitState
+from .step import Step
 
-__all__ = ["Place"]
+__all__ = ["Place", "SeenBatch"]
+
+
+class SeenBatch(NamedTuple):
+    """A batch of the current step, as callbacks see it: its arrays are the fit's own, read-only.
+
+    Attributes:
+        inputs, target: as the loader gave them.
+        output: what the model returned; None before it was called.
+        loss: of the batch; NaN before it was measured, or if nothing in the batch counts.
+    """
+
+    inputs: Any
+    target: Any
+    output: Any = None
+    loss: float = math.nan
 
 
 class Place:
@@ -16,6 +39,29 @@ class Place:
     """
 
     state: FitState
+    _step: Step | None
+    _given: Sequence[Any] = ()  # the batches of the current step, and what they gave
+    _done: Sequence[Any] = ()
+
+    @property
+    def batches(self) -> tuple[SeenBatch, ...]:
+        """The batches of the current step, one unless ``accumulate`` is larger; none outside of a step's hooks.
+
+        Nothing is copied, and nothing is kept after `Callback.on_batch_end`: copy what you need for longer. Of a
+        `training_step` of your own only the inputs are known: the whole batch, as the loader gave it.
+        """
+        if self.state.own_step:
+            return tuple(SeenBatch(rebuild(batch, _read_only), None) for batch in self._given)
+        seen = [SeenBatch(*rebuild(tuple(batch[:2]), _read_only)) for batch in self._given]
+        for number, done in enumerate(self._done):
+            loss, _ = self._mean_of([done])
+            seen[number] = seen[number]._replace(output=rebuild(done.output, _read_only), loss=loss)
+        return tuple(seen)
+
+    def _mean_of(self, done: Sequence[Any]) -> tuple[float, bool]:
+        """Return the loss of several batches together, and whether anything counted in them."""
+        assert self._step is not None
+        return self._step.mean(done)
 
     @property
     def epoch(self) -> int:
@@ -55,3 +101,12 @@ class Place:
     @stop.setter
     def stop(self, value: bool) -> None:
         self.state.stop = value
+
+
+def _read_only(leaf: Any) -> Any:
+    """Return a view of an array that cannot be written to; anything else as it is."""
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    view = leaf.view()
+    view.setflags(write=False)
+    return view

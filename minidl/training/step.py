@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,10 @@ class Step:
 
     Attributes:
         grad_norm: norm of all gradients together in the last step, before clipping.
+        before: called with what the batches gave, when the gradients are complete and not clipped yet; or None.
     """
+
+    before: Callable[[Sequence[Any]], None] | None = None
 
     def __init__(
         self, model: Module, objective: Objective, optimizer: Optimizer | Optimizers, clip_grad_norm: float | None
@@ -65,7 +68,13 @@ class Step:
         self._buffers.take()
         self._clear()
         with without_input_grad(self.model), np.errstate(over="ignore", invalid="ignore"):
-            return self._run(batches)
+            done = self._run(batches)
+            complete = any(one.counts for one in done)
+            if complete and self.before is None:
+                self._clip_and_step()
+        if complete and self.before is not None:
+            self._ask_and_step(self.before, done)
+        return done
 
     def mean(self, done: Sequence[Any]) -> tuple[float, bool]:
         """Return the loss of several batches together, and whether anything counted in them."""
@@ -93,8 +102,17 @@ class Step:
         except BaseException:  # also Ctrl-C: running statistics and parameters belong together
             self._buffers.restore()
             raise
-        self._clip_and_step()
         return done
+
+    def _ask_and_step(self, before: Callable[[Sequence[Any]], None], done: Sequence[Any]) -> None:
+        """Call `before`, where nothing holds that is for the duration of a step only; then make the step."""
+        try:
+            before(done)
+        except BaseException:
+            self._buffers.restore()
+            raise
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._clip_and_step()
 
     def _clip_and_step(self) -> None:
         if self.clip_grad_norm is not None:

@@ -35,8 +35,7 @@ from .optimizers import Optimizers, Schedule, schedules_of
 from .preflight import check_data, check_monitors, check_parameters, check_start, tell_differences
 from .progress import Progress
 from .state import FitState
-from .step import Step
-from .training_step import OwnStep, TrainingStep
+from .training_step import TrainingStep
 
 __all__ = ["Trainer"]
 
@@ -123,8 +122,7 @@ class Trainer(TrainingStep):
         self.on_nonfinite = check_choice("Trainer", "on_nonfinite", on_nonfinite, ("raise", "skip"))
         self.progress = Progress(progress)
         self.state, self.resumed = self._new_state(), False
-        self._hooks = Hooks(self.callbacks)
-        self._step: Step | None = None
+        self._hooks, self._step = Hooks(self.callbacks), None
         self._running, self._noted = False, ""
         self._made: dict[str, Any] = {}
 
@@ -214,6 +212,7 @@ class Trainer(TrainingStep):
                 self.state = before
             raise
         finally:
+            self._given = self._done = ()
             release_memory()
         return self.history
 
@@ -226,9 +225,12 @@ class Trainer(TrainingStep):
             self._hooks.call(self, "on_epoch_start")
         label = f"epoch {state.epoch}/{epochs}"
         for batches in self._batches(label):
+            self._given, self._done = batches, ()
+            self._hooks.call(self, "on_batch_start")
             if self._update(batches):
                 state.schedule("step")
                 self._hooks.call(self, "on_batch_end", "on_save")
+            self._given = self._done = ()
         row = self._measure()
         row["seconds"] = time.perf_counter() - start
         state.schedule("epoch")
@@ -268,10 +270,10 @@ class Trainer(TrainingStep):
         with np.errstate(over="ignore", invalid="ignore"):
             for one in done:
                 state.meter.take(one)
-        mean, counted = self._step.mean(done)
+        mean, counted = self._mean_of(done)
         if not counted:
             return False
-        state.batch_loss = mean
+        state.batch_loss, self._done = mean, done
         state.steps += 1
         return True
 
@@ -290,8 +292,10 @@ class Trainer(TrainingStep):
         self._hooks.call(self, "on_epoch_trained")
         if state.val is not None:
             with self.judged():
+                self._hooks.call(self, "on_validation_start")
                 meter = self._evaluate(state.val)
-            row.update(measured_columns("val", meter, state, self.progress))
+                row.update(measured_columns("val", meter, state, self.progress))
+                self._hooks.call(self, "on_validation_end")
             if meter.counted and not math.isfinite(row["val_loss"]):
                 where = "the parameters are finite, the model's output or the validation data is not"
                 raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
@@ -390,11 +394,6 @@ class Trainer(TrainingStep):
             sample_weights=self.sample_weights,
             own_step=type(self).training_step is not TrainingStep.training_step,
         )
-
-    def _new_step(self, optimizer: Any) -> Step:
-        if self.state.own_step:
-            return OwnStep(self, optimizer, self.clip_grad_norm)
-        return Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm)
 
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Any]:
         if self._running:

@@ -13,6 +13,7 @@ from ..nn.loss_value import LossValue
 from ..nn.structure import leaves
 from .batches import Batch, BatchForm
 from .diagnosis import NonFinite, first_non_finite_parameter
+from .hooks import Hooks
 from .numbers import Logged, as_numbers
 from .objective import Objective, call, total
 from .place import Place
@@ -22,12 +23,14 @@ __all__ = ["OwnStep", "TrainingStep"]
 
 
 class TrainingStep(Place):
-    """The part of a Trainer that a subclass overrides to train in its own way."""
+    """The part of a Trainer that makes a step; a subclass overrides `training_step` to train in its own way."""
 
     model: Module
     loss: Module
     optimizer: Any
+    clip_grad_norm: float | None
     form: BatchForm
+    _hooks: Hooks
 
     def training_step(self, batch: Any) -> Any:
         """Return the loss of a batch; override this to train in another way than by a loss of outputs and targets.
@@ -60,6 +63,20 @@ class TrainingStep(Place):
         """
         return Logged(as_numbers({**({} if math.isnan(loss) else {"loss": loss}), **numbers}))
 
+    def _new_step(self, optimizer: Any) -> Step:
+        """Return what makes the steps of a fit."""
+        if self.state.own_step:
+            step: Step = OwnStep(self, optimizer, self.clip_grad_norm)
+        else:
+            step = Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm)
+        if self._hooks.of("on_before_step"):
+            step.before = self._before_step
+        return step
+
+    def _before_step(self, done: Sequence[Any]) -> None:
+        (self.state.batch_loss, _), self._done = self._mean_of(done), done
+        self._hooks.call(self, "on_before_step")  # type: ignore[arg-type]
+
 
 class OwnStep(Step):
     """A step by a Trainer's own `training_step`.
@@ -86,13 +103,19 @@ class OwnStep(Step):
         before = [parameter.changed for parameter in self._parameters]
         try:
             with np.errstate(over="ignore", invalid="ignore"):
-                return self._make(batches)
+                found, automatic = self._make(batches)
+                if automatic and self.before is None:
+                    self._clip_and_step()
+            if automatic and self.before is not None:
+                self._ask_and_step(self.before, found)
+            return found
         except BaseException:
             if before == [parameter.changed for parameter in self._parameters]:  # otherwise the step is made in part
                 self._buffers.restore()
             raise
 
-    def _make(self, batches: Sequence[Batch]) -> list[Any]:
+    def _make(self, batches: Sequence[Batch]) -> tuple[list[Any], bool]:
+        """Call the training step on each batch; return what was measured, and whether the Trainer makes the step."""
         found, automatic = list[Logged](), False
         for batch in batches:
             samples = _samples(batch)
@@ -118,10 +141,9 @@ class OwnStep(Step):
             if not self._idle_told:
                 self._idle_told = True
                 self._tell_idle()
-            self._clip_and_step()
         elif not found:
             self._buffers.restore()
-        return found
+        return found, automatic
 
     def _checked_loss(self, loss: Any, result: Any) -> LossValue:
         if not isinstance(loss, LossValue):

@@ -13,7 +13,10 @@ from minidl.training.metrics import TopK
 
 from ..fits import make, problem
 
-HOOKS = ("on_fit_start", "on_epoch_start", "on_batch_end", "on_epoch_end", "on_save", "on_fit_end")
+HOOKS = (
+    *("on_fit_start", "on_epoch_start", "on_batch_start", "on_batch_end", "on_validation_start", "on_validation_end"),
+    *("on_epoch_end", "on_save", "on_fit_end"),
+)
 
 
 class Do(Callback):
