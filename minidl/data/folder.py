@@ -11,9 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, IntPair, check_pair, printable, user_path
+from .._core import Array, IntPair, check_int, check_pair, printable, user_path
 from .dataset import TEST_EVERY, Dataset, Subset, is_for_testing, whole_of
-from .images import Colour, check_background, check_channels, decoded, described, image_files, pillow
+from .images import (
+    Colour,
+    check_background,
+    check_channels,
+    check_fit,
+    described,
+    image_files,
+    pillow,
+    pixels_of,
+    scaled,
+)
+from .keeping import KeptImages
 from .naming import named
 
 __all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder", "skipped_in"]
@@ -25,6 +36,7 @@ _PARTS = {
 }
 
 
+CACHE = 512
 _HIDDEN = (".", "__MACOSX", "@eaDir")  # how the names of folders begin that systems leave behind
 # a part's name with something before or after it: seg_train, train_256, X_test
 _NEARLY = re.compile(r"(?:^|[ _.-])(train|test|val|valid|validation|holdout)(?:ing)?(?=$|[ _.-]|\d)", re.IGNORECASE)
@@ -39,13 +51,17 @@ class ImageFolder(Dataset):
     """Images in one folder per class: root/CLASS/anything.png. Classes are numbered in the sorted order of their names.
 
     Hidden files and files without the suffix of an image format are skipped, and counted. Links are followed. An image
-    is read when its sample is asked for, as `read_image` does (extra ``images``).
+    is read when its sample is asked for, as `read_image` does (extra ``images``), and then kept in memory.
 
     Args:
         root: the folder that holds the classes' folders; images in subfolders belong to the class above them.
         size: (H, W), or an int for both, to which every image is resized; None: as they are, all of one size.
         channels: 3 for colour, 1 for grey.
         background: the colour behind what is transparent, by name or as (R, G, B) from 0 to 255.
+        fit: how an image of other proportions than ``size`` is resized: "stretch" changes them; "pad" keeps the whole
+            image and puts bars of the background beside it; "crop" keeps the middle.
+        cache: megabytes (2**20 bytes) of decoded images that are kept in memory at most; 0 for none. If not all fit,
+            those that were read first are kept. A file that is changed later is not read again.
         transform: torchvision's; here transforms are given to the DataLoader, and this raises TypeError.
 
     Attributes:
@@ -68,6 +84,8 @@ class ImageFolder(Dataset):
         channels: int = 3,
         *,
         background: Colour = "white",
+        fit: str = "stretch",
+        cache: int = CACHE,
         transform: None = None,
     ) -> None:
         if transform is not None or callable(size):
@@ -81,6 +99,8 @@ class ImageFolder(Dataset):
         self.size = None if size is None else check_pair("ImageFolder", "size", size)
         self.channels = check_channels("ImageFolder", channels)
         self.background = check_background("ImageFolder", background)
+        self.fit = check_fit("ImageFolder", fit, self.size)
+        self.kept = KeptImages(check_int("ImageFolder", "cache", cache, minimum=0) * 2**20)
         if not self.root.is_dir():
             raise FileNotFoundError(f"ImageFolder: there is no folder {self.root}")
         found, skipped = _images_by_class(self.root)
@@ -117,8 +137,9 @@ class ImageFolder(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Array, Any]:
         """Return (image (C, H, W) float32 in [0, 1], label)."""
-        image = decoded(self.files[index], self.size, self.channels, self.background)
-        return image, self.labels[index]
+        path = self.files[index]
+        form = self.size, self.channels, self.background, self.fit
+        return scaled(*self.kept.get(path, lambda: pixels_of(path, *form)), self.channels), self.labels[index]
 
     def batch(self, indices: Array) -> tuple[Array, ...]:
         """Return images (N, C, H, W) and labels (N,)."""
@@ -139,7 +160,13 @@ class ImageFolder(Dataset):
 
 
 def load_image_folder(
-    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3, *, background: Colour = "white"
+    root: str | os.PathLike[str],
+    size: IntPair | None = None,
+    channels: int = 3,
+    *,
+    background: Colour = "white",
+    fit: str = "stretch",
+    cache: int = CACHE,
 ) -> tuple[Dataset, Dataset]:
     """Read images from a folder, those for training and those for testing.
 
@@ -148,17 +175,24 @@ def load_image_folder(
 
     Args:
         root: the folder.
-        size, channels, background: as for `ImageFolder`.
+        size, channels, background, fit: as for `ImageFolder`.
+        cache: likewise, for all images together.
 
     Returns:
         (train, test).
     """
-    parts = image_folder_parts(root, size, channels, background=background)
+    parts = image_folder_parts(root, size, channels, background=background, fit=fit, cache=cache)
     return parts["train"], parts["test" if "test" in parts else "val"]
 
 
 def image_folder_parts(
-    root: str | os.PathLike[str], size: IntPair | None = None, channels: int = 3, *, background: Colour = "white"
+    root: str | os.PathLike[str],
+    size: IntPair | None = None,
+    channels: int = 3,
+    *,
+    background: Colour = "white",
+    fit: str = "stretch",
+    cache: int = CACHE,
 ) -> dict[str, Dataset]:
     """Read images from a folder, by their purpose.
 
@@ -169,7 +203,8 @@ def image_folder_parts(
 
     Args:
         root: the folder.
-        size, channels, background: as for `ImageFolder`.
+        size, channels, background, fit: as for `ImageFolder`.
+        cache: likewise, for all images together.
 
     Returns:
         The datasets "train", and "test" or "val" or both.
@@ -181,10 +216,15 @@ def image_folder_parts(
     """
     with named("load_image_folder"):
         folder = user_path(root)
+
+    def read(path: Path) -> ImageFolder:
+        return ImageFolder(path, size, channels, background=background, fit=fit, cache=cache)
+
     if found := _parts(folder):
-        parts = {part: ImageFolder(path, size, channels, background=background) for part, path in found.items()}
+        parts = {part: read(path) for part, path in found.items()}
         train = parts["train"]
         for part, other in parts.items():
+            other.kept = train.kept
             if other.classes != train.classes:
                 raise ValueError(
                     f"load_image_folder: {folder}: {found['train'].name} and {found[part].name} have "
@@ -192,7 +232,7 @@ def image_folder_parts(
                 )
         _check_several(train)
         return dict(parts)
-    whole = ImageFolder(folder, size, channels, background=background)
+    whole = read(folder)
     _check_several(whole)
     if small := [whole.classes[n] for n, count in enumerate(np.bincount(whole.labels)) if count < TEST_EVERY]:
         raise ValueError(

@@ -10,19 +10,24 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .._core import Array, IntPair, check_npy, check_pair, printable, reading, user_path
+from .._core import Array, IntPair, check_choice, check_npy, check_pair, printable, reading, user_path
+from .fitting import FITS, fitted, reduce
 from .naming import named
 
 __all__ = [
     "Colour",
+    "UnreadableImageError",
     "check_background",
     "check_channels",
+    "check_fit",
     "decoded",
     "described",
     "image_batches",
     "image_files",
     "pillow",
+    "pixels_of",
     "read_image",
+    "scaled",
 ]
 
 _SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -35,12 +40,17 @@ _WITH_ALPHA = ("LA", "PA", "RGBA")
 Colour = str | tuple[int, int, int]
 
 
+class UnreadableImageError(ValueError):
+    """A file that cannot be read as an image; the message names it and says why."""
+
+
 def read_image(
     path: str | os.PathLike[str],
     size: IntPair | None = None,
     channels: int = 3,
     *,
     background: Colour = "white",
+    fit: str = "stretch",
 ) -> Array:
     """Read an image file; of several images in it, as in an animation, the first one.
 
@@ -53,6 +63,8 @@ def read_image(
         size: (H, W), or an int for both, to which it is resized; None: keep its size.
         channels: 3 for colour, 1 for grey.
         background: the colour behind what is transparent, by name or as (R, G, B) from 0 to 255.
+        fit: how an image of other proportions is resized: "stretch" changes them; "pad" keeps the whole image and puts
+            bars of the background beside it; "crop" keeps the middle.
 
     Returns:
         (C, H, W), float32 in [0, 1].
@@ -67,16 +79,39 @@ def read_image(
     channels = check_channels("read_image", channels)
     shape = None if size is None else check_pair("read_image", "size", size)
     colour = check_background("read_image", background)
+    fit = check_fit("read_image", fit, shape)
     with named("read_image"):
         path = user_path(path)
-    return decoded(path, shape, channels, colour)
+    return decoded(path, shape, channels, colour, fit)
 
 
-def decoded(path: Path, shape: tuple[int, int] | None, channels: int, background: tuple[int, int, int]) -> Array:
+def decoded(
+    path: Path, shape: tuple[int, int] | None, channels: int, background: tuple[int, int, int], fit: str
+) -> Array:
     """Return what `read_image` does of a path that was found, which may have any name, with arguments that are checked.
 
     Raises:
         ValueError, MemoryError: as for `read_image`.
+    """
+    return scaled(*pixels_of(path, shape, channels, background, fit), channels)
+
+
+def scaled(planes: Array, white: int, channels: int) -> Array:
+    """Return what `pixels_of` returned as (C, H, W), float32 in [0, 1]."""
+    values: Array = np.multiply(planes, np.float32(1 / white), dtype=np.float32)
+    return values if len(values) == channels else np.repeat(values, channels, axis=0)
+
+
+def pixels_of(
+    path: Path, shape: tuple[int, int] | None, channels: int, background: tuple[int, int, int], fit: str
+) -> tuple[Array, int]:
+    """Read an image file whose arguments are checked.
+
+    Returns:
+        (C or 1, H, W), uint8, or float32 for an image of 16 bits, which is grey; and the value of white in it.
+
+    Raises:
+        UnreadableImageError, MemoryError: as for `read_image`.
     """
     image_module = pillow("read_image")
     from PIL import ImageOps  # noqa: PLC0415
@@ -84,18 +119,18 @@ def decoded(path: Path, shape: tuple[int, int] | None, channels: int, background
     try:
         # given a name, Pillow 13 maps a plain TIFF file into memory, and garbles one that is turned by a quarter
         with path.open("rb") as stream, _opened(image_module, stream) as file:
+            box = None if shape is None else reduce(file, shape, fit)
             ImageOps.exif_transpose(file, in_place=True)
             image, white = _plain(file, "RGB" if channels == 3 else "L", background)
-            if shape is not None and image.size != shape[::-1]:
-                image = image.resize(shape[::-1], image_module.Resampling.BILINEAR)
+            if shape is not None:
+                colour = background if image.mode == "RGB" else _grey(background) * white // 255
+                image = fitted(image, box, shape, fit, colour)
             pixels = np.asarray(image)
-            planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.repeat(pixels[None], channels, axis=0)
-            scaled: Array = np.multiply(planes, np.float32(1 / white), dtype=np.float32)
-            return scaled
+            return pixels.transpose(2, 0, 1) if pixels.ndim == 3 else pixels[None], white
     except MemoryError as error:
         raise MemoryError(f"read_image: there is not enough memory for the image {printable(path)}: {error}") from error
     except Exception as error:  # each format fails in its own way
-        raise ValueError(f"read_image: cannot read the image {printable(path)}: {error}") from error
+        raise UnreadableImageError(f"read_image: cannot read the image {printable(path)}: {error}") from error
 
 
 def _opened(image_module: Any, stream: BinaryIO) -> Any:
@@ -148,8 +183,13 @@ def _of_16_bits(image: Any, background: tuple[int, int, int]) -> Any:
         raise ValueError("its pixels are integers of 32 bits, whose range is not known")
     floats = values.astype(np.float32)
     if isinstance(key := image.info.get("transparency"), int):
-        floats[values == key] = 257 * pillow("read_image").new("RGB", (1, 1), background).convert("L").getpixel((0, 0))
+        floats[values == key] = 257 * _grey(background)
     return pillow("read_image").fromarray(floats)
+
+
+def _grey(colour: tuple[int, int, int]) -> int:
+    """Return a colour's grey, from 0 to 255."""
+    return int(pillow("read_image").new("RGB", (1, 1), colour).convert("L").getpixel((0, 0)))
 
 
 def _on(background: tuple[int, int, int], image: Any) -> Any:
@@ -214,7 +254,7 @@ def described(skipped: Mapping[str, int]) -> str:
 
 
 def image_batches(
-    paths: Iterable[Path], shape: tuple[int, ...], skipped: Counter[str] | None = None
+    paths: Iterable[Path], shape: tuple[int, ...], skipped: Counter[str] | None = None, fit: str = "stretch"
 ) -> Iterator[tuple[list[str], Array]]:
     """Read images of one shape from files of all kinds.
 
@@ -223,6 +263,7 @@ def image_batches(
             (C, H, W), floats in [0, 1].
         shape: (C, H, W).
         skipped: counts what is skipped in folders, by reason.
+        fit: how image files of other proportions are resized, as for `read_image`.
 
     Yields:
         (names, images): a name for each image, such as 'cat.png' or 'images.npy[3]', and images (N, C, H, W) float32.
@@ -249,7 +290,7 @@ def image_batches(
         if skipped is not None:
             skipped.update(left)
         for file in files:
-            yield [str(file)], decoded(file, (shape[1], shape[2]), shape[0], white)[None]
+            yield [str(file)], decoded(file, (shape[1], shape[2]), shape[0], white, fit)[None]
 
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> Array:
@@ -288,6 +329,14 @@ def check_channels(owner: str, channels: Any) -> int:
     if channels not in (1, 3):
         raise ValueError(f"{owner}: channels must be 1 or 3, got {channels!r}")
     return int(channels)
+
+
+def check_fit(owner: str, fit: Any, shape: tuple[int, int] | None) -> str:
+    """Return how an image is resized, one of `FITS`, or raise ValueError."""
+    name = check_choice(owner, "fit", fit, FITS)
+    if name != "stretch" and shape is None:
+        raise ValueError(f"{owner}: fit={name!r} needs a size to which images are resized")
+    return name
 
 
 def pillow(owner: str) -> Any:
