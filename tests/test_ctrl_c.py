@@ -8,8 +8,7 @@ import pytest
 
 import minidl
 from minidl import nn
-from minidl._core import threads
-from minidl.interop import writing
+from minidl._core import threads, writing
 from minidl.interop.files import npz_of
 from minidl.nn import learning, modes, module, state
 

@@ -10,11 +10,10 @@ import pytest
 
 import minidl
 from minidl import nn
-from minidl._core import printable
+from minidl._core import printable, write_atomically
 from minidl.cli import main
 from minidl.data import ImageFolder, load_emnist, load_image_folder, load_mnist
 from minidl.interop.files import npz_of
-from minidl.interop.writing import write_atomically
 from minidl.training import Trainer
 from minidl.training.checkpoint import read_checkpoint
 from minidl.training.metrics import classification_report

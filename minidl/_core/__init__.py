@@ -1,6 +1,6 @@
 """What everything else is built on: checks of arguments and sizes, paths, random numbers, threads, memory, bars."""
 
-from . import archives, bars, checks, damage, limits, paths, random, signals, text
+from . import archives, bars, checks, damage, limits, paths, random, signals, text, writing
 from .archives import *
 from .bars import *
 from .checks import *
@@ -12,6 +12,7 @@ from .random import *
 from .signals import *
 from .text import *
 from .threads import available_cpus, blas_threads, cpu_quota, get_num_threads, set_num_threads
+from .writing import *
 
 __all__ = ["available_cpus", "blas_threads", "cpu_quota", "get_num_threads", "release_memory", "set_num_threads"]
 __all__ += archives.__all__
@@ -23,3 +24,4 @@ __all__ += paths.__all__
 __all__ += random.__all__
 __all__ += signals.__all__
 __all__ += text.__all__
+__all__ += writing.__all__

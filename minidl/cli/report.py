@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .._core import Array, printable
+from .._core import Array, printable, write_atomically
 from ..data import Dataset
-from ..interop.writing import write_atomically
 from ..nn import Module
 from ..plotting.figures import filter_images, first_conv
 from .environment import environment

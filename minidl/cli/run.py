@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._core import check_size, user_path
+from .._core import check_size, remove_leftovers, user_path, write_atomically
 from .._version import __version__
 from ..interop import load
-from ..interop.writing import remove_leftovers, write_atomically
 from ..nn import Module
 from ..training.checkpoint import CONFIG, WEIGHTS
 from .environment import environment

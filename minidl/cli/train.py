@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import load, manual_seed, save, set_num_threads
-from .._core import printable, user_path
+from .._core import printable, user_path, write_atomically
 from ..data import DataLoader
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
 from ..interop.files import check_suffix, write_npz
-from ..interop.writing import write_atomically
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array
-from ..interop.onnx_trace import Fixed, Trace, Value, equal
+from ..interop.onnx_trace import equal
 from ..nn import Module
 from ..nn.modes import evaluating
 from ..nn.naming import name_layer
@@ -23,6 +23,7 @@ from ..nn.record import has_backward
 from ..nn.recording import plain
 from ..nn.structure import leaves, rebuild
 from ..nn.tensor import Tensor
+from ..nn.trace import Fixed, Trace, Value
 
 __all__ = ["Call", "Calls", "Fixed", "Value", "calls_of"]
 

@@ -11,11 +11,10 @@ from typing import Any, overload
 
 import numpy as np
 
-from .._core import Array, memory_for, open_zip, read_npy, reading, user_path
+from .._core import Array, memory_for, open_zip, read_npy, reading, through_link, user_path, write_atomically
 from ..nn import Module, Parameter
 from ..nn.devices import check_device
 from .trees import packed, unpacked
-from .writing import through_link, write_atomically
 
 __all__ = ["check_suffix", "load", "npz_of", "save", "write_npz"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, user_path
+from .._core import Array, through_link, user_path, write_atomically
 from .._version import __version__
 from ..nn import Module
 from ..nn.modes import evaluating
@@ -16,12 +16,12 @@ from ..nn.naming import layer_at
 from ..nn.operations import FUNCTIONS
 from ..nn.structure import leaves, rebuild
 from ..nn.summary import model_dtype
+from ..nn.trace import Note, Trace, Value
 from .onnx_layers import EXPORTERS, Exporter, kind_of
 from .onnx_operations import OPERATIONS
 from .onnx_package import require_onnx
 from .onnx_step import Step
-from .onnx_trace import Note, Trace, Value, dry_runs, equal
-from .writing import through_link, write_atomically
+from .onnx_trace import dry_runs, equal
 
 __all__ = ["OPSET", "OnnxGraph", "export_onnx", "onnx_nodes"]
 

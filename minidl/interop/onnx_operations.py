@@ -9,9 +9,9 @@ import numpy as np
 
 from .. import nn
 from ..nn import operations as op
+from ..nn.trace import Value
 from .onnx_rearranging import REARRANGING
 from .onnx_step import Emitter, Step
-from .onnx_trace import Value
 
 __all__ = ["OPERATIONS"]
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..nn.rearranging import axes_of
+from ..nn.trace import Fixed, Note, Value
 from .onnx_package import require_onnx
-from .onnx_trace import Fixed, Note, Value, equal
+from .onnx_trace import equal
 
 if TYPE_CHECKING:
     from .onnx_export import OnnxGraph

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import Array, check_flag, check_int, check_number, user_path
-from ..interop.writing import remove_leftovers, write_atomically
+from .._core import Array, check_flag, check_int, check_number, remove_leftovers, user_path, write_atomically
 from ..nn import Module
 from ..nn.state import match_state
 from ..optim import EMA

@@ -8,8 +8,7 @@ import math
 import os
 from collections.abc import Iterator
 
-from .._core import user_path
-from ..interop.writing import through_link, write_atomically
+from .._core import through_link, user_path, write_atomically
 
 __all__ = ["History", "csv_of"]
 

@@ -6,9 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .._core import check_int, user_path
+from .._core import check_int, remove_leftovers, user_path
 from ..interop.files import write_npz
-from ..interop.writing import remove_leftovers
 from ..optim.direction import resolve_mode
 from .best import Best
 from .callback import Callback

@@ -15,8 +15,8 @@ import pytest
 
 import minidl
 from minidl import nn
+from minidl._core import remove_leftovers, write_atomically
 from minidl.data import ArrayDataset, DataLoader
-from minidl.interop.writing import remove_leftovers, write_atomically
 from minidl.training import Callback, History, ModelCheckpoint, Trainer
 from minidl.training.callbacks import CSVLogger
 
@@ -169,7 +169,7 @@ def test_model_checkpoint_leaves_foreign_partial_files_alone(tmp_path):
 WRITE_FOR_EVER = """
 import sys
 from pathlib import Path
-from minidl.interop import writing
+from minidl._core import writing
 def wait(*_):
     print("writing", flush=True)
     sys.stdin.read()
