@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["by_position", "leaves", "rebuild", "values_at"]
+import numpy as np
+
+__all__ = ["by_position", "joined", "leaves", "rebuild", "values_at"]
 
 
 def leaves(value: Any, none: bool = False) -> Iterator[Any]:
@@ -29,6 +31,24 @@ def rebuild(value: Any, function: Callable[[Any], Any]) -> Any:
     if isinstance(value, dict):
         return {key: rebuild(item, function) for key, item in value.items()}
     return function(value)
+
+
+def joined(values: list[Any], *, owner: str = "") -> Any:
+    """Return structures of arrays (N, ...), of one form, as one structure of arrays (the sum of all N, ...).
+
+    Raises:
+        TypeError: they do not consist of arrays; the message begins with the ``owner``.
+    """
+    first = values[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate([np.ascontiguousarray(value) for value in values])
+    if isinstance(first, dict):
+        return {key: joined([value[key] for value in values], owner=owner) for key in first}
+    if isinstance(first, (tuple, list)):
+        return type(first)(joined(list(column), owner=owner) for column in zip(*values, strict=True))
+    if first is None:
+        return None
+    raise TypeError(f"{owner}: the model returned a {type(first).__name__}, not an array or a structure of arrays")
 
 
 def values_at(form: Any, value: Any) -> Iterator[Any]:

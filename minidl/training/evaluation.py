@@ -10,7 +10,7 @@ from ..data import ArrayDataset
 from ..inference.repeated import Repeated
 from ..nn import Module
 from ..nn.modes import evaluating
-from ..nn.structure import leaves, rebuild
+from ..nn.structure import joined, leaves, rebuild
 from .batches import Batches, BatchForm
 from .given import as_batches, size_of
 from .meter import Meter, Meters
@@ -56,7 +56,7 @@ def predict(model: Module, data: Any, batch_size: int | None, progress: Progress
                 outputs.append(call(forward, form.input_of(batch)))
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")
-    return _joined(outputs)
+    return joined(outputs, owner="Trainer.predict")
 
 
 def _batches_of(inputs: Any, batch_size: int) -> list[Any]:
@@ -70,19 +70,3 @@ def _batches_of(inputs: Any, batch_size: int) -> list[Any]:
     samples = len(arrays[0]) if arrays else 0
     slices = [slice(first, first + batch_size) for first in range(0, samples, batch_size)]
     return [(rebuild(inputs, lambda x, part=part: x[part]),) for part in slices]  # type: ignore[misc]
-
-
-def _joined(outputs: list[Any]) -> Any:
-    """Return the outputs of all batches as one structure of arrays."""
-    first = outputs[0]
-    if isinstance(first, np.ndarray):
-        return np.concatenate([np.ascontiguousarray(output) for output in outputs])
-    if isinstance(first, dict):
-        return {key: _joined([output[key] for output in outputs]) for key in first}
-    if isinstance(first, (tuple, list)):
-        return type(first)(_joined(list(column)) for column in zip(*outputs, strict=True))
-    if first is None:
-        return None
-    raise TypeError(
-        f"Trainer.predict: the model returned a {type(first).__name__}, not an array or a structure of arrays"
-    )

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_kind
+from .._core import Array
 from ..nn import Module
 from ..nn.structure import leaves
 from ..optim.stored import stored_count, stored_dict, stored_list, stored_number
 from .judging import as_classes, as_decisions, nan_rows, same_shape, task_of
 from .losses import Losses, Part, parts_of
 from .metrics import Accuracy, MeanAbsoluteError, Metric
+from .metrics.function import as_metric
 from .objective import Done
 
 __all__ = ["Meter", "Meters", "meter_of", "metrics_for"]
@@ -247,8 +248,15 @@ class Meters:
         return " ".join(f"{name} {value:.4f}" for name, value in self.losses().items())
 
 
-def meter_of(loss: Module, metrics: Any) -> Meter | Meters:
-    """Return what measures a Trainer's loss, with its metrics: a list, or of several losses a dict of lists."""
+def meter_of(loss: Module, metrics: Any, *, training: bool = False) -> Meter | Meters:
+    """Return what measures a Trainer's loss, with its metrics: a list, or of several losses a dict of lists.
+
+    With ``training`` only with the metrics that are measured in training, too.
+    """
+    if training and isinstance(metrics, Mapping):
+        metrics = {key: _of_training(own) for key, own in metrics.items()}
+    elif training:
+        metrics = _of_training(metrics)
     if isinstance(loss, Losses):
         meters = Meters(parts_of(loss), metrics)
         names = meters.names()
@@ -257,6 +265,10 @@ def meter_of(loss: Module, metrics: Any) -> Meter | Meters:
             raise ValueError(f"Trainer: losses and metrics give several columns one name: {', '.join(twice)}")
         return meters
     return Meter(loss, metrics)
+
+
+def _of_training(metrics: Sequence[Metric]) -> list[Metric]:
+    return [metric for metric in metrics if metric.in_training]
 
 
 def metrics_for(loss: Module, metrics: Any) -> Any:
@@ -269,10 +281,7 @@ def metrics_for(loss: Module, metrics: Any) -> Any:
     if not isinstance(loss, Losses):
         if isinstance(metrics, Mapping):
             raise TypeError("Trainer: metrics by name are for several losses; give a list")
-        found = list(metrics)
-        for metric in found:
-            check_kind("Trainer", "each metric", metric, Metric)
-        return found
+        return [as_metric(metric) for metric in metrics]
     keys = [part.key for part in parts_of(loss)]
     if not isinstance(metrics, Mapping):
         if list(metrics):
@@ -281,7 +290,7 @@ def metrics_for(loss: Module, metrics: Any) -> Any:
     if unknown := [key for key in metrics if key not in keys]:
         raise ValueError(f"Trainer: metrics are given for {unknown[0]!r}, but the losses are {keys}")
     return {
-        key: metrics_for(parts_of(loss)[0].loss, [own] if isinstance(own, Metric) else own)
+        key: metrics_for(parts_of(loss)[0].loss, [own] if callable(own) or isinstance(own, Metric) else own)
         for key, own in metrics.items()
     }
 

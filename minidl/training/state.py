@@ -94,7 +94,7 @@ class FitState:
         self.meter = self._new_meter()
 
     def _new_meter(self) -> Meter | Meters | Numbers:
-        return Numbers() if self.own_step else meter_of(self.loss, self.metrics)
+        return Numbers() if self.own_step else meter_of(self.loss, self.metrics, training=True)
 
     # The epoch, step by step
 

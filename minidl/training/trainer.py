@@ -22,6 +22,7 @@ from .callback import Callback, StopTraining
 from .checkpoint import Found, find_checkpoint, set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
+from .function_callback import as_callback
 from .given import as_batches, batches_of_fit
 from .history import History
 from .hooks import Hooks
@@ -58,8 +59,9 @@ class Trainer(TrainingStep):
         loss_weights: of several losses, in the same structure; None: all 1.
         targets: for batches that are dicts of arrays, the names of the targets; all other entries are inputs.
         metrics: measured in training and validation besides loss and accuracy; see `minidl.training.metrics`. Copies
-            of them are used, which learn from the loss what it judges. With several losses a dict of them, by the name
-            or number of the loss.
+            of them are used, which learn from the loss what it judges. A function of (outputs, targets) is called once
+            for all of a validation, not in training. With several losses a dict of them, by the name or number of the
+            loss.
         scheduler: stepped after each epoch, or after each step if its ``interval`` is "step" (OneCycleLR's is);
             ReduceLROnPlateau gets its ``monitor``, or the validation loss, without validation the training loss. For
             several optimisers a list or dict of schedules.
@@ -68,7 +70,8 @@ class Trainer(TrainingStep):
             normalisation, which takes its statistics from each batch by itself, and losses of a ``whole_batch``.
         sample_weights: whether batches have a third element, a weight (N,) for each sample, so that the loss is
             sum(w * loss) / sum(w); in `fit` and `evaluate`. For batches that are dicts, the name of the weights.
-        callbacks: called at the stages of a fit, in this order; see `Callback`.
+        callbacks: called at the stages of a fit, in this order; see `Callback`. A function of the Trainer is called
+            after each epoch.
         on_nonfinite: what to do when a loss or a gradient is not finite: 'raise', or 'skip' the step.
         progress: 'auto', 'bar', 'lines' or 'none'; see `minidl.training.progress.Progress`.
 
@@ -91,12 +94,12 @@ class Trainer(TrainingStep):
         *,
         loss_weights: Sequence[float] | Mapping[str, float] | None = None,
         targets: str | Sequence[str] | None = None,
-        metrics: Iterable[Metric] | Mapping[Any, Any] = (),
+        metrics: Iterable[Metric | Callable[[Any, Any], Any]] | Mapping[Any, Any] = (),
         scheduler: Schedule | Sequence[Schedule] | Mapping[str, Schedule] | None = None,
         clip_grad_norm: float | None = None,
         accumulate: int = 1,
         sample_weights: bool | str = False,
-        callbacks: Iterable[Callback] = (),
+        callbacks: Iterable[Callback | Callable[[Any], Any]] = (),
         on_nonfinite: str = "raise",
         progress: str = "auto",
     ) -> None:
@@ -108,9 +111,8 @@ class Trainer(TrainingStep):
             self.optimizer = (
                 optimizer if optimizer is None else check_kind("Trainer", "optimizer", optimizer, Optimizer)
             )
-        self.metrics, self.callbacks = metrics_for(self.loss, metrics), list(callbacks)
-        for callback in self.callbacks:
-            check_kind("Trainer", "each callback", callback, Callback)
+        self.metrics = metrics_for(self.loss, metrics)
+        self.callbacks = [as_callback(callback) for callback in callbacks]
         if clip_grad_norm is not None:
             clip_grad_norm = check_number("Trainer", "clip_grad_norm", clip_grad_norm)
         self.model, self.scheduler = model, schedules_of(scheduler, self.optimizer)

@@ -317,7 +317,7 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(TypeError, match="Trainer: optimizer must be a Optimizer|Trainer: optimizer must be"):
         Trainer(model, loss, 0.1)
     with pytest.raises(TypeError, match="Trainer: each callback must be a Callback"):
-        Trainer(model, loss, optimizer, callbacks=[print])
+        Trainer(model, loss, optimizer, callbacks=["print"])
     with pytest.raises(ValueError, match="Trainer: progress must be one of"):
         Trainer(model, loss, optimizer, progress="loud")
     with pytest.raises(ValueError, match="there is no optimizer"):

@@ -22,9 +22,11 @@ class Metric:
     Attributes:
         name: of the column in a History, where it is preceded by "train_" or "val_".
         sums: what has been accumulated so far.
+        in_training: whether it is measured in training, too; otherwise in validation and by `Trainer.evaluate` only.
     """
 
     name = "metric"
+    in_training = True
 
     def __init__(self) -> None:
         self.sums: dict[str, Any] = {}

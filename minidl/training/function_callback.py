@@ -1,0 +1,38 @@
+"""FunctionCallback: a function of the Trainer, as a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .callback import Callback
+
+__all__ = ["FunctionCallback", "as_callback"]
+
+
+class FunctionCallback(Callback):
+    """Calls a function with the Trainer at the end of each epoch, as `Callback.on_epoch_end` is called.
+
+    Args:
+        function: takes the Trainer.
+    """
+
+    compared = ("function",)
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.__dict__["on_epoch_end"] = function  # the function itself, whose module tells whose it is
+
+
+def as_callback(callback: Any) -> Callback:
+    """Return what the Trainer was given as a callback as a `Callback`.
+
+    Raises:
+        TypeError: it is neither a Callback nor a function.
+    """
+    if isinstance(callback, Callback):
+        return callback
+    if callable(callback) and not isinstance(callback, type):
+        return FunctionCallback(callback)
+    hint = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
+    raise TypeError(f"Trainer: each callback must be a Callback or a function of the Trainer, got {callback!r}{hint}")
