@@ -77,7 +77,7 @@ def test_the_usual_options_of_a_dataset_are_options_and_its_root_is_asked_for(na
 def test_every_loader_of_data_is_a_dataset_of_the_command_line():
     loaders = {name for name in data.__all__ if name.startswith("load_")}
     names = {source.load.__name__ for source in datasets.DATASETS.values()}
-    assert names - {"image_folder_parts"} == loaders - {"load_image_folder"}
+    assert names - {"_folder"} == loaders - {"load_image_folder"}
 
 
 def test_a_loader_is_given_the_options_it_has_arguments_for_if_they_are_given(monkeypatch):

@@ -30,6 +30,17 @@ OPTIONS = {
     "root": Option("somewhere", {"x": "--root is not for --data digits, which comes with"}, trains_otherwise=False),
     "download": Option("", trains_otherwise=False),
     "size": Option("8", {"8": "--size is for --data folder", "-1": "--size must be"}, trains_otherwise=False),
+    "channels": Option(
+        "grey",
+        {"grey": "--channels is for --data folder", "4": "--channels must be one of grey, rgb, got '4'"},
+        trains_otherwise=False,
+    ),
+    "fit": Option(
+        "pad",
+        {"pad": "--fit is for --data folder", "fill": "--fit must be one of stretch, pad, crop, got 'fill'"},
+        trains_otherwise=False,
+    ),
+    "skip_broken": Option("", trains_otherwise=False),
     "split": Option("letters", {"letters": "--split is for --data emnist"}, trains_otherwise=False),
     "val_fraction": Option(
         "0.2", {"1": "--val-fraction must be from 0 to less than 1, got 1.0", "-0.1": "--val-fraction must be from 0"}

@@ -20,7 +20,7 @@ from minidl.cli.run import Run
 from minidl.data import load_digits
 
 OLD = Path(__file__).with_name("old_run")
-NEW = ["label_smoothing", "split", "val_fraction"]  # options that did not exist then
+NEW = ["label_smoothing", "split", "val_fraction", "channels", "fit", "skip_broken"]  # options that did not exist then
 
 
 @pytest.fixture

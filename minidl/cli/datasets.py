@@ -24,8 +24,9 @@ from ..data import (
 from ..data.folder import image_folder_parts
 from ..data.split import labels_of
 
-__all__ = ["DATASETS", "VAL_FRACTION", "Images", "load_images"]
+__all__ = ["CHANNELS", "DATASETS", "VAL_FRACTION", "Images", "load_images"]
 
+CHANNELS = {"grey": 1, "rgb": 3}
 VAL_FRACTION = 0.1
 
 
@@ -130,6 +131,15 @@ def _source(
     return _Source(_pair(load), root, {"batch_size": 128, "lr": 0.1, **recipe}, nets or {})
 
 
+def _folder(
+    root: str, size: int | None = None, channels: str = "rgb", fit: str = "stretch", skip_broken: bool = False
+) -> dict[str, Dataset]:
+    """Read the parts of a folder; ``skip_broken`` is for `checked`, which reads the images."""
+    if fit != "stretch" and size is None:
+        raise ValueError(f"--fit {fit} needs --size N, to which images are resized")
+    return image_folder_parts(root, size, CHANNELS[channels], fit=fit)
+
+
 DATASETS = {
     "digits": _Source(_pair(load_digits), recipe={"augment": "affine"}),
     "mnist": _source(load_mnist, "the folder with MNIST's four files", model="lenet5", augment="affine", epochs=15),
@@ -158,9 +168,9 @@ DATASETS = {
         load_cifar100, "the folder with CIFAR-100's files", model="resnet20", augment="crop_flip", epochs=30
     ),
     "folder": _Source(
-        image_folder_parts,
+        _folder,
         "a folder with a folder of images for each class",
-        {"model": "resnet20", "augment": "crop_flip", "epochs": 30},
+        {"model": "resnet20", "augment": "crop", "epochs": 30},  # no flip: letters, signs and hands have a side
     ),
 }
 
@@ -170,7 +180,7 @@ def load_images(name: str, options: Mapping[str, Any]) -> Images:
 
     Args:
         name: one of `DATASETS`.
-        options: a recipe's root, download, size and split; empty values count as not given.
+        options: a recipe's root and what else is about the data; empty values count as not given.
 
     Raises:
         ValueError: an option is missing, or is not for this dataset.
@@ -180,8 +190,8 @@ def load_images(name: str, options: Mapping[str, Any]) -> Images:
         raise ValueError(f"--data {name} needs --root DIR, {source.root}")
     if options["root"] and not source.root:
         raise ValueError(f"--root is not for --data {name}, which comes with the package")
-    for option in ("size", "split"):
-        if options[option] and not source.takes(option):
+    for option, value in options.items():
+        if value and option not in ("root", "download") and not source.takes(option):
             users = [user for user, other in DATASETS.items() if other.takes(option)]
-            raise ValueError(f"--{option} is for --data {', '.join(users)}")
+            raise ValueError(f"--{option.replace('_', '-')} is for --data {', '.join(users)}")
     return Images(**source.load(**{key: value for key, value in options.items() if value and source.takes(key)}))

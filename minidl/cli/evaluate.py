@@ -10,6 +10,7 @@ from .engines import use_engine
 from .measure import measure
 from .options import add_flags
 from .output import show
+from .readable import readable
 from .recipe import Recipe
 from .run import Run
 from .trust import add_trust, check_trusted, stored_images
@@ -43,6 +44,7 @@ def evaluate(options: argparse.Namespace) -> int:
     if images.classes != run.classes:
         raise ValueError(f"the dataset has the classes {images.classes}, the run {run.classes}")
     part, dataset = images.measured
+    dataset = readable({part: dataset}, options, skip=run.recipe.skip_broken)[part]
     measured = measure(run.load_model(), dataset, run.classes, "none" if options.quiet else "auto")
     last = f"{part} accuracy: {measured.summary()}, mean loss {measured.loss:.4f}"
     show(options, {"images": part, **measured.as_dict()}, last if options.quiet else f"{measured.report}\n{last}")

@@ -51,7 +51,9 @@ def predict(options: argparse.Namespace) -> int:
         raise ValueError(f"--top must be from 1 to {len(run.classes)}, the number of classes, got {top}")
     model, results, lines = run.load_model(), [], []
     skipped, forward = Counter[str](), Repeated(model)
-    batches = image_batches([user_path(name) for name in options.files], run.shape, skipped)
+    batches = image_batches(
+        [user_path(name) for name in options.files], run.shape, skipped, run.recipe.fit or "stretch"
+    )
     for (names, images), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
         for name, row in zip(names, probabilities(model, images, forward), strict=True):
             order = () if np.isnan(row).any() else np.argsort(-row, kind="stable")[:top]  # NaN is no guess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +13,11 @@ from typing import Any
 
 from .. import models, optim
 from ..data import transforms
+from ..data.fitting import FITS
 from ..engine import ENGINES
 from ..nn import CrossEntropyLoss, Module
 from ..optim import lr_scheduler
-from .datasets import DATASETS, VAL_FRACTION, Images, load_images
+from .datasets import CHANNELS, DATASETS, VAL_FRACTION, Images, load_images
 from .options import Option, at_least, between, one_of, option, options_of
 
 __all__ = ["Recipe", "make_model", "parse_shape"]
@@ -76,6 +78,16 @@ class Recipe:
     root: str = option("", "folder with the dataset's files", resumable=True)
     download: bool = option(False, "fetch the dataset's files if they are missing", resumable=True)
     size: int = option(0, "side to which the images of --data folder are resized", at_least(0))
+    channels: str = option(
+        "", f"channels of the images of --data folder: {' or '.join(CHANNELS)} (the default)", one_of(("", *CHANNELS))
+    )
+    fit: str = option(
+        "",
+        "how images of --data folder become square: stretch (the default) changes their proportions, pad puts bars "
+        "beside them, crop keeps their middle",
+        one_of(("", *FITS)),
+    )
+    skip_broken: bool = option(False, "leave images of --data folder out that cannot be read, and say which")
     split: str = option("", "part of --data emnist: balanced (the default), byclass, bymerge, digits, letters or mnist")
     val_fraction: float = option(
         VAL_FRACTION,
@@ -167,7 +179,8 @@ class Recipe:
 
     def load_images(self) -> Images:
         """Read the dataset, and set images apart for validation."""
-        options = {"root": self.root, "download": self.download, "size": self.size, "split": self.split}
+        names = ("root", "download", "size", "channels", "fit", "skip_broken", "split")
+        options = {name: getattr(self, name) for name in names}
         return load_images(self.data, options).with_validation(self.val_fraction, self.seed)
 
     def make_transform(self, shape: tuple[int, ...]) -> transforms.Transform | None:
@@ -191,23 +204,24 @@ class Recipe:
         return SCHEDULES[self.schedule](optimizer, self, max(2, steps))
 
 
-def make_model(name: str, classes: int | None = None) -> Module:
+def make_model(name: str, classes: int | None = None, channels: int | None = None) -> Module:
     """Make the model that an option names: one of `minidl.models`, or the result of MODULE:FUNCTION.
+
+    A function is given ``num_classes`` and ``channels`` if it has parameters of these names.
 
     The module is imported, and may do anything: a name that comes from a file must have passed `check_trusted`.
 
     Args:
         name: the option.
-        classes: number of classes, for those of `minidl.models` that have an argument for it; None: their default.
+        classes: number of classes; None: the model's default.
+        channels: number of channels of the images; None: likewise.
 
     Raises:
         ValueError: there is no such model, or it cannot be made.
         TypeError: the result is not a Module.
     """
     if name in models.__all__:
-        make = getattr(models, name)
-        several = "num_classes" in make.__annotations__
-        return make(num_classes=classes) if several and classes is not None else make()  # type: ignore[no-any-return]
+        return _called(getattr(models, name), classes, channels)  # type: ignore[no-any-return]
     module_name, separator, function = name.partition(":")
     if not module_name or not separator:
         raise ValueError(f"--model: there is no {name!r}; known: {', '.join(models.__all__)}, or MODULE:FUNCTION")
@@ -217,7 +231,7 @@ def make_model(name: str, classes: int | None = None) -> Module:
             make = getattr(module, function, None)
             if not callable(make) or isinstance(make, Module):
                 raise ValueError(f"{module_name} has no function {function!r} that makes the model")
-            model = make()
+            model = _called(make, classes, channels)
     except ImportError as error:
         raise ValueError(f"--model {name}: cannot import {module_name}: {error}") from error
     except MemoryError:
@@ -227,6 +241,16 @@ def make_model(name: str, classes: int | None = None) -> Module:
     if not isinstance(model, Module):
         raise TypeError(f"--model {name}: expected a Module, got {type(model).__name__}")
     return model
+
+
+def _called(make: Callable[..., Any], classes: int | None, channels: int | None) -> Any:
+    """Call a function that makes a model, with those of the two numbers that are known and that it has names for."""
+    try:
+        names = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # of a function written in C
+        names = {}  # type: ignore[assignment]
+    numbers = {"num_classes": classes, "channels": channels}
+    return make(**{name: number for name, number in numbers.items() if number is not None and name in names})
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 from .._core import check_size, remove_leftovers, user_path, write_atomically
 from .._version import __version__
 from ..interop import load
+from ..models import INPUT_SHAPES
 from ..nn import Module
 from ..training.checkpoint import CONFIG, WEIGHTS
 from .environment import environment
@@ -80,11 +81,19 @@ class Run:
 
     def make_model(self) -> Module:
         """Make the model, with its initial weights."""
-        model = make_model(self.recipe.model, len(self.classes))
-        output = model.output_shape((1, *self.shape))
+        name = self.recipe.model
+        model = make_model(name, len(self.classes), self.shape[0])
+        try:
+            output = model.output_shape((1, *self.shape))
+        except ValueError as error:
+            usual = INPUT_SHAPES.get(name, self.shape)
+            if usual[1:] == self.shape[1:]:
+                raise
+            sizes = " x ".join(map(str, usual[1:])), " x ".join(map(str, self.shape[1:]))
+            raise ValueError(f"--model {name} is for images of {sizes[0]}, these are {sizes[1]}: {error}") from error
         if output != (1, len(self.classes)):
             raise ValueError(
-                f"--model {self.recipe.model}: expected an output of shape (N, {len(self.classes)}), one for each "
+                f"--model {name}: expected an output of shape (N, {len(self.classes)}), one for each "
                 f"class, got (N, {', '.join(map(str, output[1:]))})"
             )
         return model

@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import load, manual_seed, save, set_num_threads
 from .._core import printable, user_path, write_atomically
-from ..data import DataLoader
+from ..data import DataLoader, ImageFolder
+from ..data.dataset import whole_of
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
 from ..interop.files import check_suffix, write_npz
@@ -27,6 +28,7 @@ from .going_on import resume_command
 from .measure import measure
 from .options import add_flags
 from .output import complain, say, show
+from .readable import readable_images
 from .recipe import Recipe
 from .report import write_report
 from .run import Run, read_config, stored_recipe
@@ -64,6 +66,7 @@ def train(options: argparse.Namespace) -> int:
     use_engine(recipe.engine)
     manual_seed(recipe.seed)
     images = stored_images(options.config or options.resume, recipe, options)
+    images = readable_images(images, options, skip=recipe.skip_broken)
     with ExitStack() as stack:  # nobody else writes into the folder meanwhile
         if folder is None or not options.resume:
             folder = stack.enter_context(claimed(folder, recipe.data))
@@ -113,7 +116,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     """Train the model."""
     recipe, folder = run.recipe, run.folder
     transform = recipe.make_transform(images.shape)
-    loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform)
+    prefetch = 2 if isinstance(whole_of(images.train)[0], ImageFolder) else 0  # decoded while the model works
+    loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform, prefetch=prefetch)
     trainer = _make_trainer(run, model, len(loader), _chooses(images, run.recipe), _progress(options))
     config = folder / CONFIG
     before = config.read_bytes() if options.resume else b""
@@ -208,7 +212,7 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
     model = given.get("model", config.get("model"))
     if "model" not in given and isinstance(model, str):
         check_trusted(options.config, model, options)
-    recipe = Recipe.default(data, model).with_values(config, options.config).with_values(given)
+    recipe = _placed(Recipe.default(data, model).with_values(config, options.config).with_values(given))
     named_folder = None if options.folder is None else user_path(options.folder)
     folder = RUNS if named_folder is None else named_folder
     with named("--root"):
@@ -235,7 +239,15 @@ def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple
         allowed = f"{', '.join(resumable[:-1])} and {resumable[-1]}"
         raise ValueError(f"--resume: only {allowed} can be changed, not {', '.join(changed)}")
     check_trusted(folder / CONFIG, recipe.model, options)
-    return recipe.with_values(given), folder
+    return _placed(recipe.with_values(given)), folder
+
+
+def _placed(recipe: Recipe) -> Recipe:
+    """Return a recipe whose dataset's folder is found from every directory, once it is stored."""
+    if not recipe.root:
+        return recipe
+    with named("--root"):
+        return recipe.with_values({"root": os.path.abspath(user_path(recipe.root))})
 
 
 def _check_resume(folder: Path, recipe: Recipe, images: Images) -> None:

@@ -25,38 +25,40 @@ from ..nn import (
 __all__ = ["all_cnn_c", "resnet20", "resnet32", "resnet56", "small_vgg"]
 
 
-def small_vgg(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
+def small_vgg(num_classes: int = 10, *, channels: int = 3, rng: np.random.Generator | None = None) -> Sequential:
     """Two pairs of 3x3 convolutions with pooling, and two Linear layers; 1,116,970 parameters for ten classes.
 
     Args:
         num_classes: number of logits.
+        channels: number of channels of the images.
         rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 32, 32) to logits (N, num_classes).
+        A network from (N, channels, 32, 32) to logits (N, num_classes).
     """
     layers: list[Module] = []
-    for inputs, outputs in ((3, 32), (32, 64)):
+    for inputs, outputs in ((channels, 32), (32, 64)):
         layers += [Conv2d(inputs, outputs, 3, padding=1, rng=rng), ReLU()]
         layers += [Conv2d(outputs, outputs, 3, padding=1, rng=rng), ReLU(), MaxPool2d(2)]
     layers += [Flatten(), Linear(4096, 256, rng=rng), ReLU(), Dropout(0.5, rng=rng), Linear(256, num_classes, rng=rng)]
     return Sequential(*layers)
 
 
-def all_cnn_c(num_classes: int = 10, *, rng: np.random.Generator | None = None) -> Sequential:
+def all_cnn_c(num_classes: int = 10, *, channels: int = 3, rng: np.random.Generator | None = None) -> Sequential:
     """The all convolutional net, ALL-CNN-C, with strided convolutions instead of pooling; 1,369,738 parameters.
 
     Args:
         num_classes: number of logits.
+        channels: number of channels of the images.
         rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 32, 32) to logits (N, num_classes).
+        A network from (N, channels, 32, 32) to logits (N, num_classes).
 
     Source: Springenberg, Dosovitskiy, Brox and Riedmiller 2015, arXiv:1412.6806.
     """
     layers: list[Module] = [Dropout(0.2, rng=rng)]
-    plan = ((3, 96, 1), (96, 96, 1), (96, 96, 2), (96, 192, 1), (192, 192, 1), (192, 192, 2))
+    plan = ((channels, 96, 1), (96, 96, 1), (96, 96, 2), (96, 192, 1), (192, 192, 1), (192, 192, 2))
     for inputs, outputs, stride in plan:
         layers += [Conv2d(inputs, outputs, 3, stride, padding=1, rng=rng), ReLU()]
         if stride == 2:
@@ -85,7 +87,7 @@ class PaddedShortcut(Module):
         return np.pad(kept, ((0, 0), self.added, (0, 0), (0, 0)))
 
 
-def _resnet(blocks: int, num_classes: int, option: str, rng: np.random.Generator | None) -> Sequential:
+def _resnet(blocks: int, num_classes: int, option: str, channels: int, rng: np.random.Generator | None) -> Sequential:
     check_choice("resnet", "option", option, ("A", "B"))
 
     def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> Conv2d:
@@ -93,7 +95,7 @@ def _resnet(blocks: int, num_classes: int, option: str, rng: np.random.Generator
         init.kaiming_normal_(layer.weight, rng=rng)
         return layer
 
-    layers: list[Module] = [conv(3, 16), BatchNorm2d(16), ReLU()]
+    layers: list[Module] = [conv(channels, 16), BatchNorm2d(16), ReLU()]
     inputs = 16
     for outputs, first_stride in ((16, 1), (32, 2), (64, 2)):
         for number in range(blocks):
@@ -109,35 +111,42 @@ def _resnet(blocks: int, num_classes: int, option: str, rng: np.random.Generator
     return Sequential(*layers, AdaptiveAvgPool2d(1), Flatten(), Linear(64, num_classes, rng=rng))
 
 
-def resnet20(num_classes: int = 10, option: str = "A", *, rng: np.random.Generator | None = None) -> Sequential:
+def resnet20(
+    num_classes: int = 10, option: str = "A", *, channels: int = 3, rng: np.random.Generator | None = None
+) -> Sequential:
     """ResNet with 20 layers for CIFAR: 269,722 parameters (option B: 272,474).
 
     Args:
         num_classes: number of logits.
         option: shortcuts where the size changes: 'A' pads channels with zeros, 'B' uses 1x1 convolutions.
+        channels: number of channels of the images.
         rng: generator for the initial weights; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 32, 32) to logits (N, num_classes).
+        A network from (N, channels, 32, 32) to logits (N, num_classes).
 
     Source: He, Zhang, Ren and Sun 2016, section 4.2, arXiv:1512.03385.
     """
-    return _resnet(3, num_classes, option, rng)
+    return _resnet(3, num_classes, option, channels, rng)
 
 
-def resnet32(num_classes: int = 10, option: str = "A", *, rng: np.random.Generator | None = None) -> Sequential:
+def resnet32(
+    num_classes: int = 10, option: str = "A", *, channels: int = 3, rng: np.random.Generator | None = None
+) -> Sequential:
     """ResNet with 32 layers for CIFAR: 464,154 parameters with option A, otherwise like `resnet20`.
 
     Args:
-        num_classes, option, rng: as for `resnet20`.
+        num_classes, option, channels, rng: as for `resnet20`.
     """
-    return _resnet(5, num_classes, option, rng)
+    return _resnet(5, num_classes, option, channels, rng)
 
 
-def resnet56(num_classes: int = 10, option: str = "A", *, rng: np.random.Generator | None = None) -> Sequential:
+def resnet56(
+    num_classes: int = 10, option: str = "A", *, channels: int = 3, rng: np.random.Generator | None = None
+) -> Sequential:
     """ResNet with 56 layers for CIFAR: 853,018 parameters with option A, otherwise like `resnet20`.
 
     Args:
-        num_classes, option, rng: as for `resnet20`.
+        num_classes, option, channels, rng: as for `resnet20`.
     """
-    return _resnet(9, num_classes, option, rng)
+    return _resnet(9, num_classes, option, channels, rng)

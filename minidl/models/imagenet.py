@@ -72,12 +72,13 @@ class ResNet18(Module):
 
     Args:
         num_classes: number of logits.
+        channels: number of channels of the images.
         rng: generator for the initial weights; None means minidl's own.
     """
 
-    def __init__(self, num_classes: int, rng: np.random.Generator | None) -> None:
+    def __init__(self, num_classes: int, channels: int, rng: np.random.Generator | None) -> None:
         super().__init__()
-        self.conv1, self.bn1, self.relu = _conv(3, 64, 7, 2, rng), BatchNorm2d(64), ReLU()
+        self.conv1, self.bn1, self.relu = _conv(channels, 64, 7, 2, rng), BatchNorm2d(64), ReLU()
         self.maxpool = MaxPool2d(3, 2, padding=1)
         self.layer1 = _stage(64, 64, 1, rng)
         self.layer2 = _stage(64, 128, 2, rng)
@@ -99,6 +100,7 @@ def _stage(inputs: int, outputs: int, stride: int, rng: np.random.Generator | No
 def resnet18(
     num_classes: int = 1000,
     *,
+    channels: int = 3,
     weights: None = None,
     pretrained: bool = False,
     rng: np.random.Generator | None = None,
@@ -107,16 +109,17 @@ def resnet18(
 
     Args:
         num_classes: number of logits.
+        channels: number of channels of the images; torchvision's weights are for 3.
         weights, pretrained: torchvision's; here weights come from a file, and asking for them raises.
         rng: generator for the initial weights; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 224, 224), or another size, to logits (N, num_classes).
+        A network from (N, channels, 224, 224), or another size, to logits (N, num_classes).
 
     Source: He, Zhang, Ren and Sun 2016, arXiv:1512.03385.
     """
     _check_no_weights("resnet18", weights, pretrained)
-    return ResNet18(num_classes, rng)
+    return ResNet18(num_classes, channels, rng)
 
 
 def _conv_bn_relu6(
@@ -155,12 +158,13 @@ class MobileNetV2(Module):
 
     Args:
         num_classes: number of logits.
+        channels: number of channels of the images.
         rng: generator for the initial weights and the dropout masks; None means minidl's own.
     """
 
-    def __init__(self, num_classes: int, rng: np.random.Generator | None) -> None:
+    def __init__(self, num_classes: int, channels: int, rng: np.random.Generator | None) -> None:
         super().__init__()
-        features: list[Module] = [_conv_bn_relu6(3, 32, 3, 2, rng)]
+        features: list[Module] = [_conv_bn_relu6(channels, 32, 3, 2, rng)]
         inputs = 32
         for ratio, outputs, count, first_stride in _PLAN:
             for number in range(count):
@@ -186,6 +190,7 @@ _PLAN = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 
 def mobilenet_v2(
     num_classes: int = 1000,
     *,
+    channels: int = 3,
     weights: None = None,
     pretrained: bool = False,
     rng: np.random.Generator | None = None,
@@ -194,13 +199,14 @@ def mobilenet_v2(
 
     Args:
         num_classes: number of logits.
+        channels: number of channels of the images; torchvision's weights are for 3.
         weights, pretrained: torchvision's; here weights come from a file, and asking for them raises.
         rng: generator for the initial weights and the dropout masks; None means minidl's own.
 
     Returns:
-        A network from (N, 3, 224, 224), or another size, to logits (N, num_classes).
+        A network from (N, channels, 224, 224), or another size, to logits (N, num_classes).
 
     Source: Sandler, Howard, Zhu, Zhmoginov and Chen 2018, arXiv:1801.04381.
     """
     _check_no_weights("mobilenet_v2", weights, pretrained)
-    return MobileNetV2(num_classes, rng)
+    return MobileNetV2(num_classes, channels, rng)

@@ -48,7 +48,7 @@ class UnitBias(Module):
         return x + self.bias
 
 
-def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:
+def lecun1989(num_classes: int = 10, *, channels: int = 1, rng: np.random.Generator | None = None) -> Sequential:
     """The network that read handwritten zip codes in 1989: 9,760 parameters, 1,000 hidden units.
 
     The first layer has twelve 8x8 maps, computed by 5x5 filters with stride 2. The second has twelve 4x4 maps, each
@@ -59,10 +59,12 @@ def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:
     maps 0-3 see maps 0-7, maps 4-7 see maps 4-11, and maps 8-11 see maps 0-3 and 8-11, so that each is seen by eight.
 
     Args:
+        num_classes: number of outputs.
+        channels: number of channels of the images.
         rng: generator for the initial weights, uniform as everywhere in minidl; None means minidl's own.
 
     Returns:
-        A network from (N, 1, 16, 16) with values from -1 to 1 to ten outputs (N, 10), in (-1, 1).
+        A network from (N, channels, 16, 16) with values from -1 to 1 to outputs (N, num_classes), in (-1, 1).
 
     Source: LeCun et al., "Backpropagation applied to handwritten zip code recognition", Neural Computation 1 (1989).
     """
@@ -73,7 +75,7 @@ def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:
     seen = (range(8), range(4, 12), (*range(4), *range(8, 12)))
     second = Parallel(*(Sequential(Channels(chosen), *maps(8, 4)) for chosen in seen))
     return Sequential(
-        *maps(1, 12),
+        *maps(channels, 12),
         UnitBias((12, 8, 8)),
         Tanh(),
         second,
@@ -82,6 +84,6 @@ def lecun1989(*, rng: np.random.Generator | None = None) -> Sequential:
         Flatten(),
         Linear(192, 30, rng=rng),
         Tanh(),
-        Linear(30, 10, rng=rng),
+        Linear(30, num_classes, rng=rng),
         Tanh(),
     )

@@ -41,7 +41,7 @@ class Progress:
         return self.style == "bar"
 
     def track(
-        self, batches: Iterable[Any], label: str, *, first: int = 0, total: int | None = None
+        self, batches: Iterable[Any], label: str, *, first: int = 0, total: int | None = None, unit: str = "batch"
     ) -> Iterator[tuple[Any, Any]]:
         """Yield (batch, bar) for each batch; call ``bar.set_postfix_str(text, refresh=False)`` to show numbers.
 
@@ -50,12 +50,13 @@ class Progress:
             label: text in front of the bar.
             first: how many batches were done earlier.
             total: how many there are, including those; None: ``len(batches)``, if it has a length.
+            unit: what one is called.
         """
         if not self.shows_bar:
             yield from ((batch, _NO_BAR) for batch in batches)
             return
         done = {} if total is None else {"total": total, "initial": first}
-        with bar(batches, desc=label, leave=False, unit="batch", dynamic_ncols=True, **done) as shown:
+        with bar(batches, desc=label, leave=False, unit=unit, dynamic_ncols=True, **done) as shown:
             for batch in shown:
                 yield batch, shown
 

@@ -1,0 +1,191 @@
+"""``minidl train --data folder``: sizes, channels, proportions, broken files, any model, runs used from elsewhere."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minidl import models
+from minidl.cli import main
+from minidl.cli.readable import readable
+from minidl.cli.recipe import Recipe, make_model
+from minidl.cli.run import Run
+from minidl.data import read_image
+
+Image = pytest.importorskip("PIL.Image")
+
+NET = """
+from minidl import nn
+
+def net(num_classes, channels=3, width=4):
+    return nn.Sequential(nn.Conv2d(channels, width, 3, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                         nn.Linear(width, num_classes))
+
+def fixed():
+    return net(2, 3)
+"""
+NAMES = ("dark", "light")
+TRAIN = ["train", "--data", "folder", "--root", "pictures", "--epochs", "1", "--model", "nets:net", "--run", "r"]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder of pictures of two classes, of several sizes and proportions, and a network."""
+    monkeypatch.chdir(tmp_path)
+    Path("nets.py").write_text(NET)
+    rng = np.random.default_rng(0)
+    for name, low in zip(NAMES, (0, 128), strict=True):
+        Path("pictures", name).mkdir(parents=True)
+        for number in range(12):
+            shape = (20 + number, 40 - number, 3)
+            pixels = rng.integers(low, low + 128, shape, dtype=np.uint8)
+            Image.fromarray(pixels).save(f"pictures/{name}/{number:02}.{'jpg' if number % 2 else 'png'}")
+    return tmp_path
+
+
+def break_(path):
+    """Cut a file in half."""
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[: len(content) // 2])
+
+
+def test_images_are_read_as_the_options_say_and_predicted_likewise(here, capsys, monkeypatch):
+    assert main([*TRAIN, "--size", "16", "--channels", "grey", "--fit", "crop"]) == 0
+    assert "folder: 18 training, 2 validation and 4 test images; nets:net with " in capsys.readouterr().out
+    run = Run.read("r")
+    assert run.shape == (1, 16, 16)
+    images = run.recipe.load_images()
+    expected = read_image("pictures/dark/00.png", 16, 1, fit="crop")
+    np.testing.assert_array_equal(images.train.dataset.dataset[0][0], expected)
+    asked = []
+
+    def spy(*arguments):
+        asked.append(arguments[-1])
+        return iter([(["a"], expected[None])])
+
+    monkeypatch.setattr("minidl.cli.predict.image_batches", spy)
+    assert main(["predict", "r", "pictures/dark/00.png", "--trust"]) == 0
+    assert asked == ["crop"]
+
+
+def test_the_defaults_are_colour_stretched_and_not_flipped(here):
+    recipe = Recipe.default("folder")
+    assert recipe.augment == "crop"
+    images = recipe.with_values({"root": "pictures", "size": 16}).load_images()
+    np.testing.assert_array_equal(images.train[0][0], read_image(images.train.dataset.dataset.files[0], 16))
+    assert images.shape == (3, 16, 16)
+
+
+def test_a_run_is_used_from_any_directory(here, capsys, monkeypatch):
+    assert main([*TRAIN, "--size", "16", "--quiet"]) == 0
+    assert Run.read("r").recipe.root == str(here / "pictures")
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    shutil.copy(here / "nets.py", here / "elsewhere")
+    assert main(["evaluate", "../r", "--trust", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["samples"] == 4
+    assert main(["train", "--resume", "../r", "--epochs", "2", "--trust", "--quiet"]) == 0
+    (here / "pictures").rename(here / "moved")
+    assert main(["train", "--resume", "../r", "--epochs", "3", "--trust", "--quiet", "--root", "../moved"]) == 0
+    assert Run.read("../r").recipe.root == str(here / "moved")
+
+
+@pytest.mark.parametrize("part", ["dark/00.png", "dark/04.png"])
+def test_broken_images_are_named_before_anything_is_trained(here, capsys, part):
+    """Those for training, and those for testing, which are used at the end only."""
+    break_(f"pictures/{part}")
+    break_("pictures/light/03.jpg")
+    assert main([*TRAIN, "--size", "16"]) == 2
+    out, err = capsys.readouterr()
+    assert "epoch" not in out
+    assert err.startswith("minidl train: error: 2 images cannot be read: ")
+    for path in (part, "light/03.jpg"):
+        assert str(here / "pictures" / path) in err
+    assert err.endswith("; --skip-broken leaves them out\n")
+    assert not Path("r").exists()
+
+
+def test_broken_images_are_left_out_if_asked(here, capsys):
+    for name in ("dark/00.png", "dark/04.png", "light/03.jpg"):
+        break_(f"pictures/{name}")
+    assert main([*TRAIN, "--size", "16", "--skip-broken"]) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith("minidl train: 3 images left out: ")
+    assert "dark/04.png" in err
+    assert "folder: 17 training, 1 validation and 3 test images" in out
+    assert "files: 3 skipped: 3 cannot be read\n" in out
+    assert main(["evaluate", "r", "--trust", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["samples"] == 3
+    assert err.startswith("minidl evaluate: 1 image left out: ")
+
+
+def test_many_broken_images_are_counted_and_a_class_without_any_is_refused(here, capsys):
+    for number in range(12):
+        break_(f"pictures/dark/{number:02}.{'jpg' if number % 2 else 'png'}")
+    assert main([*TRAIN, "--size", "16"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("minidl train: error: 12 images cannot be read: ")
+    assert err.count("dark") == 5
+    assert "; 7 more; --skip-broken" in err
+    assert main([*TRAIN, "--size", "16", "--skip-broken"]) == 2
+    assert "error: no image of dark in the images for train can be read\n" in capsys.readouterr().err
+
+
+def test_images_of_several_sizes_need_one(here, capsys):
+    assert main(TRAIN) == 2
+    err = capsys.readouterr().err
+    assert "error: --size N is needed, such as --size 64, to which images are resized: " in err
+    assert "00.png is 20 x 40, " in err
+    assert main([*TRAIN, "--fit", "pad"]) == 2
+    assert "error: --fit pad needs --size N" in capsys.readouterr().err
+
+
+def test_large_images_are_told(here, capsys):
+    for path in Path("pictures").rglob("*.*"):
+        Image.new("L", (600, 500), len(path.parent.name)).save(path)
+    assert main([*TRAIN, "--batch-size", "4"]) == 0
+    assert "is 500 x 600: --size N, such as --size 64, saves time and memory\n" in capsys.readouterr().err
+
+
+def test_datasets_that_are_no_folders_are_returned_as_they_are():
+    images = Recipe().load_images()
+    assert readable({"train": images.train}, None, skip=False) == {"train": images.train}
+
+
+@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize(("classes", "channels"), [(3, 1), (4, 3)])
+def test_every_model_is_made_for_any_number_of_classes_and_channels(name, classes, channels):
+    shape = models.INPUT_SHAPES[name]
+    model = make_model(name, classes, channels)
+    assert model.output_shape((2, channels, *shape[1:])) == (2, classes)
+    assert make_model(name).output_shape((2, *shape)) == (2, 1000 if shape[1] == 224 else 10)
+
+
+def test_a_function_of_ones_own_is_given_what_it_has_names_for(here):
+    assert make_model("nets:net", 5, 1).output_shape((1, 1, 9, 9)) == (1, 5)
+    assert make_model("nets:fixed", 2, 3).output_shape((1, 3, 9, 9)) == (1, 2)
+
+
+def test_a_model_for_images_of_another_size_says_so(here, capsys):
+    assert main([*TRAIN, "--model", "lenet5", "--size", "16"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("minidl train: error: --model lenet5 is for images of 28 x 28, these are 16 x 16: ")
+    assert main([*TRAIN, "--model", "lenet5", "--size", "28", "--quiet"]) == 0
+
+
+def test_decoded_images_are_read_once(here, monkeypatch):
+    """The check of all files before the training, two epochs and the measuring at the end decode each file once."""
+    from minidl.data import folder
+
+    decode, paths = folder.pixels_of, []
+
+    def spy(path, *rest):
+        paths.append(path)
+        return decode(path, *rest)
+
+    monkeypatch.setattr(folder, "pixels_of", spy)
+    assert main([*TRAIN, "--size", "16", "--quiet"]) == 0
+    assert len(paths) == len(set(paths)) == 24
