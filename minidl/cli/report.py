@@ -67,7 +67,8 @@ def write_report(run: Run, model: Module, part: str, dataset: Dataset, measured:
         "<h2>Classes</h2>" + _classes(measured),
         "<h2>Worst mistakes</h2>" + _mistakes(part, dataset, measured, classes),
         _filters(model),
-        f"<h2>Model</h2><pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
+        f"<h2>Model</h2><div class=wide>{model.draw((1, *run.shape)).svg}</div>"
+        f"<pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
         "<h2>Recipe</h2>" + _pairs(recipe.as_dict().items()),
         "<h2>Environment</h2>" + _pairs(environment().items()),
     ]

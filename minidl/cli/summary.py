@@ -25,6 +25,7 @@ def add_summary(commands: Any) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="one of minidl.models, or MODULE:FUNCTION")
     parser.add_argument("--input-shape", metavar="C,H,W", help="of an image (default: the one the model is made for)")
+    parser.add_argument("--svg", metavar="FILE", help="draw the model, as SVG")
 
 
 def summary(options: argparse.Namespace) -> int:
@@ -32,6 +33,8 @@ def summary(options: argparse.Namespace) -> int:
     model = make_model(options.model)
     shape = (1, *parse_shape(options.input_shape, options.model))
     table = model.summary(shape)
+    if options.svg is not None:
+        model.draw(shape).save(options.svg)
     rows = [{column: getattr(row, column) for column in _COLUMNS} for row in table.rows]
     totals = {"params": table.total_params, "multiply_adds": table.multiply_adds, "input_shape": shape}
     show(options, {**totals, "layers": rows}, str(table))

@@ -13,6 +13,7 @@ from .container import *
 from .conv import *
 from .conv1d import *
 from .conv_transpose import *
+from .drawing import Drawing as Drawing
 from .dropout import *
 from .elementwise_loss import *
 from .embedding import *

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from .._core import Array
+from .drawing import Drawing
 from .hooks import ForwardHook, RemovableHandle
 from .modes import mode
 from .naming import named_init
@@ -323,6 +324,23 @@ class Module(Registering):
             ValueError: the module does not accept this shape; the message names the layer.
         """
         return Summary.of(self, (input_shape, *more), dtype)
+
+    def draw(self, input_shape: Any, *more: Any, dtype: Any = None) -> Drawing:
+        """Return a drawing of what a forward pass calls: layers, their shapes and parameters, branches and joins.
+
+            model.draw((1, 1, 28, 28)).save("model.svg")          # a notebook shows it without save()
+
+        Args:
+            input_shape, *more, dtype: as for `output_shape`.
+
+        Returns:
+            A `minidl.nn.Drawing`, SVG for light and dark pages. Shapes are without the batch axis. Parts of a chain
+            that are alike are drawn once, with their number.
+
+        Raises:
+            ValueError: the module does not accept this shape; the message names the layer.
+        """
+        return Drawing.of(self, (input_shape, *more), dtype)
 
     def multiply_adds(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> int:
         """Return the multiply-add operations of this module itself, without its children, for `summary`."""

@@ -66,16 +66,17 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "--resume": ("run", "run", "data", "nowhere", "file.txt"),
     "--out": ("out.npz", "out.safetensors", "out.pt", "run", "nowhere/out.npz"),
     "--top": NUMBERS,
+    "--svg": ("out.svg", "run", "nowhere/out.svg", "file.txt"),
     "--input-shape": ("1,28,28", "3,32,32", "1", "1,2", "0,0,0", "a,b", "1,28,28,1"),
 }
 FLAGS = ("--quiet", "--json", "--trust", "--help", "--version", "--nonsense")
 WORDS = ("run", "run", "data", "images", "file.txt", "array.npy", "out.onnx", "weights.npz", "lenet5", "nowhere")
 COMMANDS = ("train", "train", "evaluate", "predict", "summary", "export", "compare", "info", "nonsense", "")
 OWN = {
-    "train": tuple(name for name in OPTIONS if name not in ("--top", "--input-shape")),
+    "train": tuple(name for name in OPTIONS if name not in ("--top", "--input-shape", "--svg")),
     "evaluate": ("--root", "--model"),
     "predict": ("--top", "--model"),
-    "summary": ("--input-shape",),
+    "summary": ("--input-shape", "--svg"),
     "export": ("--model", "--input-shape"),
 }
 
