@@ -4,7 +4,7 @@
     python benchmarks/compare_torch.py --quick             fewer and shorter rounds
     python benchmarks/compare_torch.py --engine fast       with the compiled engine (extra "fast")
     python benchmarks/compare_torch.py --random 7 50       training steps of 50 networks drawn at random, seed 7
-    python benchmarks/compare_torch.py --profile lenet5    milliseconds per layer
+    python benchmarks/compare_torch.py --profile lenet5    milliseconds per layer, beside the core's peak
 
 Each side of each case runs in its own process, and the two take turns, so that a drift in the machine's speed affects
 all. Ratios are PyTorch's time divided by minidl's: above 1, minidl is faster. "channels_last" is PyTorch in that
@@ -15,13 +15,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import platform
 import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
 
+from machine import describe
 from random_nets import draw
 from turns import HERE, Case, Result, Worker, environment, measure
 
@@ -88,9 +87,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.profile:
         command = [sys.executable, str(HERE / "profile_layers.py"), options.profile, str(options.batch)]
-        sys.exit(subprocess.run(command, env=environment(options.threads[0]), check=False).returncode)
+        variables = {**environment(options.threads[0]), "MINIDL_ENGINE": options.engine}
+        sys.exit(subprocess.run(command, env=variables, check=False).returncode)
     rounds, seconds = (3, 0.3) if options.quick else (6, 1.0)
-    print(f"{platform.platform()}, {os.cpu_count()} CPUs, Python {platform.python_version()}\n")
+    print(f"{describe()}\n")
     for threads in options.threads:
         if options.random:
             seed, count = options.random

@@ -30,10 +30,10 @@ def environment(threads: int, checkout: Path | None = None) -> dict[str, str]:
 
 
 class Worker:
-    """A running worker.py; a context manager that ends it."""
+    """A running worker.py; a context manager that ends it. ``python`` runs it, this process's own by default."""
 
-    def __init__(self, side: str, case: Case, environment: Mapping[str, str]) -> None:
-        self.command = [sys.executable, str(HERE / "worker.py"), side, *map(str, case)]
+    def __init__(self, side: str, case: Case, environment: Mapping[str, str], python: str = sys.executable) -> None:
+        self.command = [python, str(HERE / "worker.py"), side, *map(str, case)]
         self.process = subprocess.Popen(
             self.command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -1,6 +1,8 @@
 """One side of one case, in its own process.
 
     python benchmarks/worker.py SIDE NET TASK BATCH        SIDE minidl|torch|channels_last, TASK train|infer|compile
+    python benchmarks/worker.py SIDE NET train BATCH       SIDE the name of a file in peers/
+    python benchmarks/worker.py SIDE NET check BATCH       what that file makes of a net, as JSON
 
 MINIDL_ENGINE chooses minidl's engine; channels_last is PyTorch in that memory format.
 
@@ -11,6 +13,7 @@ of threads before anything is imported.
 
 from __future__ import annotations
 
+import importlib
 import json
 import resource
 import sys
@@ -22,6 +25,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 import nets
+
+CHECKED_STEPS = 20  # on one batch, whose loss falls in them
 
 
 def minidl_step(net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
@@ -91,6 +96,17 @@ def torch_step(
     return train
 
 
+def peer_step(side: str, net: str, task: str, x: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
+    """Return a function that runs one training step with a peer; with the task "check" print what it is, and end."""
+    peer = importlib.import_module(f"peers.{side}")
+    step, parameters = peer.make(net, x, labels)
+    if task == "check":
+        losses = [step() for _ in range(CHECKED_STEPS)]
+        print(json.dumps({"parameters": int(parameters), "losses": losses, "differs": peer.DIFFERS}))
+        sys.exit()
+    return step
+
+
 def main() -> None:
     """Run steps on request until the input ends."""
     side, net, task, batch = sys.argv[1:5]
@@ -98,7 +114,7 @@ def main() -> None:
     x = rng.standard_normal((int(batch), *nets.shape(net)), dtype=np.float32)
     labels = rng.integers(0, 10, int(batch))
     steps = {"minidl": minidl_step, "torch": torch_step, "channels_last": channels_last_step}
-    step = steps[side](net, task, x, labels)
+    step = steps[side](net, task, x, labels) if side in steps else peer_step(side, net, task, x, labels)
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):

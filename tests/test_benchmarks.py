@@ -1,5 +1,6 @@
 """The parts of the benchmarks run; no test asks how fast."""
 
+import ast
 import json
 import re
 import subprocess
@@ -13,7 +14,8 @@ from minidl import models, nn
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
-nets, random_nets, turns = (__import__(name) for name in ("nets", "random_nets", "turns"))
+nets, random_nets, turns, machine = (__import__(name) for name in ("nets", "random_nets", "turns", "machine"))
+compare_peers, profile_layers = (__import__(name) for name in ("compare_peers", "profile_layers"))
 
 
 @pytest.mark.parametrize("name", ["lenet5", "mnist_cnn"])
@@ -38,14 +40,65 @@ def test_a_worker_serves_steps_and_tells_its_memory(side, task, request):
     assert peak > 2**20
 
 
-def test_the_profile_has_a_row_for_each_layer(monkeypatch, capsys):
-    import profile_layers
-
+def test_the_profile_has_a_row_for_each_layer_and_its_share_of_the_peak(monkeypatch, capsys):
+    monkeypatch.setattr(profile_layers, "direct_peak", lambda: 1e12)
     profile_layers.profile("lenet5", 2, rounds=1)
     out = capsys.readouterr().out
-    assert "| 0 Conv2d |" in out
-    assert "| 11 Linear |" in out
-    assert "GFLOP/s" in out
+    assert "| layer | forward ms | GFLOP/s | of the peak | backward ms | GFLOP/s | of the peak |" in out
+    assert len(re.findall(r"^\| \d+ (?:Conv2d|Linear) (?:\| [\d.]+ \| \d+ \| \d+% ){2}\|$", out, re.MULTILINE)) == 5
+    assert len(re.findall(r"^\| \d+ \w+ (?:\| [\d.]+ \|  \|  ){2}\|$", out, re.MULTILINE)) == 7
+    assert re.search(r"Outside the layers.*: loss [\d.]+, optimiser [\d.]+, between the layers [\d.]+ ", out)
+
+
+def test_without_numba_the_profile_says_why_there_is_no_share(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "peak", None)  # what an import that fails leaves to be seen
+    profile_layers.profile("lenet5", 2, rounds=1)
+    out = capsys.readouterr().out
+    assert 'numba, pip install "minidl[fast]"' in out.splitlines()[0]
+    assert "| layer | forward ms | GFLOP/s | backward ms | GFLOP/s |" in out
+    assert "%" not in out
+
+
+def test_a_share_of_the_peak_by_hand():
+    # 2e9 operations in 10 ms are 200 GFLOP/s, half of 400
+    assert profile_layers.cells(10**9, 0.01, 4e11) == ["10.00", "200", "50%"]
+    assert profile_layers.cells(10**9, 0.01, None) == ["10.00", "200"]
+    assert profile_layers.cells(0, 0.01, 4e11) == ["10.00", "", ""]
+
+
+def test_a_watched_layer_computes_as_before_and_is_timed_where_the_model_calls_it():
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, dtype=np.float64), nn.ReLU())
+    plain = model(x), model.backward(np.ones((2, 4, 4, 4))), model[0].weight.grad.copy()
+    model.zero_grad()
+    watched = [profile_layers.Watched(layer) for layer in model]
+    again = model(x), model.backward(np.ones((2, 4, 4, 4))), model[0].weight.grad
+    for before, after in zip(plain, again, strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert all(seconds > 0 for layer in watched for seconds in layer.seconds)
+    assert [layer.multiply_adds for layer in watched] == [2 * 4 * 4 * 4 * 3 * 3 * 3, 0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_peak_is_measured(dtype):
+    pytest.importorskip("numba")
+    from peak import peak
+
+    assert 1e8 < peak(dtype, rounds=2) < 1e13
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model name\t: Some CPU 9\nflags\t\t: fpu avx2 avx512f\nmodel name\t: Some CPU 9\n", "Some CPU 9, AVX-512"),
+        ("model name\t: Some CPU 5\nflags\t\t: fpu avx avx2\n", "Some CPU 5, AVX2"),
+        ("model name\t: Some CPU 1\nflags\t\t: fpu avx\n", "Some CPU 1"),
+    ],
+)
+def test_the_processor_is_described(text, expected, tmp_path):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert machine.processor(tmp_path / "cpuinfo") == expected
+    assert machine.processor(tmp_path / "none")
 
 
 def test_random_networks_run_and_are_the_same_for_the_same_name():
@@ -124,3 +177,70 @@ def test_workers_take_turns_and_a_failing_one_is_named():
         worker.process.wait()
         with pytest.raises(RuntimeError, match=r"the worker failed: .*worker.py minidl no_such_net train 1"):
             worker.run(1)
+
+
+@pytest.mark.parametrize("name", compare_peers.PEERS)
+def test_a_peer_has_a_file_and_pinned_versions(name):
+    source = ast.parse((BENCHMARKS / "peers" / f"{name}.py").read_text())
+    functions = {node.name for node in source.body if isinstance(node, ast.FunctionDef)}
+    assigned = {ast.unparse(node.targets[0]) for node in source.body if isinstance(node, ast.Assign)}
+    assert "make" in functions
+    assert "DIFFERS" in assigned
+    assert all("==" in package for package in compare_peers.PEERS[name].packages)
+
+
+def test_a_peers_environment_is_made_once_and_a_failure_is_told(monkeypatch, tmp_path):
+    def run(command, what, variables=None):
+        commands.append(command)
+        if "pip" in command and "good==1" not in command:
+            raise compare_peers.Unavailable(f"{what}: no such package")
+        if "venv" in command:
+            Path(command[-1]).mkdir(exist_ok=True)
+
+    commands = []
+    monkeypatch.setattr(compare_peers, "run", run)
+    good, bad = (compare_peers.Peer((f"{name}==1",)) for name in ("good", "bad"))
+    python = compare_peers.install("good", good, tmp_path)
+    assert Path(python).is_relative_to(tmp_path / "good")
+    assert [command[0] for command in commands] == [sys.executable, python]
+    assert compare_peers.install("good", good, tmp_path) == python
+    assert len(commands) == 2
+    for _ in range(2):  # it is tried again
+        with pytest.raises(compare_peers.Unavailable, match="it was not installed: no such package"):
+            compare_peers.install("bad", bad, tmp_path)
+    assert len(commands) == 6
+    with pytest.raises(compare_peers.Unavailable, match="needs Python 4.9 or later, and none is on the path"):
+        compare_peers.interpreter((4, 9))
+
+
+def test_what_differs_in_a_peers_net(monkeypatch):
+    answer = {"parameters": 61706, "losses": [2.3, 2.2, 2.1, 2.0, 1.9, 1.8], "differs": ""}
+    monkeypatch.setattr(compare_peers, "run", lambda *_: f"a line of the peer's own\n{json.dumps(answer)}\n")
+
+    def differs():
+        return compare_peers.differs("flax", "lenet5", "python", {})
+
+    assert differs() == ""  # LeNet-5 has 156 + 2,416 + 48,120 + 10,164 + 850 parameters
+    answer.update(parameters=7, differs="Adam")
+    assert differs() == "Adam; 7 parameters, not 61,706"
+    answer.update(losses=[2.3] * 6)
+    with pytest.raises(compare_peers.Unavailable, match=r"does not learn, its losses are 2.3, 2.3"):
+        differs()
+
+
+def test_a_peer_that_fails_is_named_and_the_table_goes_on(capfd):
+    variables = turns.environment(1)
+    sides = {
+        "minidl numpy": compare_peers.Side("minidl", sys.executable, variables),
+        "nobody": compare_peers.Side("nobody", sys.executable, variables),
+        "twin": compare_peers.Side("minidl", sys.executable, variables, "nothing"),
+    }
+    left_out = compare_peers.compare(("lenet5", "train", 2), sides, rounds=1, seconds=0.001)
+    assert len(left_out) == 1
+    assert left_out[0].startswith("nobody, batch 2: the worker failed: ")
+    out, err = capfd.readouterr()
+    assert "No module named 'peers.nobody'" in err
+    time = r"[\d.]+ \([\d.]+\)"
+    first, second = out.splitlines()
+    assert re.fullmatch(rf"\| lenet5, 2 \| minidl numpy \| {time} \|  \| 1.00 \|  \|", first)
+    assert re.fullmatch(rf"\| lenet5, 2 \| twin \| {time} \|  \| [\d.]+ \| nothing \|", second)
