@@ -67,6 +67,7 @@ OPTIONS = {
     "batch_size": Option("16", {"0": "--batch-size must be at least 1, got 0"}),
     "accumulate": Option("2", {"0": "--accumulate must be at least 1, got 0"}),
     "clip_grad_norm": Option("0.01", {"-1": "Trainer: clip_grad_norm must be at least"}),
+    "health": Option("", trains_otherwise=False),
     "seed": Option("1", {"-1": "manual_seed: seed must not be negative, got -1"}),
     "threads": Option("1", {"-1": "--threads must be at least 0, got -1"}, trains_otherwise=False),
     "engine": Option("im2col", {"x": "--engine must be one of numpy, im2col, fast, got 'x'"}, trains_otherwise=False),

@@ -118,6 +118,7 @@ class Recipe:
         1, "batches per step, as one large batch would make it but for batch normalisation", at_least(1)
     )
     clip_grad_norm: float = option(0.0, "largest norm of the gradients; 0: no limit")
+    health: bool = option(False, "watch the layers, and say which are dead, vanish, explode or do not learn")
     seed: int = option(0, "seed of the initial weights, the order, augmentation and dropout")
     threads: int = option(0, "number of threads; 0: as many as there are CPUs", at_least(0), resumable=True)
     engine: str = option(

@@ -40,7 +40,15 @@ pre { background: #f9fafb; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 """
 
 
-def write_report(run: Run, model: Module, part: str, dataset: Dataset, measured: Measured, chosen: str) -> None:
+def write_report(
+    run: Run,
+    model: Module,
+    part: str,
+    dataset: Dataset,
+    measured: Measured,
+    chosen: str,
+    more: Sequence[str] = (),
+) -> None:
     """Write report.html into the run's folder.
 
     Args:
@@ -50,6 +58,7 @@ def write_report(run: Run, model: Module, part: str, dataset: Dataset, measured:
         dataset: these images.
         measured: the result.
         chosen: which epoch's weights these are, as a sentence.
+        more: further sections, as HTML.
     """
     recipe, classes = run.recipe, run.classes
     title = f"{recipe.model} on {recipe.data}"
@@ -67,6 +76,7 @@ def write_report(run: Run, model: Module, part: str, dataset: Dataset, measured:
         "<h2>Classes</h2>" + _classes(measured),
         "<h2>Worst mistakes</h2>" + _mistakes(part, dataset, measured, classes),
         _filters(model),
+        *more,
         f"<h2>Model</h2><div class=wide>{model.draw((1, *run.shape)).svg}</div>"
         f"<pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
         "<h2>Recipe</h2>" + _pairs(recipe.as_dict().items()),

@@ -16,8 +16,8 @@ from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
 from ..interop.files import check_suffix, write_npz
 from ..nn import Module
-from ..training import History, ModelCheckpoint, Trainer
-from ..training.callbacks import CSVLogger
+from ..training import Callback, History, ModelCheckpoint, Trainer
+from ..training.callbacks import CSVLogger, HealthMonitor
 from ..training.checkpoint import BEST, CONFIG, WEIGHTS, has_checkpoint, latest_checkpoint, set_damaged_aside
 from ..training.folder_lock import FolderLock
 from .claim import RUNS, claimed, is_free
@@ -25,6 +25,7 @@ from .command import add_command
 from .datasets import Images
 from .engines import faster_engine, use_engine
 from .going_on import resume_command
+from .health_section import health_section
 from .measure import measure
 from .options import add_flags
 from .output import complain, say, show
@@ -79,7 +80,8 @@ def train(options: argparse.Namespace) -> int:
 def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> int:
     """Train the run's model, save its weights, and measure it."""
     model = run.make_model()
-    history = _fit(run, model, images, options)
+    trainer = _fit(run, model, images, options)
+    history = trainer.history
     result: dict[str, Any] = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
     if history.interrupted and not has_checkpoint(run.folder):  # the run is yet to begin
         if out is not None:
@@ -96,7 +98,8 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
         save(model, out)
     part, dataset = images.measured
     measured = measure(model, dataset, images.classes, _progress(options))
-    write_report(run, model, part, dataset, measured, chosen)
+    more = [health_section(one) for one in trainer.callbacks if isinstance(one, HealthMonitor)]
+    write_report(run, model, part, dataset, measured, chosen, more)
     result.update(loss=measured.loss, accuracy=measured.accuracy, images=part)
     line = f"{part} accuracy: {measured.summary()}"
     if options.quiet or options.json:
@@ -112,8 +115,8 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     return 130 if history.interrupted else 0
 
 
-def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> History:
-    """Train the model."""
+def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> Trainer:
+    """Train the model; return its Trainer."""
     recipe, folder = run.recipe, run.folder
     transform = recipe.make_transform(images.shape)
     prefetch = 2 if isinstance(whole_of(images.train)[0], ImageFolder) else 0  # decoded while the model works
@@ -141,7 +144,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     # a run from before images were set apart for validation goes on as it was, and chooses nothing by them
     val = images.test if images.val is None and any("val_loss" in row for row in run.history()) else images.val
     try:
-        return trainer.fit(
+        trainer.fit(
             loader,
             None if val is None else DataLoader(val, 256),
             epochs=recipe.epochs,
@@ -151,6 +154,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
         if options.resume:
             write_atomically(config, before)  # it is the run that it was
         raise
+    return trainer
 
 
 def _counts(images: Images) -> str:
@@ -190,6 +194,7 @@ def _make_trainer(run: Run, model: Module, batches: int, choosing: bool, progres
     recipe = run.recipe
     optimizer = recipe.make_optimizer(model)
     checkpoint = ModelCheckpoint(run.folder, monitor="val_accuracy" if choosing else None)
+    asked: list[Callback] = [HealthMonitor()] if recipe.health else []
     return Trainer(
         model,
         recipe.make_loss(),
@@ -197,7 +202,7 @@ def _make_trainer(run: Run, model: Module, batches: int, choosing: bool, progres
         scheduler=recipe.make_scheduler(optimizer, recipe.epochs * -(-batches // recipe.accumulate)),
         clip_grad_norm=recipe.clip_grad_norm or None,
         accumulate=recipe.accumulate,
-        callbacks=[CSVLogger(run.folder / "history.csv"), checkpoint],
+        callbacks=[CSVLogger(run.folder / "history.csv"), *asked, checkpoint],
         progress=progress,
     )
 

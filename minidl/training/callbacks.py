@@ -1,4 +1,4 @@
-"""The bundled callbacks: early stopping, monitors, averaged weights, limits and loggers."""
+"""The bundled callbacks: early stopping, monitors, averaged weights, limits, loggers; HealthMonitor is in health.py."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..optim import EMA
 from ..optim.stored import stored_count, stored_dict, stored_list, stored_number
 from .best import Best
 from .callback import Callback, StopTraining
+from .health import HealthMonitor
 from .history import csv_of
 from .step import grad_norms
 
@@ -28,6 +29,7 @@ __all__ = [
     "EMAWeights",
     "EarlyStopping",
     "GradientMonitor",
+    "HealthMonitor",
     "LearningRateMonitor",
     "StopTraining",
     "TensorBoardLogger",
