@@ -14,7 +14,7 @@ from ..._core import Array, memory
 from ..._core.threads import run
 from ..layout import block, empty
 from ..window import Geometry
-from . import direct
+from . import direct, runs
 from . import winograd_loops as winograd
 from .layouts import Piece, input_phases, layout
 from .places import address
@@ -162,8 +162,9 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
 
     def work(piece: Piece) -> Array:
         plan, tiling, first, begin, end = piece
-        out: Array = np.zeros(taps + f, x.dtype)
+        out = memory.empty((taps + f,), x.dtype)
         to = address(out)
+        runs.zero(to, taps + f, like)
         sums = to + size * taps if has_bias else 0
         images, grads = from_x + size * first, from_g + size * first
         if tiling is None:
@@ -185,9 +186,12 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
         return out
 
     parts = run(work, pieces)
-    total = parts[0] if len(parts) == 1 else (np.zeros(taps + f) + sum(parts)).astype(x.dtype)
+    total = parts[0]
+    if len(parts) > 1:
+        addresses, room = np.array([address(part) for part in parts]), np.empty(runs.ROOM)
+        runs.combine(address(addresses), len(parts), taps + f, address(total), address(room), size, like)
     if tiled:
-        dw = np.empty((f, 3, 3, c), x.dtype)
+        dw = memory.empty((f, 3, 3, c), x.dtype)
         winograd.filters_grad(address(total), f, c, address(dw), size, like)
     else:
         dw = total[:taps].reshape(f, kh, kw, c)

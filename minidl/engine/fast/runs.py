@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .compiled import compiled, summing
-from .vectors import load, store
+from .vectors import cast, load, load_index, store
 
-__all__ = ["add", "copy", "total", "zero"]
+__all__ = ["ROOM", "add", "combine", "copy", "total", "zero"]
+
+ROOM = 512  # float64 numbers that `combine` needs
 
 
 @compiled
@@ -54,3 +56,23 @@ def total(x: int, count: int, like: Any) -> Any:
     for i in range(count):
         found += load(x, i, like)
     return found
+
+
+@compiled
+def combine(parts: int, many: int, count: int, out: int, room: int, size: int, like: Any) -> None:
+    """Fill ``out`` with the sums of ``many`` runs of ``count`` numbers, taken in order in float64.
+
+    ``parts`` is where the addresses of the runs lie, one of which may be ``out``; ``room`` is for `ROOM` numbers.
+    """
+    for begin in range(0, count, ROOM):
+        length = min(ROOM, count - begin)
+        for i in range(many):
+            source = load_index(parts, i) + size * begin
+            if i == 0:
+                for k in range(length):
+                    store(room, k, load(source, k, like) + 0.0)
+            else:
+                for k in range(length):
+                    store(room, k, load(room, k, 0.0) + load(source, k, like))
+        for k in range(length):
+            store(out + size * begin, k, cast(load(room, k, 0.0), like))
