@@ -20,9 +20,10 @@ from ..layout import block
 from ..window import Geometry
 from . import correlation, pool_loops
 from .activation_loops import LOOPS
+from .activations import cost
 from .correlation import Places
 from .layouts import layout
-from .places import address
+from .places import address, in_passes
 from .vectors import BYTES
 
 __all__ = ["fast_steps"]
@@ -58,14 +59,17 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
     out = laid_out((len(x), len(w), *size), x.dtype, room)
     source, first = _contiguous(x, room)
     target, dtype = block(out), x.dtype
-    tiled, pieces = layout(source.shape, w.shape, geometry, target.shape, x.itemsize, False)
-    packed = correlation.pack(correlation.filters_of(w, geometry.groups), geometry, tiled, dtype)
+    laid = layout(source.shape, w.shape, geometry, target.shape, x.itemsize, False)
+    packed, pieces = (
+        correlation.pack(correlation.filters_of(w, geometry.groups), geometry, laid.tiled, dtype),
+        laid.pieces,
+    )
     start = None if bias is None else np.array(bias)
     at = 0 if start is None else address(start)
     places = Places(address(source), address(packed), at, address(target), target.strides, size[0])
     if len(pieces) > 1:
         arrays = source, packed, start, out
-        return out, [*first, _bind(correlation.perform, (pieces, places, dtype), *arrays)]
+        return out, [*first, _bind(correlation.perform, (laid, places, dtype), *arrays)]
     scratch = room.scratch((correlation.room_for(pieces[0], x.itemsize),), dtype)
     function, numbers = correlation.call(pieces[0], places, address(scratch), dtype)
     return out, [*first, _bind(function, numbers, pieces, source, packed, start, out, scratch)]
@@ -103,7 +107,8 @@ def _rows(
     rest = (*given, *x.shape, *size, *kernel, *stride, *before, *dilation)
     parts = cut(size[0], max(1, size[0] * _PIECE // max(1, x.nbytes)))
     like = x.dtype.type(0)
-    return _shared([_bind(loop, (*rest, part.start, part.stop, x.itemsize, like), x, *arrays) for part in parts])
+    calls = [_bind(loop, (*rest, part.start, part.stop, x.itemsize, like), x, *arrays) for part in parts]
+    return _shared(calls, in_passes(x.nbytes))
 
 
 def activate(name: str, a: float, b: float, x: Array, out: Array) -> list[Step]:
@@ -111,17 +116,16 @@ def activate(name: str, a: float, b: float, x: Array, out: Array) -> list[Step]:
     kind, loop = x.dtype.type, LOOPS[name][0]
     at, to, options = address(x), address(out), (kind(a), kind(b), kind(0))
     parts = cut(x.size, _PIECE // x.itemsize)
-    return _shared(
-        [
-            _bind(loop, (*(p + x.itemsize * part.start for p in (at, to)), part.stop - part.start, *options), x, out)
-            for part in parts
-        ]
-    )
+    calls = [
+        _bind(loop, (*(p + x.itemsize * part.start for p in (at, to)), part.stop - part.start, *options), x, out)
+        for part in parts
+    ]
+    return _shared(calls, cost(name, 2, x))
 
 
-def _shared(calls: list[Step]) -> list[Step]:
+def _shared(calls: list[Step], cost: float) -> list[Step]:
     """Return calls as one step, which threads share, if there are several."""
-    return calls if len(calls) == 1 else [partial(run, _call, calls)]
+    return calls if len(calls) == 1 else [partial(run, _call, calls, cost)]
 
 
 def _call(step: Step) -> None:

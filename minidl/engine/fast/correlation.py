@@ -16,7 +16,7 @@ from ..layout import block, empty
 from ..window import Geometry
 from . import direct, runs
 from . import winograd_loops as winograd
-from .layouts import Piece, input_phases, layout
+from .layouts import Layout, Piece, input_phases, layout
 from .places import address
 from .vectors import BYTES
 
@@ -91,14 +91,12 @@ def _correlate(x: Array, w: Filters, geometry: Geometry, out: int, shape: Shape,
     """Fill a block (OH, F, OW, N) in memory, images innermost, x being a contiguous block (H, C, W, N)."""
     if 0 in shape:
         return
-    tiled, pieces = layout(x.shape, w.shape, geometry, shape, x.itemsize, False)
-    packed = pack(w, geometry, tiled, x.dtype)
-    places = Places(address(x), address(packed), bias, out, strides, shape[0])
-
-    perform(pieces, places, x.dtype)
+    laid = layout(x.shape, w.shape, geometry, shape, x.itemsize, False)
+    packed = pack(w, geometry, laid.tiled, x.dtype)
+    perform(laid, Places(address(x), address(packed), bias, out, strides, shape[0]), x.dtype)
 
 
-def perform(pieces: list[Piece], places: Places, dtype: np.dtype[Any]) -> None:
+def perform(laid: Layout, places: Places, dtype: np.dtype[Any]) -> None:
     """Do all pieces, shared among threads."""
 
     def work(piece: Piece) -> None:
@@ -106,7 +104,7 @@ def perform(pieces: list[Piece], places: Places, dtype: np.dtype[Any]) -> None:
         function, numbers = call(piece, places, address(room), dtype)
         function(*numbers)
 
-    run(work, pieces)
+    run(work, laid.pieces, laid.cost)
 
 
 def pack(w: Filters, geometry: Geometry, tiled: bool, dtype: np.dtype[Any]) -> Array:
@@ -156,7 +154,7 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
     source, target = np.ascontiguousarray(block(x)), np.ascontiguousarray(block(grad))
     if not target.size:
         return np.zeros(shape, x.dtype), np.zeros(f, x.dtype) if has_bias else None
-    tiled, pieces = layout(source.shape, shape, geometry, target.shape, size, True)
+    tiled, pieces, cost = layout(source.shape, shape, geometry, target.shape, size, True)
     taps = 16 * f * c if tiled else f * c * kh * kw
     from_x, from_g = address(source), address(target)
 
@@ -185,7 +183,7 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
         )  # fmt: skip
         return out
 
-    parts = run(work, pieces)
+    parts = run(work, pieces, cost)
     total = parts[0]
     if len(parts) > 1:
         addresses, room = np.array([address(part) for part in parts]), np.empty(runs.ROOM)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..._core.threads import cut
 from ..correlation import phases
 from ..window import Geometry
+from .places import in_passes
 from .plan import Plan, make_plan
 from .vectors import BYTES
 from .winograd import Tiling, applies, tiling
@@ -18,8 +19,9 @@ __all__ = ["Layout", "Phase", "Piece", "input_phases", "layout"]
 Shape = tuple[int, ...]
 
 # Multiply-adds that are worth a separate piece, the most pieces for the threads' sake, and the most of which sums are
-# kept.
+# kept. Multiply-adds in a nanosecond, for an estimate of the time.
 _WORK, _PIECES, _SUMS = 2**21, 16, 4
+_RATE = 64
 # Bytes of a slice of images' rows that the taps of one output row read; and for the sums of the direct method.
 _CACHE, _CACHE_OF_SUMS = 2**21, 2**19
 
@@ -39,6 +41,7 @@ class Layout(NamedTuple):
 
     tiled: bool
     pieces: list[Piece]
+    cost: float  # nanoseconds, roughly
 
 
 @lru_cache(maxsize=4096)
@@ -68,7 +71,7 @@ def layout(memory: Shape, filters: Shape, geometry: Geometry, out: Shape, itemsi
         rows = max(unit, -(-height // parts // unit) * unit)
         for part in cut(-(-height // unit), rows // unit):
             pieces.append(Piece(plan, tiles, first, part.start * unit, min(height, part.stop * unit)))
-    return Layout(tiled, pieces)
+    return Layout(tiled, pieces, work / _RATE + in_passes(height * width * images * f * itemsize))
 
 
 def _slices(images: int, row_bytes: int, lanes: int, most: int) -> Iterator[tuple[int, int]]:

@@ -15,7 +15,17 @@ from .compiled import compiled, summing
 from .runs import total, zero
 from .vectors import cast, load, load_index, store
 
-__all__ = ["PLAN", "backward", "backward_tiles", "forward", "moments", "mul_sums", "standardise", "standardise_grad"]
+__all__ = [
+    "PLAN",
+    "backward",
+    "backward_tiles",
+    "forward",
+    "moments",
+    "mul_sums",
+    "pool_moments",
+    "standardise",
+    "standardise_grad",
+]
 
 # The forms of statistics and factors, and the addresses of the ways from one to the other; see `norms._Plan`.
 PLAN = np.dtype(
@@ -145,6 +155,24 @@ def moments(x: int, sums: int, squares: int, room: int, outer: int, tiles: int, 
                 off = load(sums, at_d, 0.0) / count
                 store(squares, at_d, max(load(squares, at_d, 0.0) / count - off * off, 0.0))
                 store(sums, at_d, load(means, d, like) + off)
+
+
+@compiled
+def pool_moments(found: int, shares: int, parts: int, places: int, out: int) -> None:
+    """Fill float64 means and variances (2, places) of an array whose parts have those at ``found``.
+
+    Source: Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance".
+    """
+    for k in range(places):
+        mean = 0.0
+        for i in range(parts):
+            mean += load(shares, i, 0.0) * load(found, 2 * i * places + k, 0.0)
+        var = 0.0
+        for i in range(parts):
+            off = load(found, 2 * i * places + k, 0.0) - mean
+            var += load(shares, i, 0.0) * (load(found, (2 * i + 1) * places + k, 0.0) + off * off)
+        store(out, k, mean)
+        store(out, places + k, var)
 
 
 @summing

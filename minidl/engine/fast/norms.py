@@ -14,7 +14,7 @@ from .. import normalising
 from ..layout import empty_like
 from ..normalising import Standardised
 from . import norm_loops
-from .places import address, laid_out
+from .places import address, in_passes, laid_out
 from .vectors import BYTES
 
 __all__ = ["normalise", "normalise_grad"]
@@ -209,7 +209,8 @@ def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[A
     small, centred = x.nbytes <= _SMALL, mean is not None
     tiles = norm_loops.backward_tiles(plan.numbers, of_weight, at, room, size, like)
     if not small:
-        work[: 2 * plan.factors.places] = _product_sums(grad, x, plan.factors, tiles).reshape(-1)
+        places = plan.factors.places
+        _product_sums(grad, x, plan.factors, tiles, work[: 2 * places].reshape(2, places))
     norm_loops.backward(
         plan.numbers, incoming, source, target, of_weight, to_weight, to_bias, taken, centred, small, at, room, size,
         like,
@@ -231,7 +232,7 @@ def _standardise(form: _Form, source: int, target: int, tiles: int, x: Array) ->
             part.start, form.length, form.period, size, like,
         )  # fmt: skip
 
-    run(work, _runs(form, x.nbytes))
+    run(work, _runs(form, x.nbytes), in_passes(2 * x.nbytes))
 
 
 def _standardise_grad(form: _Form, grad: int, source: int, target: int, tiles: int, x: Array) -> None:
@@ -244,7 +245,7 @@ def _standardise_grad(form: _Form, grad: int, source: int, target: int, tiles: i
             part.stop - part.start, form.tiles, part.start, form.length, form.period, size, like,
         )  # fmt: skip
 
-    run(work, _runs(form, x.nbytes))
+    run(work, _runs(form, x.nbytes), in_passes(3 * x.nbytes))
 
 
 def _inside(plan: _Plan) -> Array:
@@ -260,78 +261,79 @@ def _runs(form: _Form, nbytes: int) -> list[slice]:
 
 
 class _Part(NamedTuple):
-    """A piece of an array: where it begins, how much along the outer axis, which tiles."""
+    """A piece of an array: where it begins, how much along the outer axis, which tiles; where its sums begin."""
 
     start: int  # numbers
     outer: int
     tiles: slice
+    sums: int  # bytes
 
 
+@lru_cache(maxsize=4096)
 def _parts(form: _Form, nbytes: int) -> list[_Part]:
-    """Cut an array into pieces along the outer axis, or where it has none along the tiles."""
+    """Cut an array into pieces along the outer axis, each with sums of its own, or along the tiles if it has none."""
     count = -(-nbytes // _PIECE)
     if count < 2:
-        return [_Part(0, form.outer, slice(0, form.tiles))]
+        return [_Part(0, form.outer, slice(0, form.tiles), 0)]
     if form.outer > 1:
-        row = form.tiles * form.length
+        row, step = form.tiles * form.length, 16 * form.places
         parts = cut(form.outer, -(-form.outer // count))
-        return [_Part(part.start * row, part.stop - part.start, slice(0, form.tiles)) for part in parts]
+        return [
+            _Part(part.start * row, part.stop - part.start, slice(0, form.tiles), step * i)
+            for i, part in enumerate(parts)
+        ]
     parts = cut(form.tiles, -(-form.tiles // count))
-    return [_Part(part.start * form.length, 1, part) for part in parts]
+    return [_Part(part.start * form.length, 1, part, 8 * part.start * form.kept) for part in parts]
 
 
 def _moments(x: Array, form: _Form, out: Array) -> None:
     """Fill float64 means and variances (2, places)."""
     source, like, size = address(x), x.dtype.type(0), x.itemsize
-    parts = _parts(form, x.nbytes)
+    parts, found, at = _room_for_sums(form, x.nbytes, out)
 
-    def work(part: _Part) -> Array:
-        places = (part.tiles.stop - part.tiles.start) * form.kept
-        found: Array = out if len(parts) == 1 else np.empty((2, places))
+    def work(part: _Part) -> None:
+        here = at + part.sums
         room: Array = np.empty(3 * form.period, x.dtype)
-        at = address(found)
         norm_loops.moments(
-            source + size * part.start, at, at + 8 * places, address(room), part.outer,
+            source + size * part.start, here, here + 8 * form.places, address(room), part.outer,
             part.tiles.stop - part.tiles.start, form.inner, form.kept, form.period, size, like,
         )  # fmt: skip
-        return found
 
-    found = run(work, parts)
-    if len(parts) == 1:
-        return
-    if form.outer == 1:
-        np.concatenate(found, axis=1, out=out)
-        return
-    shares = [part.outer / form.outer for part in parts]
-    out[0] = sum(share * mean for share, (mean, _) in zip(shares, found, strict=True))
-    out[1] = sum(share * (var + (mean - out[0]) ** 2) for share, (mean, var) in zip(shares, found, strict=True))
+    run(work, parts, in_passes(2 * x.nbytes))
+    if found is not out:
+        shares = np.array([part.outer / form.outer for part in parts])
+        norm_loops.pool_moments(at, address(shares), len(parts), form.places, address(out))
 
 
 def _mean_squares(x: Array, form: _Form, out: Array) -> None:
     """Fill means of 0 and float64 mean squares (2, places)."""
     zeros = np.zeros((form.tiles, form.period), x.dtype)
-    out[1] = _product_sums(x, x, form, address(zeros))[1] / (form.outer * form.inner)
+    _product_sums(x, x, form, address(zeros), out)
+    out[1] /= form.outer * form.inner
     out[0] = 0
 
 
-def _product_sums(grad: Array, x: Array, form: _Form, mean: int) -> Array:
-    """Return float64 sums of grad and of grad * (x - mean), (2, places); ``mean`` is where its tiles are."""
+def _product_sums(grad: Array, x: Array, form: _Form, mean: int, out: Array) -> None:
+    """Fill float64 sums of grad and of grad * (x - mean), (2, places); ``mean`` is where its tiles are."""
     incoming, source, like, size = address(grad), address(x), x.dtype.type(0), x.itemsize
-    parts = _parts(form, x.nbytes)
+    parts, found, at = _room_for_sums(form, x.nbytes, out)
 
-    def work(part: _Part) -> Array:
-        tiles = part.tiles.stop - part.tiles.start
-        found: Array = np.empty((2, tiles * form.kept))
+    def work(part: _Part) -> None:
+        here, begin = at + part.sums, size * part.start
         room: Array = np.empty(2 * form.period, x.dtype)
-        at, begin = address(found), size * part.start
         norm_loops.mul_sums(
-            incoming + begin, source + begin, mean + size * part.tiles.start * form.period, at,
-            at + 8 * tiles * form.kept, address(room), part.outer, tiles, form.inner, form.kept, form.period, size,
-            like,
+            incoming + begin, source + begin, mean + size * part.tiles.start * form.period, here,
+            here + 8 * form.places, address(room), part.outer, part.tiles.stop - part.tiles.start, form.inner,
+            form.kept, form.period, size, like,
         )  # fmt: skip
-        return found
 
-    found = run(work, parts)
-    if len(found) == 1:
-        return found[0]
-    return np.concatenate(found, axis=1) if form.outer == 1 else np.sum(found, axis=0)
+    run(work, parts, in_passes(2 * x.nbytes))
+    if found is not out:
+        np.sum(found, axis=0, out=out)
+
+
+def _room_for_sums(form: _Form, nbytes: int, out: Array) -> tuple[list[_Part], Array, int]:
+    """Return the pieces, and where their float64 sums go: to ``out`` (2, places) unless several have the same."""
+    parts = _parts(form, nbytes)
+    found = np.empty((len(parts), 2, form.places)) if form.outer > 1 and len(parts) > 1 else out
+    return parts, found, address(found)

@@ -1,4 +1,4 @@
-"""Where arrays lie in memory."""
+"""Where arrays lie in memory, and how long it takes to go through them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..._core import Array
 from ..layout import empty_like
 
-__all__ = ["address", "laid_out"]
+__all__ = ["address", "in_passes", "laid_out"]
 
 
 def _by_interface(x: Array) -> int:
@@ -43,3 +43,8 @@ def laid_out(x: Array, model: Array) -> Array:
     moved = empty_like(model)
     moved[...] = x
     return moved
+
+
+def in_passes(nbytes: float) -> float:
+    """Return about how many nanoseconds loops take that read or write so many bytes altogether."""
+    return nbytes / 60

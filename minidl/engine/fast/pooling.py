@@ -13,7 +13,7 @@ from .. import pooling
 from ..layout import block, empty
 from ..window import Geometry
 from . import pool_loops
-from .places import address
+from .places import address, in_passes
 
 __all__ = ["avg_pool", "avg_pool_grad", "max_pool", "max_pool_grad"]
 
@@ -96,4 +96,5 @@ def _in_pieces(
         places = () if own is None else (address(own),)
         loop(*given, *places, *rest, part.start, part.stop, itemsize, like)
 
-    run(work, cut(count, max(1, count * _PIECE // x.nbytes)))
+    passes = in_passes((2 if room else 1) * x.nbytes)
+    run(work, cut(count, max(1, count * _PIECE // x.nbytes)), passes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..._core import Array
 from ..._core.threads import cut, run
-from .places import address, laid_out
+from .places import address, in_passes, laid_out
 from .update_loops import LOOPS
 
 __all__ = ["update"]
@@ -28,5 +28,5 @@ def update(name: str, numbers: tuple[float, ...], data: Array, grad: Array, slot
         at = tuple([place + begin for place in remembered])
         loop(places[0] + begin, places[1] + begin, at, part.stop - part.start, options, like)
 
-    run(work, cut(count, _PIECE))
+    run(work, cut(count, _PIECE), in_passes((3 + 2 * len(slots)) * data.nbytes))
     return True
