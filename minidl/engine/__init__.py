@@ -5,7 +5,7 @@ Arrays enter and leave in the shape (N, C, H, W). Other parts import the functio
 
 from .bound import Room, Step, laid_out, linear, perform, scaled
 from .choice import ENGINES, Engine, current_engine, get_engine, set_engine
-from .elementwise import dropout_mask, in_pieces, kept_unless, multiply, select
+from .elementwise import in_pieces, kept_unless, multiply, select
 from .erf import erf
 from .im2col import col2im, im2col
 from .layout import empty, empty_like, flatten
@@ -25,7 +25,6 @@ __all__ = [
     "col2im",
     "correlation_geometry",
     "current_engine",
-    "dropout_mask",
     "empty",
     "empty_like",
     "erf",

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from .._core import Array, check_choice, uninterrupted
-from . import correlation, normalising, pooling
+from . import correlation, elementwise, normalising, pooling
 from .bound import Bound, numpy_steps
 from .im2col import correlate, input_grad, weight_grad
 
@@ -18,8 +18,9 @@ __all__ = ["ENGINES", "Engine", "current_engine", "get_engine", "set_engine"]
 class Engine(NamedTuple):
     """The functions that can be computed in several ways, on arrays of shape (N, C, H, W) in any memory layout.
 
-    `correlation.py`, `pooling.py` and `normalising.py` document what each takes and returns. An engine replaces the
-    ones it computes differently and keeps the others. The cache of a forward pass remembers its engine.
+    `correlation.py`, `pooling.py`, `normalising.py` and `elementwise.py` document what each takes and returns. An
+    engine replaces the ones it computes differently and keeps the others. The cache of a forward pass remembers its
+    engine.
     """
 
     name: str
@@ -32,6 +33,9 @@ class Engine(NamedTuple):
     avg_pool_grad: Callable[..., Array] = pooling.avg_pool_grad
     normalise: Callable[..., tuple[Array, Any]] = normalising.normalise
     normalise_grad: Callable[..., tuple[Array, Array | None, Array | None]] = normalising.normalise_grad
+    dropout_mask: Callable[..., Array] = elementwise.dropout_mask
+    cross_entropy: Callable[..., tuple[Array, Array, Array, int] | None] | None = None  # None: by `nn/label_loss.py`
+    cross_entropy_grad: Callable[..., Array] | None = None
     activate: Callable[..., Array] | None = None  # None: by what the activation's class says in NumPy
     activate_grad: Callable[..., Array] | None = None
     update: Callable[..., bool] | None = None  # None: by what the optimiser's class says in NumPy

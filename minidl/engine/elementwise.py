@@ -16,7 +16,7 @@ from .._core import Array
 from .._core.threads import cut, run
 from .layout import empty, empty_like, in_memory_order
 
-__all__ = ["dropout_mask", "in_pieces", "kept_unless", "multiply", "parts", "pieces", "remove", "select"]
+__all__ = ["dropout_mask", "dropped_at", "in_pieces", "kept_unless", "multiply", "parts", "pieces", "remove", "select"]
 
 Result = TypeVar("Result")
 
@@ -69,13 +69,18 @@ def dropout_mask(shape: tuple[int, ...], dtype: np.dtype[Any], p: float, rng: np
     """
     mask = empty(shape, dtype)
     in_order = in_memory_order(mask)
-    # 32 random bits for each element, drawn 64 at a time: twice as fast as uniform floats
-    drawn = rng.integers(0, 2**64 - 1, (mask.size + 1) // 2, np.uint64, endpoint=True)
-    bits = drawn.view(np.uint32)[: mask.size].reshape(in_order.shape)
-    threshold = np.uint32(min(round(p * 2**32), 2**32 - 1))
-    factor = dtype.type(0.0 if p == 1 else 1 / (1 - p))
-    in_pieces(lambda drawn, result: np.multiply(drawn >= threshold, factor, out=result), bits, in_order)
+    drawn, threshold, factor = dropped_at(mask.size, p, rng)
+    bits = drawn.reshape(in_order.shape)
+    number = dtype.type(factor)
+    in_pieces(lambda drawn, result: np.multiply(drawn >= threshold, number, out=result), bits, in_order)
     return mask
+
+
+def dropped_at(size: int, p: float, rng: np.random.Generator) -> tuple[Array, np.uint32, float]:
+    """Draw 32 random bits for each element; return them, from which number on one is kept, and by what it is scaled."""
+    # 64 at a time: twice as fast as uniform floats
+    drawn = rng.integers(0, 2**64 - 1, (size + 1) // 2, np.uint64, endpoint=True).view(np.uint32)[:size]
+    return drawn, np.uint32(min(round(p * 2**32), 2**32 - 1)), 0.0 if p == 1 else 1 / (1 - p)
 
 
 _BITS = {4: np.int32, 8: np.int64}

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from .._core import Array, check_float, check_grad, check_number, default_rng
-from ..engine import dropout_mask, multiply
+from ..engine import current_engine, multiply
 from .module import Module
 
 __all__ = [
@@ -42,7 +42,7 @@ def dropout_forward(
     p = _probability("dropout", p)
     if not training or p == 0:
         return x, np.broadcast_to(x.dtype.type(1), x.shape)
-    mask = dropout_mask(x.shape, x.dtype, p, rng)
+    mask = current_engine().dropout_mask(x.shape, x.dtype, p, rng)
     return multiply(x, mask), mask
 
 
@@ -91,7 +91,7 @@ def alpha_dropout_forward(
     if not training or p in (0, 1):
         mask = np.broadcast_to(x.dtype.type(0 if training and p == 1 else 1), x.shape)
         return (x if p != 1 or not training else x * 0), mask
-    kept = dropout_mask(x.shape, x.dtype, p, rng) * x.dtype.type(1 - p)
+    kept = current_engine().dropout_mask(x.shape, x.dtype, p, rng) * x.dtype.type(1 - p)
     a = ((1 - p) * (1 + p * _DROPPED**2)) ** -0.5
     factor = kept * x.dtype.type(a)
     return x * factor + (1 - kept) * x.dtype.type(a * _DROPPED) - x.dtype.type(a * p * _DROPPED), factor

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._core import Array, check_choice, check_int, check_number
+from ..engine import Engine, current_engine
 from .loss import REDUCTIONS, Loss, check_factors, check_loss_grad, check_prediction, factors, reduce_loss, times
 from .softmax import log_softmax_forward
 
@@ -115,6 +116,7 @@ class CrossEntropyCache(NamedTuple):
     divisor: float
     reduction: str
     shares: Array | float
+    engine: Engine
 
 
 def cross_entropy_forward(
@@ -155,9 +157,30 @@ def cross_entropy_forward(
     smoothing = check_number("cross_entropy", "label_smoothing", label_smoothing, maximum=1.0)
     if logits.ndim < 2:
         raise ValueError(f"expected predictions of shape (N, C) or (N, C, d1, ...), got {logits.shape}")
-    classes = logits.shape[1]
+    engine, target = current_engine(), np.asarray(target)
     per_class = None if weight is None else _class_weights(weight, logits)
-    target = np.asarray(target)
+    done = None
+    if engine.cross_entropy is not None and target.dtype.kind in "iu":
+        factors = None if per_class is None else np.ascontiguousarray(per_class.reshape(-1))
+        done = engine.cross_entropy(logits, target, factors, ignore_index, smoothing)
+    if done is not None:
+        log_p, coefficients, per_sample, count = done
+        kept = target != ignore_index
+        shares, divisor = _shares(target, kept, per_class) if per_class is not None else (kept, float(count))
+    else:
+        log_p, _ = log_softmax_forward(logits, axis=1)
+        coefficients, shares, divisor = _coefficients(logits, target, per_class, ignore_index, smoothing)
+        per_sample = -times(coefficients, log_p).sum(axis=1)
+    divisor = divisor if reduction == "mean" else 1.0
+    cache = CrossEntropyCache(log_p, coefficients, divisor, reduction, shares, engine)
+    return reduce_loss(per_sample, reduction, divisor), cache
+
+
+def _coefficients(
+    logits: Array, target: Array, per_class: Array | None, ignore_index: int, smoothing: float
+) -> tuple[Array, Any, float]:
+    """Return the log-probabilities' coefficients, what each label adds to a mean's divisor, and the divisor."""
+    classes = logits.shape[1]
     if target.dtype.kind == "f":
         if target.shape != logits.shape:
             raise ValueError(
@@ -172,17 +195,18 @@ def cross_entropy_forward(
         labels, kept = _check_labels(target, logits.shape, ignore_index)
         one_hot = np.arange(classes).reshape(_class_axis(logits)) == np.expand_dims(labels, 1)
         probabilities = one_hot.astype(logits.dtype)
-        shares = kept if per_class is None else np.where(kept, per_class.reshape(-1)[labels], 0)
-        divisor = float(np.count_nonzero(kept) if per_class is None else shares[kept].sum())
+        shares, divisor = _shares(labels, kept, per_class)
         kept = np.expand_dims(kept, 1)
     coefficients = ((1 - smoothing) * probabilities + smoothing / classes) * kept
-    if per_class is not None:
-        coefficients = times(coefficients, per_class)
-    log_p, _ = log_softmax_forward(logits, axis=1)
-    per_sample = -times(coefficients, log_p).sum(axis=1)
-    divisor = divisor if reduction == "mean" else 1.0
-    cache = CrossEntropyCache(log_p, coefficients, divisor, reduction, shares)
-    return reduce_loss(per_sample, reduction, divisor), cache
+    return coefficients if per_class is None else times(coefficients, per_class), shares, divisor
+
+
+def _shares(labels: Array, kept: Array, per_class: Array | None) -> tuple[Array, float]:
+    """Return what each label adds to the divisor of a mean, and the divisor."""
+    if per_class is None:
+        return kept, float(np.count_nonzero(kept))
+    shares = np.where(kept, per_class.reshape(-1)[np.where(kept, labels, 0)], 0)
+    return shares, float(shares[kept].sum())
 
 
 def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
@@ -194,13 +218,15 @@ def cross_entropy_backward(grad_output: Any, cache: CrossEntropyCache) -> Array:
     Returns dlogits of the logits' shape and dtype. ``grad_output`` is a number, or for reduction 'none' an array in
     the loss's shape (ValueError); ``cache`` is from `cross_entropy_forward`.
     """
-    log_p, q, divisor, reduction, _ = cache
+    log_p, q, divisor, reduction, _, engine = cache
     grad = check_loss_grad(grad_output, (log_p.shape[0], *log_p.shape[2:]), reduction, log_p.dtype)
     if reduction == "none":
         grad = np.expand_dims(grad, 1)
     if divisor == 0:  # every label ignored: the loss is NaN, the gradient zero, as in PyTorch
         return np.zeros_like(log_p)
     scale = (grad / divisor).astype(log_p.dtype)
+    if engine.cross_entropy_grad is not None and log_p.ndim == 2 and log_p.strides == q.strides:
+        return engine.cross_entropy_grad(log_p, q, scale)
     with np.errstate(invalid="ignore"):  # inf - inf, in a sample that may not count
         dlogits = times(q.sum(axis=1, keepdims=True), np.exp(log_p)) - q
         return times(scale, dlogits) if reduction == "none" else dlogits * scale

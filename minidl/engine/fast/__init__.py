@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import activations, correlation, norms, pooling, updates
+from . import activations, correlation, label_losses, norms, pooling, updates
 from .bound import fast_steps
 
 __all__ = ["functions"]
@@ -16,6 +16,9 @@ def functions() -> dict[str, Any]:
         "activate": activations.activate,
         "activate_grad": activations.activate_grad,
         "bound": fast_steps,
+        "cross_entropy": label_losses.cross_entropy,
+        "cross_entropy_grad": label_losses.cross_entropy_grad,
+        "dropout_mask": activations.dropout_mask,
         "correlate": correlation.correlate,
         "input_grad": correlation.input_grad,
         "weight_grad": correlation.weight_grad,

@@ -9,9 +9,9 @@ from typing import Any
 
 from .compiled import compiled
 from .functions import erf, exp, expm1, log1p
-from .vectors import cast, load, store
+from .vectors import cast, load, load_word, store
 
-__all__ = ["LOOPS"]
+__all__ = ["LOOPS", "mask"]
 
 
 @compiled
@@ -31,6 +31,13 @@ def _logistic(x: Any, like: Any) -> Any:
 def _softplus(x: Any, like: Any) -> Any:
     """Return log(1 + exp(x))."""
     return (x if not x < like else like) + log1p(exp(-abs(x)))
+
+
+@compiled
+def mask(bits: int, out: int, count: int, threshold: int, factor: Any) -> None:
+    """Write ``factor`` where 32 random bits are at least ``threshold``, else 0."""
+    for i in range(count):
+        store(out, i, factor if load_word(bits, i) >= threshold else factor - factor)
 
 
 @compiled

@@ -1,17 +1,20 @@
-"""Elementwise activations by compiled loops, one pass each way."""
+"""Elementwise activations, and dropout's mask, by compiled loops, one pass each way."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..._core import Array
 from ..._core.threads import cut, run
-from ..layout import empty_like
-from .activation_loops import LOOPS
+from ..elementwise import dropped_at
+from ..layout import empty, empty_like
+from .activation_loops import LOOPS, mask
 from .places import address, in_passes, laid_out
 
-__all__ = ["activate", "activate_grad", "cost"]
+__all__ = ["activate", "activate_grad", "cost", "dropout_mask"]
 
 _PIECE = 2**18  # numbers
 _PLAIN = "relu", "leaky_relu", "clip", "hardsigmoid", "hardswish"  # the others have exponentials
@@ -30,6 +33,14 @@ def activate_grad(name: str, a: float, b: float, grad: Array, x: Array, out: Arr
     dx = empty_like(out)
     _run(LOOPS[name][1], (laid_out(grad, dx), laid_out(x, dx), laid_out(out, dx), dx), a, b, cost(name, 4, x))
     return dx
+
+
+def dropout_mask(shape: tuple[int, ...], dtype: np.dtype[Any], p: float, rng: np.random.Generator) -> Array:
+    """Draw the mask that `elementwise.dropout_mask` draws."""
+    out = empty(shape, dtype)
+    drawn, threshold, factor = dropped_at(out.size, p, rng)
+    mask(address(drawn), address(out), out.size, int(threshold), dtype.type(factor))
+    return out
 
 
 def cost(name: str, arrays: int, x: Array) -> float:

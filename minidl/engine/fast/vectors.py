@@ -25,6 +25,7 @@ __all__ = [
     "lanes",
     "load",
     "load_index",
+    "load_word",
     "multiply_add",
     "outer",
     "store",
@@ -170,6 +171,17 @@ def load_index(typing: Any, address: Any, index: Any) -> Any:
 
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(builder.gep(builder.inttoptr(args[0], _INDEX.as_pointer()), [args[1]]))
+
+    return types.intp(types.intp, types.intp), code
+
+
+@intrinsic
+def load_word(typing: Any, address: Any, index: Any) -> Any:
+    """Return the unsigned 32-bit integer at ``address[index]``."""
+
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = builder.load(builder.gep(builder.inttoptr(args[0], _I32.as_pointer()), [args[1]]))
+        return builder.zext(word, _INDEX)
 
     return types.intp(types.intp, types.intp), code
 
