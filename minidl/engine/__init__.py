@@ -9,7 +9,6 @@ from .elementwise import in_pieces, kept_unless, multiply, select
 from .erf import erf
 from .im2col import col2im, im2col
 from .layout import empty, empty_like, flatten
-from .pooling import adaptive_avg_pool, adaptive_avg_pool_grad
 from .product import product, resample
 from .sums import sum_over
 from .window import Geometry, correlation_geometry, offsets, output_size, window_geometry
@@ -20,8 +19,6 @@ __all__ = [
     "Geometry",
     "Room",
     "Step",
-    "adaptive_avg_pool",
-    "adaptive_avg_pool_grad",
     "col2im",
     "correlation_geometry",
     "current_engine",

@@ -31,6 +31,8 @@ class Engine(NamedTuple):
     max_pool_grad: Callable[..., Array] = pooling.max_pool_grad
     avg_pool: Callable[..., Array] = pooling.avg_pool
     avg_pool_grad: Callable[..., Array] = pooling.avg_pool_grad
+    adaptive_avg_pool: Callable[..., Array] = pooling.adaptive_avg_pool
+    adaptive_avg_pool_grad: Callable[..., Array] = pooling.adaptive_avg_pool_grad
     normalise: Callable[..., tuple[Array, Any]] = normalising.normalise
     normalise_grad: Callable[..., tuple[Array, Array | None, Array | None]] = normalising.normalise_grad
     dropout_mask: Callable[..., Array] = elementwise.dropout_mask

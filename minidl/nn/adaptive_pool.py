@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core import Array, IntPair, check_flag, check_grad, check_images, check_int, plain, remembered
-from ..engine import adaptive_avg_pool, adaptive_avg_pool_grad, empty
+from ..engine import Engine, current_engine, empty
 from .layer import Layer
 
 __all__ = [
@@ -48,6 +48,7 @@ class AdaptiveAvgCache(NamedTuple):
     dtype: np.dtype[Any]
     rows: list[slice]
     columns: list[slice]
+    engine: Engine
 
 
 def adaptive_avg_pool2d_forward(x: Array, output_size: Size) -> tuple[Array, AdaptiveAvgCache]:
@@ -59,7 +60,8 @@ def adaptive_avg_pool2d_forward(x: Array, output_size: Size) -> tuple[Array, Ada
     check_images(x)
     height, width = _wanted("adaptive_avg_pool2d", output_size)
     rows, columns = _windows(x.shape[2], height), _windows(x.shape[3], width)
-    return adaptive_avg_pool(x, rows, columns), AdaptiveAvgCache(x.shape, x.dtype, rows, columns)
+    engine = current_engine()
+    return engine.adaptive_avg_pool(x, rows, columns), AdaptiveAvgCache(x.shape, x.dtype, rows, columns, engine)
 
 
 def adaptive_avg_pool2d_backward(grad_output: Array, cache: AdaptiveAvgCache) -> Array:
@@ -68,9 +70,9 @@ def adaptive_avg_pool2d_backward(grad_output: Array, cache: AdaptiveAvgCache) ->
     Returns dx (N, C, H, W). ``grad_output`` must have the output's shape and dtype (ValueError, TypeError);
     ``cache`` is from `adaptive_avg_pool2d_forward`.
     """
-    shape, dtype, rows, columns = cache
+    shape, dtype, rows, columns, engine = cache
     check_grad(grad_output, (*shape[:2], len(rows), len(columns)), dtype)
-    return adaptive_avg_pool_grad(grad_output, shape, rows, columns)
+    return engine.adaptive_avg_pool_grad(grad_output, shape, rows, columns)
 
 
 class AdaptiveMaxCache(NamedTuple):

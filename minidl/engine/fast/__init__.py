@@ -24,6 +24,8 @@ def functions() -> dict[str, Any]:
         "weight_grad": correlation.weight_grad,
         "max_pool": pooling.max_pool,
         "max_pool_grad": pooling.max_pool_grad,
+        "adaptive_avg_pool": pooling.adaptive_avg_pool,
+        "adaptive_avg_pool_grad": pooling.adaptive_avg_pool_grad,
         "avg_pool": pooling.avg_pool,
         "avg_pool_grad": pooling.avg_pool_grad,
         "normalise": norms.normalise,

@@ -15,7 +15,7 @@ from ..window import Geometry
 from . import pool_loops
 from .places import address, in_passes
 
-__all__ = ["avg_pool", "avg_pool_grad", "max_pool", "max_pool_grad"]
+__all__ = ["adaptive_avg_pool", "adaptive_avg_pool_grad", "avg_pool", "avg_pool_grad", "max_pool", "max_pool_grad"]
 
 _PIECE = 2**18  # bytes of input in a piece
 
@@ -55,6 +55,29 @@ def avg_pool_grad(grad: Array, shape: tuple[int, ...], geometry: Geometry, divis
     given = address(incoming), address(divisor), address(dx)
     _by_channels(pool_loops.avg_pool_grad, given, block(dx), geometry, divisor.shape)
     return dx
+
+
+def adaptive_avg_pool(x: Array, rows: list[slice], columns: list[slice]) -> Array:
+    """Return the means of the windows given by ranges of rows and columns."""
+    even = _even(x.shape[2:], rows, columns)
+    return pooling.adaptive_avg_pool(x, rows, columns) if even is None else avg_pool(x, *even)
+
+
+def adaptive_avg_pool_grad(grad: Array, shape: tuple[int, ...], rows: list[slice], columns: list[slice]) -> Array:
+    """Return the gradient of the input of `adaptive_avg_pool`."""
+    even = _even(shape[2:], rows, columns)
+    if even is None:
+        return pooling.adaptive_avg_pool_grad(grad, shape, rows, columns)
+    return avg_pool_grad(grad, shape, *even)
+
+
+def _even(size: tuple[int, ...], rows: list[slice], columns: list[slice]) -> tuple[Geometry, Array] | None:
+    """Return the pooling with a stride that has the same windows, and its divisor; None if there is none."""
+    (height, width), count = size, (len(rows), len(columns))
+    kernel = height // count[0], width // count[1]
+    if (kernel[0] * count[0], kernel[1] * count[1]) != size or kernel[0] * kernel[1] > pooling.LARGE:
+        return None
+    return Geometry(kernel, kernel, (0, 0), (1, 1), 1), np.full(count, kernel[0] * kernel[1])
 
 
 def _contiguous(x: Array) -> Array:
