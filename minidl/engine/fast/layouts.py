@@ -20,7 +20,7 @@ Shape = tuple[int, ...]
 
 # Multiply-adds that are worth a separate piece, the most pieces for the threads' sake, and the most of which sums are
 # kept. Multiply-adds in a nanosecond, for an estimate of the time.
-_WORK, _PIECES, _SUMS = 2**21, 16, 4
+_WORK, _PIECES, _SUMS = 2**22, 16, 4
 _RATE = 64
 # Bytes of a slice of images' rows that the taps of one output row read; and for the sums of the direct method.
 _CACHE, _CACHE_OF_SUMS = 2**21, 2**19
@@ -66,7 +66,7 @@ def layout(memory: Shape, filters: Shape, geometry: Geometry, out: Shape, itemsi
     pieces = []
     for first, count in sizes:
         tiles = tiling(memory, count, per_group, geometry, size, itemsize, lanes) if tiled else None
-        plan = make_plan(memory, count, per_group, geometry, size, itemsize, lanes) if tiles is None else tiles.plan
+        plan = tiles.plan if tiles else make_plan(memory, count, per_group, geometry, size, itemsize, lanes, 1, parts)
         unit = 2 if tiled else int(plan.numbers[0]["rows"]) if parts > 1 else height
         rows = max(unit, -(-height // parts // unit) * unit)
         for part in cut(-(-height // unit), rows // unit):

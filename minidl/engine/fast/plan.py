@@ -34,6 +34,7 @@ _FIELDS = (
 PLAN = np.dtype([(name, np.int64) for name in _FIELDS])
 
 _CACHE = 2**19  # bytes of planes at a time
+_FEWEST = 2  # rows in a piece, in rows that a tap reads
 _SHORT = 4  # vectors: shorter rows are joined to one run
 
 
@@ -50,11 +51,12 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=4096)
 def make_plan(
     memory: tuple[int, ...], images: int, filters: int, geometry: Geometry, out: tuple[int, int],
-    itemsize: int, lanes: int, tile: int = 1,
+    itemsize: int, lanes: int, tile: int = 1, parts: int = 1,
 ) -> Plan:  # fmt: skip
     """Lay out a correlation of ``images`` of the images in memory (H, C, W, N) with ``filters`` for each group.
 
-    ``out`` is (OH, OW); with ``tile`` 2 whole tiles of 2 by 2 outputs are laid out in planes.
+    ``out`` is (OH, OW); with ``tile`` 2 whole tiles of 2 by 2 outputs are laid out in planes. ``parts`` is how many
+    pieces are wanted at least, if that makes none of so few rows that filling the planes takes longer than it saves.
     """
     height, channels, width, column = memory
     (kh, kw), (sh, sw), (top, left), (dh, dw), groups = geometry
@@ -65,7 +67,8 @@ def make_plan(
     reach_h, reach_w = (kh - 1) * dh // sh, (kw - 1) * dw // sw
     plane_width, line = -(-out[1] // tile) * tile + reach_w, out[1] * images
     row_bytes = channels * phases_h * phases_w * plane_width * images * itemsize
-    rows = max(1, min(out[0], _CACHE // row_bytes - reach_h))
+    wanted = max(_FEWEST * (reach_h + 1), -(-out[0] // parts))
+    rows = max(1, min(out[0], wanted, _CACHE // row_bytes - reach_h))
     rows = -(-out[0] // -(-out[0] // rows))
     rows = -(-rows // tile) * tile
     plane_height = rows + reach_h

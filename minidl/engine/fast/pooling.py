@@ -119,5 +119,5 @@ def _in_pieces(
         places = () if own is None else (address(own),)
         loop(*given, *places, *rest, part.start, part.stop, itemsize, like)
 
-    passes = in_passes((2 if room else 1) * x.nbytes)
-    run(work, cut(count, max(1, count * _PIECE // x.nbytes)), passes)
+    taps = kernel[0] * kernel[1] / (stride[0] * stride[1])  # for each pixel
+    run(work, cut(count, max(1, count * _PIECE // x.nbytes)), in_passes((6 if room else 2) * taps * x.nbytes))
