@@ -49,6 +49,11 @@ OPTIONS = {
     "augment": Option(
         "crop", {"twist": "--augment must be one of none, crop, crop_flip, shift_flip, affine, got 'twist'"}
     ),
+    "mixup": Option("0.4", {"-1": "--mixup must be at least 0, got -1.0"}),
+    "cutmix": Option("1", {"-1": "--cutmix must be at least 0, got -1.0"}),
+    "class_weights": Option("balanced", {"much": "--class-weights must be one of none, balanced, got 'much'"}),
+    "patience": Option("3", {"-1": "--patience must be at least 0, got -1"}, trains_otherwise=False),
+    "ema": Option("0.9", {"1": "--ema must be from 0 to less than 1, got 1.0"}),
     "optimizer": Option("adam", {"x": "--optimizer must be one of sgd, adam"}),
     "lr": Option("0.01", {"-1": "SGD: lr must be at least 0.0, got -1.0", "inf": "SGD: lr must be finite, got inf"}),
     "momentum": Option("0.5", {"1": "--momentum must be from 0 to less than 1, got 1.0"}),

@@ -20,7 +20,9 @@ from minidl.cli.run import Run
 from minidl.data import load_digits
 
 OLD = Path(__file__).with_name("old_run")
-NEW = ["label_smoothing", "split", "val_fraction", "channels", "fit", "skip_broken"]  # options that did not exist then
+# options that did not exist then
+NEW = ["label_smoothing", "split", "val_fraction", "channels", "fit", "skip_broken", "mixup", "cutmix", "class_weights"]
+NEW += ["patience", "ema", "health"]
 
 
 @pytest.fixture

@@ -12,11 +12,14 @@ from importlib import import_module
 from typing import Any
 
 from .. import models, optim
-from ..data import transforms
+from ..data import class_weights, transforms
 from ..data.fitting import FITS
+from ..data.split import labels_of
 from ..engine import ENGINES
 from ..nn import CrossEntropyLoss, Module
 from ..optim import lr_scheduler
+from ..training import Callback
+from ..training.callbacks import EarlyStopping, EMAWeights, HealthMonitor
 from .datasets import CHANNELS, DATASETS, VAL_FRACTION, Images, load_images
 from .options import Option, at_least, between, one_of, option, options_of
 
@@ -100,6 +103,14 @@ class Recipe:
     augment: str = option(
         "none", f"augmentation of the training images: one of {', '.join(AUGMENTATIONS)}", one_of(AUGMENTATIONS)
     )
+    mixup: float = option(
+        0.0,
+        "blend each training image, and its label, with another one: alpha of MixUp, as 0.2; 0: do not",
+        at_least(0),
+    )
+    cutmix: float = option(
+        0.0, "paste a part of another training image into each: alpha of CutMix, as 1; 0: do not", at_least(0)
+    )
     optimizer: str = option("sgd", f"optimiser: one of {', '.join(OPTIMIZERS)}", one_of(OPTIMIZERS))
     lr: float = option(0.05, "learning rate; with a schedule, the highest one")
     momentum: float = option(
@@ -108,6 +119,11 @@ class Recipe:
     weight_decay: float = option(5e-4, "weight decay of the optimiser")
     label_smoothing: float = option(
         0.0, "share of each target that is spread evenly over all classes, from 0 to 1", between(0, 1)
+    )
+    class_weights: str = option(
+        "none",
+        "weights of the classes in the loss: none, or balanced, so that each class counts the same in all",
+        one_of(("none", "balanced")),
     )
     schedule: str = option(
         "onecycle", f"schedule of the learning rate: one of {', '.join(SCHEDULES)}", one_of(SCHEDULES)
@@ -118,6 +134,17 @@ class Recipe:
         1, "batches per step, as one large batch would make it but for batch normalisation", at_least(1)
     )
     clip_grad_norm: float = option(0.0, "largest norm of the gradients; 0: no limit")
+    patience: int = option(
+        0,
+        "end the training when the validation accuracy has not improved for more epochs than this; 0: do not (a "
+        "schedule made for all epochs is then cut off: --schedule none fits better)",
+        at_least(0),
+    )
+    ema: float = option(
+        0.0,
+        "judge and keep a moving average of the weights, with this decay, as 0.99; 0: do not",
+        between(0, 1, below=True),
+    )
     health: bool = option(False, "watch the layers, and say which are dead, vanish, explode or do not learn")
     seed: int = option(0, "seed of the initial weights, the order, augmentation and dropout")
     threads: int = option(0, "number of threads; 0: as many as there are CPUs", at_least(0), resumable=True)
@@ -184,13 +211,44 @@ class Recipe:
         options = {name: getattr(self, name) for name in names}
         return load_images(self.data, options).with_validation(self.val_fraction, self.seed)
 
-    def make_transform(self, shape: tuple[int, ...]) -> transforms.Transform | None:
-        """Make the augmentation for images of a shape (C, H, W)."""
-        return AUGMENTATIONS[self.augment](shape[1:])
+    def make_transform(self, shape: tuple[int, ...], classes: int) -> transforms.Transform | None:
+        """Make the augmentation for images of a shape (C, H, W) of some classes.
 
-    def make_loss(self) -> CrossEntropyLoss:
-        """Make the loss."""
-        return CrossEntropyLoss(label_smoothing=self.label_smoothing)
+        Raises:
+            ValueError: MixUp and CutMix are asked for together.
+        """
+        if self.mixup and self.cutmix:
+            raise ValueError("--mixup and --cutmix: give one of them")
+        parts = [AUGMENTATIONS[self.augment](shape[1:])]
+        parts += [transforms.MixUp(classes, self.mixup)] if self.mixup else []
+        parts += [transforms.CutMix(classes, self.cutmix)] if self.cutmix else []
+        chosen = [part for part in parts if part is not None]
+        return transforms.Compose(*chosen) if len(chosen) > 1 else next(iter(chosen), None)
+
+    def make_loss(self, images: Images) -> CrossEntropyLoss:
+        """Make the loss, for the training images."""
+        weight = None
+        if self.class_weights == "balanced":
+            weight = class_weights(labels_of(images.train), len(images.classes))
+        return CrossEntropyLoss(weight, label_smoothing=self.label_smoothing)
+
+    def make_callbacks(self, chooses: bool) -> list[Callback]:
+        """Make the callbacks that are asked for.
+
+        Args:
+            chooses: whether epochs are compared by validation.
+
+        Raises:
+            ValueError: there is nothing to be patient about.
+        """
+        if self.patience and not chooses:
+            raise ValueError(f"--patience {self.patience}: there are no images for validation; give --val-fraction")
+        stopping = EarlyStopping("val_accuracy", self.patience, restore_best=False)  # the run keeps the best itself
+        return [
+            *([EMAWeights(self.ema)] if self.ema else []),
+            *([HealthMonitor()] if self.health else []),
+            *([stopping] if self.patience else []),
+        ]
 
     def make_optimizer(self, model: Module) -> optim.Optimizer:
         """Make the optimiser of a model's parameters."""

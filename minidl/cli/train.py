@@ -16,7 +16,7 @@ from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
 from ..interop.files import check_suffix, write_npz
 from ..nn import Module
-from ..training import Callback, History, ModelCheckpoint, Trainer
+from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger, HealthMonitor
 from ..training.checkpoint import BEST, CONFIG, WEIGHTS, has_checkpoint, latest_checkpoint, set_damaged_aside
 from ..training.folder_lock import FolderLock
@@ -118,10 +118,10 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
 def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> Trainer:
     """Train the model; return its Trainer."""
     recipe, folder = run.recipe, run.folder
-    transform = recipe.make_transform(images.shape)
+    transform = recipe.make_transform(images.shape, len(images.classes))
     prefetch = 2 if isinstance(whole_of(images.train)[0], ImageFolder) else 0  # decoded while the model works
     loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform, prefetch=prefetch)
-    trainer = _make_trainer(run, model, len(loader), _chooses(images, run.recipe), _progress(options))
+    trainer = _make_trainer(run, model, images, len(loader), _progress(options))
     config = folder / CONFIG
     before = config.read_bytes() if options.resume else b""
     run.write()
@@ -189,20 +189,19 @@ def _progress(options: argparse.Namespace) -> str:
     return "none" if options.quiet or options.json else "auto"
 
 
-def _make_trainer(run: Run, model: Module, batches: int, choosing: bool, progress: str) -> Trainer:
-    """Make the Trainer of a run whose epochs have ``batches`` batches; ``choosing`` the best epoch by validation."""
-    recipe = run.recipe
+def _make_trainer(run: Run, model: Module, images: Images, batches: int, progress: str) -> Trainer:
+    """Make the Trainer of a run whose epochs have ``batches`` batches."""
+    recipe, choosing = run.recipe, _chooses(images, run.recipe)
     optimizer = recipe.make_optimizer(model)
     checkpoint = ModelCheckpoint(run.folder, monitor="val_accuracy" if choosing else None)
-    asked: list[Callback] = [HealthMonitor()] if recipe.health else []
     return Trainer(
         model,
-        recipe.make_loss(),
+        recipe.make_loss(images),
         optimizer,
         scheduler=recipe.make_scheduler(optimizer, recipe.epochs * -(-batches // recipe.accumulate)),
         clip_grad_norm=recipe.clip_grad_norm or None,
         accumulate=recipe.accumulate,
-        callbacks=[CSVLogger(run.folder / "history.csv"), *asked, checkpoint],
+        callbacks=[CSVLogger(run.folder / "history.csv"), *recipe.make_callbacks(choosing), checkpoint],
         progress=progress,
     )
 

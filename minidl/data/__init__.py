@@ -10,7 +10,7 @@ from .images import read_image
 from .loader import DataLoader
 from .mnist import *
 from .sampling import Sampler, StratifiedSampler, WeightedSampler
-from .split import stratified_split
+from .split import class_weights, stratified_split
 from .transforms import one_hot
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "StratifiedSampler",
     "Subset",
     "WeightedSampler",
+    "class_weights",
     "load_cifar10",
     "load_cifar100",
     "load_digits",

@@ -1,4 +1,4 @@
-"""stratified_split: set samples apart, for validation, with the proportions of the classes kept."""
+"""By classes: stratified_split sets samples apart with the classes' proportions kept; class_weights evens them out."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._core import Array, check_number, default_rng
+from .._core import Array, check_int, check_number, default_rng
 from .collate import DatasetLike, check_dataset
 from .dataset import ArrayDataset, Dataset, Subset, whole_of
 from .folder import ImageFolder
 from .naming import named
 
-__all__ = ["labels_of", "stratified_split"]
+__all__ = ["class_weights", "labels_of", "stratified_split"]
 
 
 def stratified_split(
@@ -56,6 +56,41 @@ def stratified_split(
     if not apart.any():
         raise ValueError(f"{owner}: there is no class with two samples or more, one of which could be set apart")
     return Subset(dataset, np.flatnonzero(~apart)), Subset(dataset, np.flatnonzero(apart))
+
+
+def class_weights(labels: Sequence[int] | Array, num_classes: int | None = None) -> Array:
+    """Return a weight for each class, with which all classes count the same: N / (K * n).
+
+    N is the number of samples, K of classes that have any, n of the class's own.
+
+        loss = nn.CrossEntropyLoss(class_weights(labels))
+
+    Args:
+        labels: the class of each sample, integers (N,) from 0.
+        num_classes: C; None: the largest label + 1.
+
+    Returns:
+        (C,), float32; their mean over the samples is 1. A class without samples has 0.
+
+    Raises:
+        ValueError: a label is out of range, or there are none.
+        TypeError: the labels are not integers.
+
+    Source: ``class_weight="balanced"`` of scikit-learn.
+    """
+    owner = "class_weights"
+    with named(owner):
+        label = np.asarray(labels)
+    if label.dtype.kind not in "iu":
+        raise TypeError(f"{owner}: labels must be integers, got {label.dtype}")
+    if label.ndim != 1 or not label.size:
+        raise ValueError(f"{owner}: labels must be (N,), at least one, got shape {label.shape}")
+    classes = int(label.max()) + 1 if num_classes is None else check_int(owner, "num_classes", num_classes)
+    if label.min() < 0 or label.max() >= classes:
+        raise ValueError(f"{owner}: labels must be from 0 to {classes - 1}, got {label.min()} to {label.max()}")
+    counts = np.bincount(label, minlength=classes)
+    whole = len(label) / np.count_nonzero(counts)
+    return np.where(counts > 0, whole / np.maximum(counts, 1), 0).astype(np.float32)
 
 
 def labels_of(dataset: Dataset) -> Array:

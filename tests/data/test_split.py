@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from minidl.data import ArrayDataset, Dataset, Subset, stratified_split
+from minidl.data import ArrayDataset, Dataset, Subset, class_weights, stratified_split
 from minidl.data.split import labels_of
 
 
@@ -60,3 +60,34 @@ def test_refused(labels, share, error, message):
         stratified_split(ArrayDataset(np.zeros(3)), labels, share)
     with pytest.raises(TypeError, match="stratified_split: dataset must be a Dataset"):
         stratified_split(np.zeros(3), [0, 0, 0], 0.5)
+
+
+def test_class_weights_are_those_of_scikit_learn():
+    sk = pytest.importorskip("sklearn.utils.class_weight")
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        labels = rng.choice(rng.integers(2, 9), size=rng.integers(1, 60), p=None)
+        present = np.unique(labels)
+        expected = np.zeros(10)
+        expected[present] = sk.compute_class_weight("balanced", classes=present, y=labels)
+        weights = class_weights(labels, 10)
+        assert weights.dtype == np.float32
+        np.testing.assert_allclose(weights, expected, rtol=1e-6, err_msg=f"seed {seed}")
+        np.testing.assert_allclose(class_weights(labels), expected[: labels.max() + 1], rtol=1e-6)
+        assert weights[labels].mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "kind", "message"),
+    [
+        ([0.5], None, TypeError, "class_weights: labels must be integers, got float64"),
+        (np.zeros(0, int), None, ValueError, "at least one"),
+        ([[0]], None, ValueError, r"got shape \(1, 1\)"),
+        ([0, 3], 3, ValueError, "labels must be from 0 to 2, got 0 to 3"),
+        ([-1], None, ValueError, "got -1 to -1"),
+        ([0], 0, ValueError, "num_classes must be at least 1, got 0"),
+    ],
+)
+def test_class_weights_refuse(labels, classes, kind, message):
+    with pytest.raises(kind, match=message):
+        class_weights(labels, classes)
