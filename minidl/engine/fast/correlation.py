@@ -169,8 +169,9 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
             room = memory.empty((plan.size + plan.scratch,), x.dtype)
             at = address(room)
             direct.weight_grad(
-                plan.numbers, plan.address, images, grads, to, sums, at, at + size * plan.size, begin, end, size, like
-            )
+                plan.numbers, address(plan.by_channel), images, grads, to, sums, at, at + size * plan.size, begin, end,
+                size, like,
+            )  # fmt: skip
             return out
         room = memory.empty((plan.size + tiling.room_v + tiling.room_m,), x.dtype)
         masks = np.zeros((3, BYTES // size), x.dtype)
@@ -191,6 +192,7 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
     if tiled:
         dw = memory.empty((f, 3, 3, c), x.dtype)
         winograd.filters_grad(address(total), f, c, address(dw), size, like)
+        dw = dw.transpose(0, 3, 1, 2)
     else:
-        dw = total[:taps].reshape(f, kh, kw, c)
-    return dw.transpose(0, 3, 1, 2), total[taps:] if has_bias else None
+        dw = total[:taps].reshape(f, c, kh, kw)
+    return dw, total[taps:] if has_bias else None

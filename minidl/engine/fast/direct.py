@@ -14,6 +14,7 @@ _WIDE = REGISTERS >= 32
 _TAPS = 256  # at a time: what they read of the images stays in the first-level cache
 _BLOCK = 8 if _WIDE else 4
 _COLUMNS = 6 if _WIDE else 2
+_GRADS = 2**15  # bytes of four filters' gradients at a time: with what the taps of a channel read they stay there, too
 _FOUR = 4 if _WIDE else 2  # vectors for four filters
 
 
@@ -247,7 +248,10 @@ def weight_grad(plan: Any, taps: int, x: int, g: int, out: int, sums: int, plane
                         there = source + size * (i * grow + f * gchannel)
                         copy(there, gcolumn, at + size * i * p.row, images, p.out_width, images, size, like)
             lines = rows if p.by_rows else 1
-            outer_products(base, p.row, taps, p.taps, grads, step, row, p.filters, lines, p.length, target, size, like)
+            many = max(1, _GRADS // (4 * size * p.length))
+            for i in range(0, lines, many):
+                outer_products(base + size * i * p.row, p.row, taps, p.taps, grads + size * i * row, step, row,
+                               p.filters, min(many, lines - i), p.length, target, size, like)  # fmt: skip
             if sums:
                 for f in range(p.filters):
                     summed = like

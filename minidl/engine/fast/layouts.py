@@ -61,7 +61,7 @@ def layout(memory: Shape, filters: Shape, geometry: Geometry, out: Shape, itemsi
         (first, count), (_, more) = sizes[-2:]
         sizes[-2:] = [(first, count + more)]
     work = height * width * images * f * c * kh * kw
-    parts = max(1, min(_SUMS if tiled and sums else _PIECES, work // _WORK) // len(sizes))
+    parts = max(1, min(_SUMS if sums else _PIECES, work // _WORK) // len(sizes))
     per_group = f // geometry.groups
     pieces = []
     for first, count in sizes:
