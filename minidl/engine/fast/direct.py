@@ -13,6 +13,7 @@ __all__ = ["correlate", "fill_planes", "outer_products", "pack", "products", "we
 _WIDE = REGISTERS >= 32
 _TAPS = 256  # at a time: what they read of the images stays in the first-level cache
 _BLOCK = 8 if _WIDE else 4
+_SIX = 6
 _COLUMNS = 6 if _WIDE else 2
 _GRADS = 2**15  # bytes of four filters' gradients at a time: with what the taps of a channel read they stay there, too
 _FOUR = 4 if _WIDE else 2  # vectors for four filters
@@ -49,6 +50,16 @@ def fill_planes(x: int, planes: int, p: Any, first: int, size: int, like: Any) -
 
 
 @compiled
+def _block(left: int) -> int:
+    """Return how many of the filters that are left are done together."""
+    if left >= _BLOCK:
+        return _BLOCK
+    if _WIDE and left >= _SIX:
+        return _SIX
+    return 4 if left >= 4 else 2 if left >= 2 else 1
+
+
+@compiled
 def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out: int, step: int, length: int,
               size: int, like: Any) -> None:  # fmt: skip
     """Fill ``filters`` rows of ``length`` numbers, whole vectors, ``step`` apart: bias plus products of taps."""
@@ -75,7 +86,7 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
                     multiply_add(_BLOCK, 1, 1, source, places, many, weights, start, at, step, like)
     f = blocked
     while f < filters:
-        rows = 4 if f + 4 <= filters else 2 if f + 2 <= filters else 1
+        rows = _block(filters - f)
         for i in range(rows):
             start = load(bias, f + i, like) if bias else like
             for q in range(0, length, vector):
@@ -87,7 +98,13 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
             while q < length:
                 at, source = out + size * (f * step + q), x + size * q
                 wide = 1
-                if rows == 4:
+                if _WIDE and rows == _SIX:
+                    if q + 4 * vector <= length:
+                        wide = 4
+                        multiply_add(_SIX, 4, 0, source, places, many, weights, 0, at, step, like)
+                    else:
+                        multiply_add(_SIX, 1, 0, source, places, many, weights, 0, at, step, like)
+                elif rows == 4:
                     if q + _FOUR * vector <= length:
                         wide = _FOUR
                         multiply_add(4, _FOUR, 0, source, places, many, weights, 0, at, step, like)
@@ -122,8 +139,7 @@ def pack(w: int, strides: Any, group: int, groups: int, filters: int, channels: 
     for g in range(groups):
         f = 0
         while f < filters:
-            left = filters - f
-            rows = _BLOCK if left >= _BLOCK else 4 if left >= 4 else 2 if left >= 2 else 1
+            rows = _block(filters - f)
             for i in range(kh):
                 for j in range(kw):
                     for c in range(channels):
