@@ -169,9 +169,8 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
             room = memory.empty((plan.size + plan.scratch,), x.dtype)
             at = address(room)
             direct.weight_grad(
-                plan.numbers, address(plan.by_channel), images, grads, to, sums, at, at + size * plan.size, begin, end,
-                size, like,
-            )  # fmt: skip
+                plan.numbers, plan.address, images, grads, to, sums, at, at + size * plan.size, begin, end, size, like
+            )
             return out
         room = memory.empty((plan.size + tiling.room_v + tiling.room_m,), x.dtype)
         masks = np.zeros((3, BYTES // size), x.dtype)

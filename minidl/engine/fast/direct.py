@@ -12,6 +12,7 @@ __all__ = ["correlate", "fill_planes", "outer_products", "pack", "products", "we
 
 _WIDE = REGISTERS >= 32
 _TAPS = 256  # at a time: what they read of the images stays in the first-level cache
+_FEW_TAPS = 32  # at a time for one or two filters, whose products wait for what they read
 _BLOCK = 8 if _WIDE else 4
 _SIX = 6
 _COLUMNS = 6 if _WIDE else 2
@@ -91,8 +92,9 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
             start = load(bias, f + i, like) if bias else like
             for q in range(0, length, vector):
                 fill(out, (f + i) * step + q, start)
-        for k in range(0, count, _TAPS):
-            many = min(_TAPS, count - k)
+        at_a_time = _TAPS if rows > 2 else _FEW_TAPS
+        for k in range(0, count, at_a_time):
+            many = min(at_a_time, count - k)
             weights, places = w + size * (f * count + k * rows), taps + 8 * k
             q = 0
             while q < length:
@@ -131,7 +133,7 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
 @compiled
 def pack(w: int, strides: Any, group: int, groups: int, filters: int, channels: int, kh: int, kw: int, out: int,
          size: int, like: Any) -> None:  # fmt: skip
-    """Write filters (F, C, KH, KW), strides in bytes, as `products` reads them: blocks, in each (KH, KW, C, filters).
+    """Write filters (F, C, KH, KW), strides in bytes, as `products` reads them: blocks, in each (C, KH, KW, filters).
 
     The filters of the next group are ``group`` bytes on.
     """
@@ -140,9 +142,9 @@ def pack(w: int, strides: Any, group: int, groups: int, filters: int, channels: 
         f = 0
         while f < filters:
             rows = _block(filters - f)
-            for i in range(kh):
-                for j in range(kw):
-                    for c in range(channels):
+            for c in range(channels):
+                for i in range(kh):
+                    for j in range(kw):
                         source = w + g * group + f * strides[0] + c * strides[1] + i * strides[2] + j * strides[3]
                         for r in range(rows):
                             store(out, at, load(source + r * strides[0], 0, like))

@@ -44,7 +44,6 @@ class Plan(NamedTuple):
     numbers: Any
     taps: Any
     address: int  # of the taps
-    by_channel: Any  # the taps in the order (C, KH, KW), where neighbours read the same numbers; theirs is (KH, KW, C)
     size: int  # numbers in the planes, with what may be read beyond
     scratch: int  # numbers for the output of one piece
 
@@ -92,8 +91,8 @@ def make_plan(
             for i in range(kh)
             for j in range(kw)
         ]
-    taps = np.array([place + c * channel for place in places for c in range(channels)], np.int64)
-    by_channel = np.ascontiguousarray(taps.reshape(len(places), channels).T)
+    # in the order (C, KH, KW): neighbours read the same numbers
+    taps = np.array([place + c * channel for c in range(channels) for place in places], np.int64)
     if not by_rows:
         line = (rows - 1) * row + line
     length = -(-line // lanes) * lanes
@@ -107,7 +106,7 @@ def make_plan(
         *(by_rows, direct),
     )
     lines = rows if by_rows else 1
-    return Plan(numbers, taps, taps.ctypes.data, by_channel, size + 16 * lanes, lines * length * filters)
+    return Plan(numbers, taps, taps.ctypes.data, size + 16 * lanes, lines * length * filters)
 
 
 def _spread(step: int, itemsize: int) -> int:
