@@ -212,7 +212,7 @@ def finished(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "summary", "export", "compare", "info"])
+@pytest.mark.parametrize("command", ["inspect", "train", "evaluate", "predict", "summary", "export", "compare", "info"])
 def test_the_example_in_each_help_runs(command, finished, capsys, monkeypatch):
     if command == "export":
         pytest.importorskip("onnx")

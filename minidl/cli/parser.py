@@ -16,6 +16,7 @@ from .compare import add_compare
 from .evaluate import add_evaluate
 from .export import add_export
 from .info import add_info
+from .inspect import add_inspect
 from .output import complain
 from .predict import add_predict
 from .summary import add_summary
@@ -24,7 +25,7 @@ from .train import add_train
 __all__ = ["run_command"]
 
 # In the order in which --help lists them.
-_COMMANDS = (add_train, add_evaluate, add_predict, add_summary, add_export, add_compare, add_info)
+_COMMANDS = (add_inspect, add_train, add_evaluate, add_predict, add_summary, add_export, add_compare, add_info)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -70,7 +70,7 @@ def _read(
         try:
             image = dataset[index][0]
         except UnreadableImageError as error:
-            broken.append(str(error).partition("cannot read the image ")[2])
+            broken.append(f"{printable(error.path)}: {error.reason}")
             whole.skipped["cannot be read"] = whole.skipped.get("cannot be read", 0) + 1
             continue
         sizes.setdefault(image.shape[1:], printable(whole.files[files[index]]))

@@ -22,6 +22,7 @@ __all__ = [
     "check_fit",
     "decoded",
     "described",
+    "header",
     "image_batches",
     "image_files",
     "pillow",
@@ -41,7 +42,19 @@ Colour = str | tuple[int, int, int]
 
 
 class UnreadableImageError(ValueError):
-    """A file that cannot be read as an image; the message names it and says why."""
+    """A file that cannot be read as an image.
+
+    Attributes:
+        path: the file.
+        reason: why.
+    """
+
+    def __init__(self, path: Path, reason: object) -> None:
+        self.path, self.reason = path, printable(reason)
+        super().__init__(f"read_image: cannot read the image {printable(path)}: {reason}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.reason)
 
 
 def read_image(
@@ -130,7 +143,20 @@ def pixels_of(
     except MemoryError as error:
         raise MemoryError(f"read_image: there is not enough memory for the image {printable(path)}: {error}") from error
     except Exception as error:  # each format fails in its own way
-        raise UnreadableImageError(f"read_image: cannot read the image {printable(path)}: {error}") from error
+        raise UnreadableImageError(path, error) from error
+
+
+def header(path: Path) -> tuple[str, tuple[int, int]]:
+    """Return an image file's mode and (W, H), which are known without decoding it.
+
+    Raises:
+        UnreadableImageError: it is none that `read_image` reads.
+    """
+    try:
+        with path.open("rb") as stream, _opened(pillow("read_image"), stream) as file:
+            return str(file.mode), file.size
+    except Exception as error:
+        raise UnreadableImageError(path, error) from error
 
 
 def _opened(image_module: Any, stream: BinaryIO) -> Any:
