@@ -14,7 +14,7 @@ import numpy as np
 from .._core import Array, printable, write_atomically
 from ..data import Dataset
 from ..nn import Module
-from ..plotting.figures import filter_images, first_conv
+from ..plotting.images import filter_images, first_conv
 from .environment import environment
 from .measure import Measured
 from .run import Run

@@ -5,7 +5,8 @@ figure.savefig("curves.png")
 """
 
 from .attribution import grad_cam_map, input_gradient
-from .figures import confusion_matrix, curves, feature_maps, filters, grad_cam, gradient_flow, image_grid, saliency
+from .figures import confusion_matrix, curves, gradient_flow
+from .images import feature_maps, filters, grad_cam, image_grid, saliency
 
 __all__ = [
     "confusion_matrix",

@@ -117,8 +117,10 @@ def grad_cam_map(
     return np.asarray(np.divide(weighted, largest, out=np.zeros_like(weighted), where=largest > 0))
 
 
-def layer_output(owner: str, model: Module, images: Array, layer: int | str | Module | None = None) -> Array:
-    """Return the output of a layer inside a model for images, in evaluation mode; see `grad_cam_map` for ``layer``."""
+def layer_output(
+    owner: str, model: Module, images: Array, layer: int | str | Module | None = None
+) -> tuple[str, Array]:
+    """Return a layer's path and class, and its output for images in evaluation mode; ``layer`` as in `grad_cam_map`."""
     chosen = _last_image(owner, model, images[:1]) if layer is None else _find(owner, model, layer)
     outputs: list[Any] = []
     handle = chosen.register_forward_hook(lambda module, inputs, output: outputs.append(output))
@@ -127,7 +129,8 @@ def layer_output(owner: str, model: Module, images: Array, layer: int | str | Mo
             model(images)
     finally:
         handle.remove()
-    return _image(owner, layer, outputs)
+    path = next(path for path, module in model.named_modules() if module is chosen)
+    return f"{path} ({type(chosen).__name__})", _image(owner, layer, outputs)
 
 
 class _Tap(Module):

@@ -60,7 +60,7 @@ def by_hand(net, layer, images, target):
     def replace(module, inputs, output):
         return output + shift
 
-    maps = layer_output("test", net, images, layer)
+    _, maps = layer_output("test", net, images, layer)
     handle = layer.register_forward_hook(replace)
     net.eval()
     with nn.no_grad():
@@ -116,9 +116,9 @@ def test_without_a_layer_the_last_image_is_taken():
 
 def test_feature_maps_are_the_layers_output():
     net = Net().eval()
-    np.testing.assert_array_equal(layer_output("maps", net, IMAGES, "stem"), net.stem(IMAGES))
-    np.testing.assert_array_equal(layer_output("maps", net, IMAGES, net.side), net.side(IMAGES))
-    np.testing.assert_array_equal(layer_output("maps", net, IMAGES, 0), net.stem(IMAGES))
+    np.testing.assert_array_equal(layer_output("maps", net, IMAGES, "stem")[1], net.stem(IMAGES))
+    np.testing.assert_array_equal(layer_output("maps", net, IMAGES, net.side)[1], net.side(IMAGES))
+    np.testing.assert_array_equal(layer_output("maps", net, IMAGES, 0)[1], net.stem(IMAGES))
 
 
 def test_what_cannot_be_shown_is_told_and_nothing_is_left_behind():
