@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .engine import get_engine, set_engine
     from .inference import compile as compile
     from .interop import export_onnx, from_onnx, load, save
+    from .modelfile import load_model, load_run, save_model
     from .nn.creation import *  # noqa: F403
     from .nn.devices import *  # noqa: F403
     from .nn.dtypes import *  # noqa: F403
@@ -51,12 +52,15 @@ __all__ = [
     "gradcheck",
     "interop",
     "load",
+    "load_model",
+    "load_run",
     "manual_seed",
     "models",
     "nn",
     "optim",
     "plotting",
     "save",
+    "save_model",
     "set_engine",
     "set_num_threads",
     "testing",
@@ -97,6 +101,7 @@ _LAZY = {
     **dict.fromkeys(("get_engine", "set_engine"), "engine"),
     **dict.fromkeys(("export_onnx", "from_onnx", "load", "save"), "interop"),
     "compile": "inference",
+    **dict.fromkeys(("load_model", "load_run", "save_model"), "modelfile"),
     "gradcheck": "testing",
     **{name: module for module, names in _FUNCTIONS.items() for name in names.split()},
 }

@@ -22,6 +22,7 @@ FLOORS = [
     ["data"],
     ["interop"],
     ["inference"],
+    ["modelfile"],
     ["models"],
     ["training"],
     ["plotting"],

@@ -41,7 +41,7 @@ def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tm
     assert err == ""
     names = {"best.npz", "config.toml", "environment.json", "history.csv", "last.ckpt", "previous.ckpt"}
     folder = in_tmp / "runs" / "digits-1"
-    assert {path.name for path in folder.iterdir()} == names | {"report.html", "weights.npz"}
+    assert {path.name for path in folder.iterdir()} == names | {"report.html", "weights.npz", "model.minidl"}
     minidl.load(models.digits_cnn(), folder / "weights.npz")
     assert 'data = "digits"' in (folder / "config.toml").read_text()
     assert len((folder / "history.csv").read_text().splitlines()) == 3

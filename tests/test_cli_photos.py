@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minidl
 from minidl import models
 from minidl.cli import main
 from minidl.cli.readable import readable
@@ -65,9 +66,11 @@ def test_images_are_read_as_the_options_say_and_predicted_likewise(here, capsys,
         asked.append(arguments[-1])
         return iter([(["a"], expected[None])])
 
-    monkeypatch.setattr("minidl.cli.predict.image_batches", spy)
+    monkeypatch.setattr("minidl.modelfile.preprocessing.image_batches", spy)
     assert main(["predict", "r", "pictures/dark/00.png", "--trust"]) == 0
-    assert asked == ["crop"]
+    assert minidl.load_run("r").preprocess.fit == "crop"  # as the file says
+    minidl.load_run("r").predict("pictures/dark/00.png")
+    assert asked == ["crop", "crop"]
 
 
 def test_the_defaults_are_colour_stretched_and_not_flipped(here):

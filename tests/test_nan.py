@@ -207,7 +207,7 @@ def test_the_report_shows_nan_as_mistakes(broken_run, capsys, monkeypatch, tmp_p
 
     own = run.Run.read("r")
     model = own.load_model()
-    measured = measure(model, broken_run, own.classes, "none")
+    measured = measure(own.loaded(model), broken_run, "none")
     write_report(own, model.inner, "test", broken_run, measured, "chosen")
     page = (tmp_path / "r" / "report.html").read_text()
     assert "For 100 images the output of the model is NaN; they count as wrong." in page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,11 @@ import numpy as np
 
 from .._core import Array
 from ..data import DataLoader, Dataset
-from ..functional import softmax_forward
-from ..nn import Module
-from ..nn.modes import evaluating
+from ..modelfile import LoadedModel
 from ..training.metrics import ClassificationReport, ConfusionMatrix, classification_report
 from ..training.progress import Progress
 
-__all__ = ["Measured", "measure", "probabilities"]
+__all__ = ["Measured", "measure"]
 
 
 @dataclass
@@ -72,27 +69,19 @@ class Measured:
         return np.asarray(-np.log(np.maximum(chosen, np.finfo(chosen.dtype).tiny)))
 
 
-def probabilities(model: Module, images: Array, forward: Callable[[Array], Array] | None = None) -> Array:
-    """Return the probabilities (N, C) of a batch of images, from a model that returns logits; ``forward`` calls it."""
-    with evaluating(model), np.errstate(over="ignore", invalid="ignore"):
-        logits = model(images) if forward is None else forward(images)
-        return softmax_forward(np.ascontiguousarray(logits), axis=1)[0]
-
-
-def measure(model: Module, dataset: Dataset, classes: list[str], progress: str) -> Measured:
+def measure(loaded: LoadedModel, dataset: Dataset, progress: str) -> Measured:
     """Run a model over a dataset.
 
     Args:
-        model: returns logits (N, C).
+        loaded: its model returns logits (N, C), for C classes.
         dataset: images and labels.
-        classes: the C classes' names.
         progress: as for `Trainer`.
     """
     outputs, labels = [], []
     for (images, target), _ in Progress(progress).track(DataLoader(dataset, 256), "evaluating"):
-        outputs.append(probabilities(model, images))
+        outputs.append(loaded.probabilities(images))
         labels.append(target)
     whole, label = np.concatenate(outputs), np.concatenate(labels)
-    matrix = ConfusionMatrix(len(classes), task="multiclass")
+    matrix = ConfusionMatrix(len(loaded.classes), task="multiclass")
     matrix.update(whole, label)
-    return Measured(whole, label, classes, matrix.compute())
+    return Measured(whole, label, loaded.classes, matrix.compute())

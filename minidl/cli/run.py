@@ -1,4 +1,4 @@
-"""A run's folder: config.toml, environment.json, history.csv, weights.npz, checkpoints, report.html."""
+"""A run's folder: config.toml, environment.json, history.csv, weights.npz, model.minidl, checkpoints, report.html."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any
 from .._core import check_size, remove_leftovers, user_path, write_atomically
 from .._version import __version__
 from ..interop import load
+from ..modelfile.file import MODEL, model_bytes
+from ..modelfile.loaded import LoadedModel
+from ..modelfile.preprocessing import Preprocessing
 from ..models import INPUT_SHAPES
 from ..nn import Module
 from ..training.checkpoint import CONFIG, WEIGHTS
@@ -71,7 +74,7 @@ class Run:
             "classes": self.classes,
             "environment": environment(),
         }
-        for name in (CONFIG, "environment.json", WEIGHTS, "report.html"):
+        for name in (CONFIG, "environment.json", WEIGHTS, MODEL, "report.html"):
             remove_leftovers(self.folder / name)
         texts = {CONFIG: "\n".join(lines)}
         if not (self.folder / "environment.json").exists():  # otherwise the run is resumed
@@ -109,6 +112,26 @@ class Run:
         model = self.make_model()
         load(model, self.folder / WEIGHTS)
         return model.eval()
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What becomes of an image file before the model sees it."""
+        return Preprocessing(self.shape, self.recipe.fit or "stretch")
+
+    def write_model(self, model: Module) -> str:
+        """Write the model as one file; return why it cannot be stored, "" if it is there."""
+        path = self.folder / MODEL
+        try:
+            content = model_bytes(model, path, preprocess=self.preprocessing.as_dict(), classes=self.classes)
+        except ValueError as error:  # a forward of the user's own may do anything
+            path.unlink(missing_ok=True)  # that of an earlier end of the run
+            return str(error)
+        write_atomically(path, content)  # not `save_model`, which would follow a link
+        return ""
+
+    def loaded(self, model: Module) -> LoadedModel:
+        """Return a model with the run's classes and preprocessing."""
+        return LoadedModel(model, self.classes, self.preprocessing, [(1, *self.shape)])
 
     def history(self) -> list[dict[str, str]]:
         """Return the rows of history.csv; no rows if there is no such file."""

@@ -15,6 +15,7 @@ from ..data.dataset import whole_of
 from ..data.folder import class_counts, skipped_in
 from ..data.naming import named
 from ..interop.files import check_suffix, write_npz
+from ..modelfile.file import MODEL
 from ..nn import Module
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger, HealthMonitor
@@ -94,10 +95,12 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     chosen = _choose(run, model, images, history)
     say(options, chosen)
     write_npz(run.folder / WEIGHTS, model.state_dict())  # not `save`, which would follow a link
+    if why := run.write_model(model):
+        say(options, f"there is no {MODEL}: {why}")
     if out is not None:
         save(model, out)
     part, dataset = images.measured
-    measured = measure(model, dataset, images.classes, _progress(options))
+    measured = measure(run.loaded(model), dataset, _progress(options))
     more = [health_section(one) for one in trainer.callbacks if isinstance(one, HealthMonitor)]
     write_report(run, model, part, dataset, measured, chosen, more)
     result.update(loss=measured.loss, accuracy=measured.accuracy, images=part)
@@ -177,7 +180,7 @@ def _choose(run: Run, model: Module, images: Images, history: History) -> str:
     load(model, run.folder / BEST)
     if history.interrupted:  # perhaps after the last epoch was measured, but before its weights were kept
         assert images.val is not None
-        accuracy = measure(model, images.val, images.classes, "none").accuracy
+        accuracy = measure(run.loaded(model), images.val, "none").accuracy
         return f"weights of the best of {len(history)} epochs by validation: accuracy {100 * accuracy:.2f} %"
     return (
         f"weights of epoch {best['epoch']} of {len(history)}, the best by validation: "

@@ -245,7 +245,7 @@ def instance_norm(
             track(running, mean.mean(axis=0), var.mean(axis=0), momentum)
         return out, cache
 
-    return apply_pair(owner, forward, batch_norm_backward, input, weight, bias)
+    return apply_pair(owner, forward, batch_norm_backward, input, weight, bias, options={"eps": eps})
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -259,7 +259,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     def forward(x: Array, w: Array | None, b: Array | None) -> Any:
         return group_norm_forward(x, num_groups, w, b, eps=eps)
 
-    return apply_pair("group_norm", forward, batch_norm_backward, input, weight, bias)
+    options = {"num_groups": num_groups, "eps": eps}
+    return apply_pair("group_norm", forward, batch_norm_backward, input, weight, bias, options=options)
 
 
 def layer_norm(
@@ -290,7 +291,8 @@ def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, ep
         ndim = _last("rms_norm", x, normalized_shape)
         return rms_norm_forward(x, ndim, w, eps=machine_eps(x) if eps is None else check_number("rms_norm", "eps", eps))
 
-    return apply_pair("rms_norm", forward, rms_norm_backward, input, weight)
+    options = {"normalized_shape": normalized_shape, "eps": eps}
+    return apply_pair("rms_norm", forward, rms_norm_backward, input, weight, options=options)
 
 
 def _last(owner: str, x: Array, normalized_shape: Sequence[int]) -> int:
