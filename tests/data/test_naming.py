@@ -92,7 +92,10 @@ REFUSED = [
     (lambda: read_image("x.png", channels=2), "read_image: channels must be 1 or 3, got 2"),
     (lambda: read_image("x.png", size="big"), "read_image: size must be an integer or a pair of integers, got 'big'"),
     (lambda: read_image("nothing.png"), "read_image: cannot read the image nothing.png"),
-    (lambda: Compose([RandomCrop(2)]), r"Compose: expected transforms, got \[.*; pass them one by one: Compose\(first"),
+    (
+        lambda: Compose([RandomCrop(2)], [RandomCrop(2)]),
+        r"Compose: expected transforms, got \[.*; pass all of them as one list: Compose\(\[first",
+    ),
     (lambda: Compose(RandomCrop), r"Compose: expected transforms, got <class .*; pass an instance: RandomCrop\(...\)"),
     (lambda: Compose(3), "Compose: expected transforms, got 3$"),
     (lambda: Compose(Few())(IMAGES, RNG(0)), r"Compose: Few.apply\(\) must return a tuple with 4 images first, got 2"),
@@ -132,7 +135,8 @@ def test_errors_begin_with_the_name_that_was_called(call, message):
 
 
 TRANSFORMS = [name for name in transforms.__all__ if name not in ("Compose", "Transform", "one_hot")]
-ARGUMENTS = {"Normalize": (0.5, 0.5), "RandomCrop": (2,), "RandomRotation": (9,), "Cutout": (2,)}
+ARGUMENTS = {"Normalize": (0.5, 0.5), "RandomRotation": (9,), "Cutout": (2,), "GaussianBlur": (3,)}
+ARGUMENTS.update(dict.fromkeys(("RandomCrop", "CenterCrop", "Resize", "RandomResizedCrop"), (2,)))
 ARGUMENTS.update(dict.fromkeys(("MixUp", "CutMix"), (3,)))
 
 
@@ -148,12 +152,14 @@ def scalar(value):
     """The value, with each number in it as NumPy's scalar of its own kind."""
     if isinstance(value, tuple):
         return tuple(map(scalar, value))
+    if isinstance(value, (str, bool)):
+        return value
     return np.float64(value) if isinstance(value, float) else np.int64(value)
 
 
 def plain(value):
     values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else [value]
-    return all(type(one) in (int, float, bool) for one in values)
+    return all(type(one) in (int, float, bool, str) for one in values)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

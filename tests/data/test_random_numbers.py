@@ -12,12 +12,15 @@ from minidl.data.transforms import (
     Compose,
     CutMix,
     Cutout,
+    GaussianBlur,
     MixUp,
     RandomAffine,
     RandomCrop,
     RandomErasing,
     RandomHorizontalFlip,
+    RandomResizedCrop,
     RandomRotation,
+    RandomVerticalFlip,
     Transform,
 )
 
@@ -53,6 +56,13 @@ CASES = {
     "brightness": (ColorJitter(brightness=0.5), (3, 5, 5)),
     "contrast": (ColorJitter(contrast=0.5), (3, 5, 5)),
     "saturation": (ColorJitter(saturation=0.5), (3, 5, 5)),
+    "hue": (ColorJitter(hue=0.5), (3, 5, 5)),
+    "vertical flip": (RandomVerticalFlip(), (1, 9, 9)),
+    "resized crop, place": (RandomResizedCrop(9, (0.2, 0.2), (1, 1)), (1, 20, 20)),
+    "resized crop, size": (RandomResizedCrop(9, (0.1, 1), (1, 1)), (1, 20, 20)),
+    "resized crop, shape": (RandomResizedCrop(9, (0.3, 0.3), (0.3, 3)), (1, 20, 20)),
+    "blur": (GaussianBlur(5, (0.1, 2)), (1, 9, 9)),
+    "erasing, values": (RandomErasing(1, (1, 1), (1, 1), "random"), (1, 9, 9)),
     "both of two": (Compose(Noise(), Noise()), (1, 4, 4)),
 }
 

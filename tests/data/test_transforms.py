@@ -9,17 +9,22 @@ from hypothesis import strategies as st
 
 from minidl.data import one_hot
 from minidl.data.transforms import (
+    CenterCrop,
     ColorJitter,
     Compose,
     CutMix,
     Cutout,
+    GaussianBlur,
     MixUp,
     Normalize,
     RandomAffine,
     RandomCrop,
     RandomErasing,
     RandomHorizontalFlip,
+    RandomResizedCrop,
     RandomRotation,
+    RandomVerticalFlip,
+    Resize,
     Transform,
 )
 
@@ -33,7 +38,13 @@ ALL = [
     RandomAffine(10, (0.1, 0.2), (0.8, 1.2), 5),
     Cutout(3),
     RandomErasing(1.0),
-    ColorJitter(0.3, 0.3, 0.3),
+    ColorJitter(0.3, 0.3, 0.3, 0.3),
+    CenterCrop((8, 9)),
+    RandomVerticalFlip(),
+    Resize((5, 12)),
+    RandomResizedCrop((6, 8)),
+    GaussianBlur((3, 5)),
+    RandomErasing(1.0, value="random"),
     Compose(RandomCrop(7), Normalize(0.5, 0.5)),
     MixUp(4),
     CutMix(4),
@@ -176,8 +187,10 @@ def test_labels_are_mixed_as_the_images_are(mix):
 
 
 def test_what_is_refused():
-    with pytest.raises(TypeError, match="Compose: expected transforms, got <built-in function abs>"):
-        Compose(abs)
+    with pytest.raises(TypeError, match="Compose: expected transforms, got 3"):
+        Compose(3)
+    with pytest.raises(TypeError, match=r"Compose: expected .* got <class .*; pass an instance: RandomCrop\(\.\.\.\)"):
+        Compose(RandomCrop)
     with pytest.raises(ValueError, match="RandomHorizontalFlip: p must be between"):
         RandomHorizontalFlip(2)
     with pytest.raises(ValueError, match="RandomAffine: translate must be a pair"):

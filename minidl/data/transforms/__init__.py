@@ -7,23 +7,37 @@ Images are (N, C, H, W), float32 or float64, and keep their dtype; the array pas
 """
 
 from .base import Compose, Transform
+from .blurring import GaussianBlur
 from .color import ColorJitter, Normalize
 from .erasing import Cutout, RandomErasing
-from .geometry import RandomAffine, RandomCrop, RandomHorizontalFlip, RandomRotation
+from .geometry import (
+    CenterCrop,
+    RandomAffine,
+    RandomCrop,
+    RandomHorizontalFlip,
+    RandomRotation,
+    RandomVerticalFlip,
+)
 from .mixing import CutMix, MixUp, one_hot
+from .resizing import RandomResizedCrop, Resize
 
 __all__ = [
+    "CenterCrop",
     "ColorJitter",
     "Compose",
     "CutMix",
     "Cutout",
+    "GaussianBlur",
     "MixUp",
     "Normalize",
     "RandomAffine",
     "RandomCrop",
     "RandomErasing",
     "RandomHorizontalFlip",
+    "RandomResizedCrop",
     "RandomRotation",
+    "RandomVerticalFlip",
+    "Resize",
     "Transform",
     "one_hot",
 ]

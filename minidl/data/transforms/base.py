@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..._core import Array, check_images, check_number
 from ..naming import named
 
-__all__ = ["Batch", "Compose", "Transform", "check_range"]
+__all__ = ["Batch", "Compose", "Geometric", "Transform", "check_range"]
 
 Batch = tuple[Any, ...]
 
@@ -41,27 +42,86 @@ class Transform:
             return check_images(images)
 
 
+class Geometric(Transform):
+    """Base class of transforms that move pixels: implement `draw` and `move`.
+
+    In a batch (images, masks) the masks are moved as their images are, by the same random numbers, and each of their
+    pixels is one of the mask's, never a mixture of classes. A mask is whatever else in the batch has the images' height
+    and width: an array (N, H, W) or (N, K, H, W) of any dtype.
+    """
+
+    def draw(self, images: Array, rng: np.random.Generator) -> Any:
+        """Return where the pixels of these images go, as `move` takes it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define draw()")
+
+    def move(self, images: Array, drawn: Any, *, mask: bool) -> Array:
+        """Return the images (N, C, OH, OW), or masks of any dtype, which are not interpolated.
+
+        Args:
+            images: (N, C, H, W).
+            drawn: what `draw` returned.
+            mask: whether they are masks.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define move()")
+
+    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return the images with their pixels moved."""
+        return self.move(self._check(images), self.draw(images, rng), mask=False)
+
+    def apply(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return the batch with the pixels of images and masks moved."""
+        images = self._check(batch[0])
+        drawn = self.draw(images, rng)
+        return (self.move(images, drawn, mask=False), *(self._moved(part, images, drawn) for part in batch[1:]))
+
+    def _moved(self, part: Any, images: Array, drawn: Any) -> Any:
+        """Return another part of a batch, moved if it is a mask."""
+        n, _, h, w = images.shape
+        if not isinstance(part, np.ndarray) or part.ndim not in (3, 4) or (len(part), *part.shape[-2:]) != (n, h, w):
+            return part
+        if part.ndim == 4:
+            return self.move(part, drawn, mask=True)
+        return self.move(part[:, None], drawn, mask=True)[:, 0]
+
+
+class _Function(Transform):
+    """A plain function of images (N, C, H, W) that returns their replacement."""
+
+    def __init__(self, function: Callable[[Array], Array]) -> None:
+        self.function = function
+
+    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+        """Call the function."""
+        out = self.function(images)
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"Compose: {self.function!r} must return an array of images, got {type(out).__name__}")
+        return out
+
+
 class Compose(Transform):
     """Apply several transforms, one after the other.
 
     Args:
-        *transforms: in order.
+        *transforms: in order, one by one or as one list; a plain function of images (N, C, H, W) is a transform too.
 
     Raises:
-        TypeError: an argument is not a Transform.
+        TypeError: an argument is neither a Transform nor a function.
         ValueError: a transform returns a different number of images than it was given (when it is applied).
     """
 
-    def __init__(self, *transforms: Transform) -> None:
-        for transform in transforms:
-            if not isinstance(transform, Transform):
+    def __init__(self, *transforms: Transform | Callable[[Array], Array] | Sequence[Any]) -> None:
+        several: Sequence[Any] = transforms
+        if len(transforms) == 1 and isinstance(transforms[0], (list, tuple)):
+            several = transforms[0]
+        for transform in several:
+            if isinstance(transform, type) or not callable(transform):
                 hint = ""
                 if isinstance(transform, (list, tuple)):
-                    hint = "; pass them one by one: Compose(first, second)"
+                    hint = "; pass all of them as one list: Compose([first, second])"
                 elif isinstance(transform, type) and issubclass(transform, Transform):
                     hint = f"; pass an instance: {transform.__name__}(...)"
                 raise TypeError(f"Compose: expected transforms, got {transform!r}{hint}")
-        self.transforms = transforms
+        self.transforms = tuple(one if isinstance(one, Transform) else _Function(one) for one in several)
 
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Apply them to images alone."""
@@ -73,10 +133,10 @@ class Compose(Transform):
             before, batch = batch, transform.apply(batch, rng)
             if not isinstance(batch, tuple) or len(batch[0]) != len(before[0]):
                 got = f"{len(batch[0])} images" if isinstance(batch, tuple) else type(batch).__name__
-                raise ValueError(
-                    f"Compose: {type(transform).__name__}.apply() must return a tuple with {len(before[0])} images "
-                    f"first, got {got}"
-                )
+                what = f"{type(transform).__name__}.apply() must return a tuple with {len(before[0])} images first"
+                if isinstance(transform, _Function):
+                    what = f"{transform.function!r} must return {len(before[0])} images"
+                raise ValueError(f"Compose: {what}, got {got}")
         return batch
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..._core import Array, check_int, check_number
+from ..._core import Array, check_choice, check_int, check_number
 from .base import Transform, check_range
 
 __all__ = ["Cutout", "RandomErasing", "inside"]
@@ -43,10 +44,12 @@ class RandomErasing(Transform):
         p: probability for each image.
         scale: range of the rectangle's share of the image's area.
         ratio: range of its width divided by its height.
-        value: what the blanked pixels become.
+        value: what the blanked pixels become: a number, one for each channel, or "random" for numbers of a standard
+            normal distribution.
 
     Raises:
-        ValueError, TypeError: p or scale is not within [0, 1], or scale or ratio is not a range of numbers.
+        ValueError, TypeError: p or scale is not within [0, 1], scale or ratio is not a range of numbers, or value is
+            none of these; or (when it is applied) there is not one value for each channel.
 
     Source: Zhong et al. 2017, arXiv:1708.04896.
     """
@@ -56,12 +59,12 @@ class RandomErasing(Transform):
         p: float = 0.5,
         scale: tuple[float, float] = (0.02, 0.33),
         ratio: tuple[float, float] = (0.3, 3.3),
-        value: float = 0.0,
+        value: float | Sequence[float] | str = 0.0,
     ) -> None:
         self.p = check_number("RandomErasing", "p", p, maximum=1.0)
         self.scale = check_range("RandomErasing", "scale", scale, maximum=1.0)
         self.ratio = check_range("RandomErasing", "ratio", ratio, minimum=1e-6)
-        self.value = check_number("RandomErasing", "value", value, minimum=-float("inf"))
+        self.value = _check_value(value)
         if self.scale[0] > self.scale[1] or self.ratio[0] > self.ratio[1]:
             raise ValueError(f"RandomErasing: scale and ratio must be ranges, got {self.scale} and {self.ratio}")
 
@@ -74,10 +77,26 @@ class RandomErasing(Transform):
         high = np.where(chosen, np.clip(np.rint(np.sqrt(area / ratio)), 1, h), 0).astype(int)
         wide = np.clip(np.rint(np.sqrt(area * ratio)), 1, w).astype(int)
         top, left = (rng.integers(room, size=n) for room in (h - high + 1, w - wide + 1))
-        return _blank(images, top, top + high, left, left + wide, self.value)
+        value: Any = self.value
+        if isinstance(value, str):
+            value = rng.standard_normal(images.shape)
+        elif isinstance(value, tuple):
+            if len(value) != images.shape[1]:
+                raise ValueError(f"RandomErasing: {len(value)} values for {images.shape[1]} channels")
+            value = np.reshape(value, (-1, 1, 1))
+        return _blank(images, top, top + high, left, left + wide, value)
 
 
-def _blank(images: Array, top: Any, bottom: Any, left: Any, right: Any, value: float) -> Array:
+def _check_value(value: Any) -> float | tuple[float, ...] | str:
+    """Return what RandomErasing blanks with: a number, numbers, or "random"."""
+    if isinstance(value, str):
+        return check_choice("RandomErasing", "value", value, ("random",))
+    if isinstance(value, (tuple, list)):
+        return tuple(check_number("RandomErasing", "value", one, minimum=-float("inf")) for one in value)
+    return check_number("RandomErasing", "value", value, minimum=-float("inf"))
+
+
+def _blank(images: Array, top: Any, bottom: Any, left: Any, right: Any, value: Any) -> Array:
     """Return copies of the images with ``value`` in a rectangle of each."""
     return np.where(inside(images, top, bottom, left, right)[:, None], np.asarray(value, images.dtype), images)
 

@@ -1,16 +1,23 @@
-"""Geometric transforms: crop, flip, rotation and affine maps."""
+"""Geometric transforms: crops, flips, rotation and affine maps."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..._core import Array, IntPair, check_number, check_pair
-from .base import Transform, check_range
+from .base import Geometric, check_range
 
-__all__ = ["RandomAffine", "RandomCrop", "RandomHorizontalFlip", "RandomRotation"]
+__all__ = [
+    "CenterCrop",
+    "RandomAffine",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomRotation",
+    "RandomVerticalFlip",
+]
 
 
-class RandomCrop(Transform):
+class RandomCrop(Geometric):
     """Cut a part out of each image at a random place.
 
     Args:
@@ -26,20 +33,68 @@ class RandomCrop(Transform):
         self.size = check_pair("RandomCrop", "size", size)
         self.padding = check_pair("RandomCrop", "padding", padding, minimum=0)
 
-    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
+    def draw(self, images: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return the top and the left edge of each part, in the padded image."""
+        height, width = (side + 2 * pad for side, pad in zip(images.shape[2:], self.padding, strict=True))
+        if self.size[0] > height or self.size[1] > width:
+            raise ValueError(f"RandomCrop: size {self.size} is larger than the padded image {(height, width)}")
+        tops = rng.integers(height - self.size[0] + 1, size=len(images))
+        return tops, rng.integers(width - self.size[1] + 1, size=len(images))
+
+    def move(self, images: Array, drawn: tuple[Array, Array], *, mask: bool) -> Array:
         """Cut the parts out."""
-        self._check(images)
-        (height, width), (py, px) = self.size, self.padding
-        padded = np.pad(images, ((0, 0), (0, 0), (py, py), (px, px))) if py or px else images
-        if height > padded.shape[2] or width > padded.shape[3]:
-            raise ValueError(f"RandomCrop: size {self.size} is larger than the padded image {padded.shape[2:]}")
-        tops = rng.integers(padded.shape[2] - height + 1, size=len(images))
-        lefts = rng.integers(padded.shape[3] - width + 1, size=len(images))
-        views = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
-        return views[np.arange(len(images)), :, tops, lefts]
+        views = np.lib.stride_tricks.sliding_window_view(_padded(images, *self.padding), self.size, axis=(2, 3))
+        return views[np.arange(len(images)), :, drawn[0], drawn[1]]
 
 
-class RandomHorizontalFlip(Transform):
+class CenterCrop(Geometric):
+    """Cut the middle out of each image; a smaller image is padded with zeros first.
+
+    Args:
+        size: of the middle, an int or (H, W).
+
+    Raises:
+        ValueError, TypeError: the size is less than 1, or not an integer.
+    """
+
+    def __init__(self, size: IntPair) -> None:
+        self.size = check_pair("CenterCrop", "size", size)
+
+    def draw(self, images: Array, rng: np.random.Generator | None = None) -> None:
+        """Return nothing: the middle is where it is."""
+
+    def move(self, images: Array, drawn: None, *, mask: bool) -> Array:
+        """Cut the middle out."""
+        lacking = [max(0, size - side) for size, side in zip(self.size, images.shape[2:], strict=True)]
+        before, after = [lack // 2 for lack in lacking], [(lack + 1) // 2 for lack in lacking]
+        edges = list(zip(before, after, strict=True))
+        padded = np.pad(images, ((0, 0), (0, 0), *edges)) if any(lacking) else images
+        top, left = (round((side - size) / 2) for side, size in zip(padded.shape[2:], self.size, strict=True))
+        return padded[:, :, top : top + self.size[0], left : left + self.size[1]].copy()
+
+    def __call__(self, images: Array, rng: np.random.Generator | None = None) -> Array:
+        """Cut the middle out; no random numbers are needed."""
+        return self.move(self._check(images), None, mask=False)
+
+
+class _Flip(Geometric):
+    axis: int
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = check_number(type(self).__name__, "p", p, maximum=1.0)
+
+    def draw(self, images: Array, rng: np.random.Generator) -> Array:
+        """Return which images are mirrored, bool (N,)."""
+        return rng.random(len(images)) < self.p
+
+    def move(self, images: Array, drawn: Array, *, mask: bool) -> Array:
+        """Mirror these images."""
+        out = images.copy()
+        out[drawn] = np.flip(images[drawn], self.axis)
+        return out
+
+
+class RandomHorizontalFlip(_Flip):
     """Mirror images, left to right.
 
     Args:
@@ -49,27 +104,31 @@ class RandomHorizontalFlip(Transform):
         ValueError, TypeError: p is not within [0, 1], or not a number.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = check_number("RandomHorizontalFlip", "p", p, maximum=1.0)
-
-    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
-        """Mirror some of the images."""
-        self._check(images)
-        flipped = rng.random(len(images)) < self.p
-        out = images.copy()
-        out[flipped] = images[flipped, :, :, ::-1]
-        return out
+    axis = 3
 
 
-class RandomAffine(Transform):
-    """Rotate, shift, scale and shear each image about its centre, with bilinear interpolation.
+class RandomVerticalFlip(_Flip):
+    """Turn images upside down, as a mirror below them does.
+
+    Args:
+        p: probability for each image.
+
+    Raises:
+        ValueError, TypeError: p is not within [0, 1], or not a number.
+    """
+
+    axis = 2
+
+
+class RandomAffine(Geometric):
+    """Rotate, shift, scale and shear each image about its centre, with bilinear interpolation; masks without.
 
     Args:
         degrees: angles are drawn from [-degrees, degrees].
         translate: the largest shifts, as fractions (of the width, of the height).
         scale: range of the scale.
         shear: horizontal shear angles are drawn from [-shear, shear] degrees.
-        fill: what the pixels from outside the image become.
+        fill: what the pixels from outside the image become; those of masks become 0.
 
     Raises:
         ValueError, TypeError: an argument is out of range, or not a number or a pair of numbers.
@@ -92,21 +151,24 @@ class RandomAffine(Transform):
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"{owner}: translate must be a pair, scale a range above 0; got {translate}, {scale}")
 
-    def __call__(self, images: Array, rng: np.random.Generator) -> Array:
-        """Resample the images."""
-        self._check(images)
+    def draw(self, images: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Return the place (y, x) that each pixel of the output comes from, (N, H, W) each, in pixels."""
         h, w = images.shape[2:]
         angle = np.deg2rad(_uniform(rng, (-self.degrees, self.degrees), images))
         shear = np.tan(np.deg2rad(_uniform(rng, (-self.shear, self.shear), images)))
         scale = _uniform(rng, self.scale, images)
         move_x = _uniform(rng, (-self.translate[0], self.translate[0]), images) * w
         move_y = _uniform(rng, (-self.translate[1], self.translate[1]), images) * h
-        # where each pixel of the output comes from: undo the shift, the rotation, the shear, the scale
+        # undo the shift, the rotation, the shear, the scale
         x = (np.arange(w, dtype=images.dtype) - (w - 1) / 2)[None, None, :] - move_x
         y = (np.arange(h, dtype=images.dtype) - (h - 1) / 2)[None, :, None] - move_y
         x, y = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
         x = (x - shear * y) / scale + (w - 1) / 2
-        return _bilinear(images, y / scale + (h - 1) / 2, x, self.fill)
+        return y / scale + (h - 1) / 2, x
+
+    def move(self, images: Array, drawn: tuple[Array, Array], *, mask: bool) -> Array:
+        """Resample the images."""
+        return _nearest(images, *drawn) if mask else _bilinear(images, *drawn, self.fill)
 
 
 def _uniform(rng: np.random.Generator, bounds: tuple[float, float], images: Array) -> Array:
@@ -119,7 +181,7 @@ class RandomRotation(RandomAffine):
 
     Args:
         degrees: the largest angle.
-        fill: what the pixels from outside the image become.
+        fill: what the pixels from outside the image become; those of masks become 0.
 
     Raises:
         ValueError, TypeError: as for `RandomAffine`.
@@ -127,6 +189,21 @@ class RandomRotation(RandomAffine):
 
     def __init__(self, degrees: float, fill: float = 0.0) -> None:
         super().__init__(degrees, fill=fill)
+
+
+def _padded(images: Array, height: int, width: int) -> Array:
+    """Return the images with zeros added above and below, and on both sides."""
+    return np.pad(images, ((0, 0), (0, 0), (height, height), (width, width))) if height or width else images
+
+
+def _nearest(masks: Array, y: Array, x: Array) -> Array:
+    """Return the masks' values at the pixels nearest to the places (y, x), (N, OH, OW) each; 0 outside."""
+    n, c, h, w = masks.shape
+    row, column = (np.floor(place + 0.5).astype(np.intp) for place in (y, x))
+    within = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+    flat = np.where(within, row * w + column, 0).reshape(n, 1, -1)
+    values = np.take_along_axis(masks.reshape(n, c, -1), flat, axis=2).reshape(n, c, *y.shape[1:])
+    return np.where(within[:, None], values, np.zeros((), masks.dtype))
 
 
 def _bilinear(images: Array, y: Array, x: Array, fill: float) -> Array:
