@@ -10,7 +10,7 @@ from .images import read_image
 from .loader import DataLoader
 from .mnist import *
 from .sampling import Sampler, StratifiedSampler, WeightedSampler
-from .split import class_weights, stratified_split
+from .split import class_weights, stratified_folds, stratified_split
 from .transforms import one_hot
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "random_split",
     "read_idx",
     "read_image",
+    "stratified_folds",
     "stratified_split",
     "transforms",
 ]

@@ -11,6 +11,7 @@ from .._core import Array, check_number, default_rng
 from ..nn.structure import leaves, rebuild
 from .collate import DatasetLike, check_dataset, collate
 from .naming import named
+from .strata import dealt
 
 __all__ = [
     "TEST_EVERY",
@@ -206,7 +207,11 @@ def whole_of(dataset: DatasetLike) -> tuple[DatasetLike, Array | slice]:
 
 
 def random_split(
-    dataset: DatasetLike, lengths: Sequence[int] | Sequence[float], *, rng: np.random.Generator | None = None
+    dataset: DatasetLike,
+    lengths: Sequence[int] | Sequence[float],
+    *,
+    stratify: Sequence[int] | Array | None = None,
+    rng: np.random.Generator | None = None,
 ) -> list[Subset]:
     """Split a dataset at random into parts that do not overlap.
 
@@ -214,14 +219,16 @@ def random_split(
         dataset: the dataset.
         lengths: sizes of the parts, which add up to the dataset's; or fractions that add up to 1. Samples left over
             from rounding the fractions down go to the parts in turn, as in PyTorch.
+        stratify: the class of each sample, integers (N,): each part has nearly the same proportions of the classes, and
+            its samples in the order of the dataset; None: the classes do not matter.
         rng: generator; None means minidl's own.
 
     Returns:
         One `Subset` for each length.
 
     Raises:
-        ValueError: the lengths do not add up, or one is negative.
-        TypeError: the dataset is none, or a length is not a number.
+        ValueError: the lengths do not add up, one is negative, or there is not one label for each sample.
+        TypeError: the dataset is none, a length is not a number, or the labels are not integers.
     """
     check_dataset("random_split", dataset)
     if isinstance(lengths, str) or not np.iterable(lengths):
@@ -241,6 +248,8 @@ def random_split(
         raise ValueError(
             f"random_split: lengths must add up to the dataset's {len(dataset)}, or fractions to 1, got {values}"
         )
+    if stratify is not None:
+        return [Subset(dataset, part) for part in dealt("random_split", stratify, sizes, default_rng(rng))]
     with named("random_split"):
         order = default_rng(rng).permutation(len(dataset))
     ends = np.cumsum(sizes)

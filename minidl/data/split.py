@@ -1,4 +1,4 @@
-"""By classes: stratified_split sets samples apart with the classes' proportions kept; class_weights evens them out."""
+"""By classes: stratified_split and stratified_folds keep their proportions, class_weights evens them out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from .collate import DatasetLike, check_dataset
 from .dataset import ArrayDataset, Dataset, Subset, whole_of
 from .folder import ImageFolder
 from .naming import named
+from .strata import dealt
 
-__all__ = ["class_weights", "labels_of", "stratified_split"]
+__all__ = ["class_weights", "labels_of", "stratified_folds", "stratified_split"]
 
 
 def stratified_split(
@@ -56,6 +57,39 @@ def stratified_split(
     if not apart.any():
         raise ValueError(f"{owner}: there is no class with two samples or more, one of which could be set apart")
     return Subset(dataset, np.flatnonzero(~apart)), Subset(dataset, np.flatnonzero(apart))
+
+
+def stratified_folds(
+    dataset: DatasetLike, labels: Sequence[int] | Array, folds: int = 5, *, rng: np.random.Generator | None = None
+) -> list[tuple[Subset, Subset]]:
+    """Split a dataset at random into folds, for cross-validation: each is set apart once, the others are for training.
+
+        for train, val in stratified_folds(data, labels, 5): ...
+
+    Folds differ by one sample of a class at most, and by one in size.
+
+    Args:
+        dataset: any dataset that `DataLoader` takes.
+        labels: the class of each sample, integers (N,).
+        folds: how many, 2 or more.
+        rng: generator; None means minidl's own.
+
+    Returns:
+        For each fold the rest and the samples set apart, each in the order of the dataset.
+
+    Raises:
+        ValueError: there are more folds than samples, or there is not one label for each sample.
+        TypeError: it is not a dataset, or the labels are not integers.
+    """
+    owner = "stratified_folds"
+    check_dataset(owner, dataset)
+    folds, count = check_int(owner, "folds", folds, minimum=2), len(dataset)
+    if folds > count:
+        raise ValueError(f"{owner}: {folds} folds need as many samples, got {count}")
+    sizes = [len(range(fold, count, folds)) for fold in range(folds)]
+    parts = dealt(owner, labels, sizes, default_rng() if rng is None else rng)
+    whole = np.arange(count)
+    return [(Subset(dataset, np.setdiff1d(whole, part)), Subset(dataset, part)) for part in parts]
 
 
 def class_weights(labels: Sequence[int] | Array, num_classes: int | None = None) -> Array:

@@ -2,6 +2,7 @@
 
 from . import callbacks, metrics
 from .callback import Callback, StopTraining
+from .cross_validation import CrossValidation, cross_validate
 from .diagnosis import NonFiniteLossError
 from .history import History
 from .model_checkpoint import ModelCheckpoint
@@ -9,11 +10,13 @@ from .trainer import Trainer
 
 __all__ = [
     "Callback",
+    "CrossValidation",
     "History",
     "ModelCheckpoint",
     "NonFiniteLossError",
     "StopTraining",
     "Trainer",
     "callbacks",
+    "cross_validate",
     "metrics",
 ]

@@ -19,7 +19,7 @@ from ..nn import Module
 from .batches import Batches, BatchForm
 from .judging import task_of
 
-__all__ = ["as_batches", "batches_of_fit", "size_of"]
+__all__ = ["as_batches", "batches_of_fit", "classes_in", "dataset_of", "size_of"]
 
 
 def as_batches(method: str, data: Any, batch_size: int | None) -> Batches:
@@ -34,7 +34,7 @@ def as_batches(method: str, data: Any, batch_size: int | None) -> Batches:
         TypeError: it is neither.
         ValueError: it is batches, but there is a ``batch_size``.
     """
-    dataset = _dataset_of(method, data)
+    dataset = dataset_of(f"Trainer.{method}", data)
     if dataset is not None:
         return DataLoader(dataset, size_of(method, batch_size))
     _check_batches(method, data, batch_size=batch_size)
@@ -61,7 +61,7 @@ def batches_of_fit(
         TypeError: something is neither batches nor data.
         ValueError: an option is for data, but batches were given; or the data cannot be split.
     """
-    dataset = _dataset_of("fit", train)
+    dataset = dataset_of("Trainer.fit", train)
     if dataset is None:
         _check_batches("fit", train, batch_size=batch_size, validation_split=validation_split, rng=rng)
     size = 32 if batch_size is None else check_int("Trainer.fit", "batch_size", batch_size)
@@ -72,12 +72,12 @@ def batches_of_fit(
     if dataset is not None:
         train = DataLoader(dataset, size, shuffle=True, rng=rng)
     if val is not None:
-        val = as_batches("fit", val, None if _dataset_of("fit", val) is None else size)
+        val = as_batches("fit", val, None if dataset_of("Trainer.fit", val) is None else size)
     return train, val
 
 
-def _dataset_of(method: str, data: Any) -> Any:
-    """Return a dataset as it is, and arrays as one; None of anything else."""
+def dataset_of(owner: str, data: Any) -> Any:
+    """Return a dataset as it is, and arrays as one; None of anything else. Errors begin with the ``owner``."""
     if is_dataset(data):
         return data
     if not isinstance(data, (tuple, Mapping)):
@@ -86,7 +86,7 @@ def _dataset_of(method: str, data: Any) -> Any:
         return ArrayDataset(data) if isinstance(data, Mapping) else ArrayDataset(*data)
     except (TypeError, ValueError) as error:
         reason = str(error).removeprefix("ArrayDataset: ")
-        raise type(error)(f"Trainer.{method}: {_kind(data)} is taken for arrays such as (x, y): {reason}") from error
+        raise type(error)(f"{owner}: {_kind(data)} is taken for arrays such as (x, y): {reason}") from error
 
 
 def _check_batches(method: str, data: Any, **options: Any) -> None:
@@ -114,7 +114,7 @@ def _split(dataset: Any, fraction: float, form: BatchForm, loss: Module) -> tupl
     share = check_number("Trainer.fit", "validation_split", fraction, maximum=1.0)
     if not 0 < share < 1:
         raise ValueError(f"Trainer.fit: validation_split must be greater than 0 and less than 1, got {fraction}")
-    rng, labels = np.random.default_rng(0), _labels(dataset, form, loss)
+    rng, labels = np.random.default_rng(0), classes_in(dataset, form, loss)
     if labels is not None and len(labels) == len(dataset) and np.bincount(labels).max() > 1:
         return stratified_split(dataset, labels, share, rng=rng)
     count = len(dataset)
@@ -125,7 +125,7 @@ def _split(dataset: Any, fraction: float, form: BatchForm, loss: Module) -> tupl
     return train, val
 
 
-def _labels(dataset: Any, form: BatchForm, loss: Module) -> Array | None:
+def classes_in(dataset: Any, form: BatchForm, loss: Module) -> Array | None:
     """Return each sample's class, integers (N,) from 0 on; None if the loss judges no classes, or none are known."""
     if task_of(loss)[0] not in ("multiclass", "binary"):
         return None

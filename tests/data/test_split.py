@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from minidl.data import ArrayDataset, Dataset, Subset, class_weights, stratified_split
+from minidl.data import ArrayDataset, Dataset, Subset, class_weights, random_split, stratified_folds, stratified_split
 from minidl.data.split import labels_of
 
 
@@ -91,3 +91,80 @@ def test_class_weights_are_those_of_scikit_learn():
 def test_class_weights_refuse(labels, classes, kind, message):
     with pytest.raises(kind, match=message):
         class_weights(labels, classes)
+
+
+def drawn(seed):
+    """Labels of some classes, whose sizes are very different."""
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 40, rng.integers(2, 8))
+    labels = rng.permutation(np.repeat(rng.permutation(20)[: len(counts)], counts))
+    return ArrayDataset(np.arange(len(labels), dtype=np.float32)[:, None], labels), labels, rng
+
+
+def table(labels, parts):
+    """How many samples of each class (columns) each part has."""
+    return np.array([[np.count_nonzero(labels[part.indices] == own) for own in np.unique(labels)] for part in parts])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_folds_have_the_proportions_of_scikit_learns(seed):
+    sk = pytest.importorskip("sklearn.model_selection")
+    whole, labels, rng = drawn(seed)
+    folds = int(rng.integers(2, min(10, len(labels)) + 1))
+    made = stratified_folds(whole, labels, folds, rng=rng)
+    counts = table(labels, [apart for _, apart in made])
+    assert len(made) == folds
+    assert np.ptp(counts, axis=0).max() <= 1
+    assert np.ptp(counts.sum(axis=1)) <= 1
+    if np.unique(labels, return_counts=True)[1].min() >= folds:  # otherwise it warns
+        splits = sk.StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
+        theirs = np.array([np.unique(labels[apart], return_counts=True)[1] for _, apart in splits])
+        assert_array_equal(np.sort(counts, axis=0), np.sort(theirs, axis=0))
+    for train, apart in made:
+        assert_array_equal(np.sort(np.concatenate([train.indices, apart.indices])), np.arange(len(labels)))
+    assert_array_equal(np.sort(np.concatenate([apart.indices for _, apart in made])), np.arange(len(labels)))
+
+
+def test_some_folds_are_compared_with_scikit_learns():
+    assert sum(np.unique(drawn(seed)[1], return_counts=True)[1].min() >= 5 for seed in range(20)) >= 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_stratified_random_split_has_the_sizes_and_nearly_the_proportions(seed):
+    whole, labels, rng = drawn(seed)
+    share = rng.dirichlet(np.ones(3))
+    plain = random_split(whole, list(share), rng=np.random.default_rng(seed))
+    parts = random_split(whole, list(share), stratify=labels, rng=np.random.default_rng(seed))
+    assert [len(part) for part in parts] == [len(part) for part in plain]
+    assert_array_equal(np.sort(np.concatenate([part.indices for part in parts])), np.arange(len(labels)))
+    expected = np.outer([len(part) for part in parts], np.unique(labels, return_counts=True)[1]) / len(labels)
+    assert np.abs(table(labels, parts) - expected).max() < 2
+    again = random_split(whole, list(share), stratify=labels, rng=np.random.default_rng(seed))
+    assert all(np.array_equal(a.indices, b.indices) for a, b in zip(parts, again, strict=True))
+
+
+def test_every_sample_can_be_in_every_fold():
+    whole, labels = dataset([10, 12])
+    seen = [stratified_folds(whole, labels, 4, rng=np.random.default_rng(s))[0][1].indices for s in range(60)]
+    assert set(np.concatenate(seen)) == set(range(22))
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda d, y: stratified_folds(d, y, 1), ValueError, "stratified_folds: folds must be at least 2, got 1"),
+        (lambda d, y: stratified_folds(d, y, 23), ValueError, "23 folds need as many samples, got 22"),
+        (
+            lambda d, y: stratified_folds(d, y[:-1], 2),
+            ValueError,
+            r"one label for each of 22 samples, got shape \(21,\)",
+        ),
+        (lambda d, y: stratified_folds(d, y / 2, 2), TypeError, "labels must be integers, got float64"),
+        (lambda d, y: stratified_folds(3, y, 2), TypeError, "stratified_folds"),
+        (lambda d, y: random_split(d, [11, 11], stratify=y[1:]), ValueError, "random_split: expected one label"),
+        (lambda d, y: random_split(d, [11, 11], stratify=y + 0.5), TypeError, "random_split: labels must be integers"),
+    ],
+)
+def test_folds_and_splits_refuse(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(*dataset([10, 12]))
