@@ -11,7 +11,7 @@ from .vectors import REGISTERS, fill, lanes, load, multiply_add, outer, store
 __all__ = ["correlate", "fill_planes", "outer_products", "pack", "products", "weight_grad"]
 
 _WIDE = REGISTERS >= 32
-_TAPS = 256  # at a time: what they read of the images stays in the first-level cache
+_TAPS = 64  # at a time: sums of sums lose less than long ones, and what the taps read stays in the first-level cache
 _FEW_TAPS = 32  # at a time for one or two filters, whose products wait for what they read
 _BLOCK = 8 if _WIDE else 4
 _SIX = 6
