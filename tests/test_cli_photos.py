@@ -10,10 +10,11 @@ import pytest
 import minidl
 from minidl import models
 from minidl.cli import main
+from minidl.cli.measure import batch_size_for
 from minidl.cli.readable import readable
 from minidl.cli.recipe import Recipe, make_model
 from minidl.cli.run import Run
-from minidl.data import read_image
+from minidl.data import ArrayDataset, read_image
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -192,3 +193,11 @@ def test_decoded_images_are_read_once(here, monkeypatch):
     monkeypatch.setattr(folder, "pixels_of", spy)
     assert main([*TRAIN, "--size", "16", "--quiet"]) == 0
     assert len(paths) == len(set(paths)) == 24
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((1, 8, 8), 256), ((3, 64, 64), 256), ((3, 128, 64), 128), ((1, 999, 9999), 1)]
+)
+def test_large_images_are_measured_a_few_at_a_time(shape, expected):
+    images = np.broadcast_to(np.float32(0), (2, *shape))
+    assert batch_size_for(ArrayDataset(images, np.zeros(2, int))) == expected

@@ -13,7 +13,7 @@ from ..modelfile import LoadedModel
 from ..training.metrics import ClassificationReport, ConfusionMatrix, classification_report
 from ..training.progress import Progress
 
-__all__ = ["Measured", "measure"]
+__all__ = ["Measured", "batch_size_for", "measure"]
 
 
 @dataclass
@@ -69,6 +69,15 @@ class Measured:
         return np.asarray(-np.log(np.maximum(chosen, np.finfo(chosen.dtype).tiny)))
 
 
+def batch_size_for(dataset: Dataset) -> int:
+    """Return how many images are measured at a time: 256 of up to 64 x 64 pixels, fewer of larger ones, for the memory.
+
+    256 images of 224 x 224 would take 6 GB in a resnet20.
+    """
+    height, width = (int(side) for side in np.shape(dataset[0][0])[1:])
+    return max(1, min(256, 256 * 64 * 64 // (height * width)))
+
+
 def measure(loaded: LoadedModel, dataset: Dataset, progress: str) -> Measured:
     """Run a model over a dataset.
 
@@ -78,7 +87,7 @@ def measure(loaded: LoadedModel, dataset: Dataset, progress: str) -> Measured:
         progress: as for `Trainer`.
     """
     outputs, labels = [], []
-    for (images, target), _ in Progress(progress).track(DataLoader(dataset, 256), "evaluating"):
+    for (images, target), _ in Progress(progress).track(DataLoader(dataset, batch_size_for(dataset)), "evaluating"):
         outputs.append(loaded.probabilities(images))
         labels.append(target)
     whole, label = np.concatenate(outputs), np.concatenate(labels)

@@ -27,7 +27,7 @@ from .datasets import Images
 from .engines import faster_engine, use_engine
 from .going_on import resume_command
 from .health_section import health_section
-from .measure import measure
+from .measure import batch_size_for, measure
 from .options import add_flags
 from .output import complain, say, show
 from .readable import readable_images
@@ -149,7 +149,7 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     try:
         trainer.fit(
             loader,
-            None if val is None else DataLoader(val, 256),
+            None if val is None else DataLoader(val, batch_size_for(val)),
             epochs=recipe.epochs,
             resume=folder if options.resume else None,
         )
