@@ -1,10 +1,11 @@
 """What everything else is built on: checks of arguments and sizes, paths, random numbers, threads, memory, bars."""
 
-from . import archives, bars, checks, damage, limits, palette, paths, random, signals, text, writing
+from . import archives, bars, checks, damage, html, limits, palette, paths, random, signals, text, writing
 from .archives import *
 from .bars import *
 from .checks import *
 from .damage import *
+from .html import *
 from .limits import *
 from .memory import release as release_memory
 from .palette import *
@@ -20,6 +21,7 @@ __all__ += archives.__all__
 __all__ += bars.__all__
 __all__ += checks.__all__
 __all__ += damage.__all__
+__all__ += html.__all__
 __all__ += limits.__all__
 __all__ += palette.__all__
 __all__ += paths.__all__

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-import html
-import math
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from .._core import Array, printable, write_atomically
+from .._core import Array, html_table, html_text, write_atomically
 from ..data import Dataset
 from ..nn import Module
 from ..plotting.images import filter_images, first_conv
+from ..training.charts import curve_charts
+from ..training.metrics.matrix_table import matrix_table
 from .environment import environment
 from .measure import Measured
 from .run import Run
@@ -22,7 +22,6 @@ from .run import Run
 __all__ = ["write_report"]
 
 MISTAKES = 24
-COLOURS = ("#2563eb", "#dc2626")
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2937; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
@@ -64,26 +63,26 @@ def write_report(
     title = f"{recipe.model} on {recipe.data}"
     rows = run.history()
     sections = [
-        f"<h1>{_text(title)}</h1>",
+        f"<h1>{html_text(title)}</h1>",
         f"<p class=lead>seed {recipe.seed}, {len(rows)} of {recipe.epochs} epochs, {recipe.optimizer}, learning "
-        f"rate {recipe.lr:g}, schedule {_text(recipe.schedule)}, augmentation {_text(recipe.augment)}; "
-        f"{_text(chosen)}</p>",
+        f"rate {recipe.lr:g}, schedule {html_text(recipe.schedule)}, augmentation {html_text(recipe.augment)}; "
+        f"{html_text(chosen)}</p>",
         f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} {part} images are "
         f"classified correctly ({measured.correct:,}); mean loss {measured.loss:.4f}</p>{_nan(measured)}",
-        "<h2>Curves</h2>" + (_side(_curves(rows)) if rows else "<p>No epoch has finished.</p>"),
+        "<h2>Curves</h2>" + (_side(curve_charts(_columns(rows))) if rows else "<p>No epoch has finished.</p>"),
         "<h2>Confusion matrix</h2><p>Row: the true class. Column: the predicted class.</p>"
-        + _confusion(measured.matrix, classes),
+        + matrix_table(measured.matrix, classes),
         "<h2>Classes</h2>" + _classes(measured),
         "<h2>Worst mistakes</h2>" + _mistakes(part, dataset, measured, classes),
         _filters(model),
         *more,
         f"<h2>Model</h2><div class=wide>{model.draw((1, *run.shape)).svg}</div>"
-        f"<pre>{_text(str(model.summary((1, *run.shape))))}</pre>",
+        f"<pre>{html_text(str(model.summary((1, *run.shape))))}</pre>",
         "<h2>Recipe</h2>" + _pairs(recipe.as_dict().items()),
         "<h2>Environment</h2>" + _pairs(environment().items()),
     ]
     page = (
-        f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><title>{_text(title)}</title>"
+        f"<!DOCTYPE html><html lang=en><head><meta charset=utf-8><title>{html_text(title)}</title>"
         f"<style>{STYLE}</style></head><body>{''.join(sections)}</body></html>\n"
     )
     write_atomically(run.folder / "report.html", page.encode(errors="replace"))
@@ -93,18 +92,13 @@ def _side(parts: Iterable[str]) -> str:
     return f"<div class=side>{''.join(parts)}</div>"
 
 
-def _text(value: object) -> str:
-    return html.escape(printable(value, keep="\n"))
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    cells = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    names = "".join(f"<th>{_text(name)}</th>" for name in head)
-    return f"<table><tr>{names}</tr>{cells}</table>" if head else f"<table>{cells}</table>"
+def _columns(rows: list[dict[str, str]]) -> dict[str, list[float]]:
+    """Return the columns of history.csv; an epoch that has no number is NaN there."""
+    return {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
 
 
 def _pairs(items: Iterable[tuple[str, object]]) -> str:
-    return _table((), ((name, value) for name, value in items))
+    return html_table((), ((name, value) for name, value in items))
 
 
 def _nan(measured: Measured) -> str:
@@ -120,24 +114,7 @@ def _classes(measured: Measured) -> str:
         (name, *(f"{row[score]:.4f}" for score in ("precision", "recall", "f1")), f"{row['support']:,}")
         for name, row in named
     ]
-    return _table(("class", "precision", "recall", "F1", "images"), rows)
-
-
-def _confusion(matrix: Array, classes: list[str]) -> str:
-    shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
-    upright = " class=upright" if max(map(len, classes)) > 3 else ""
-    columns = [*classes, *["NaN"] * (matrix.shape[1] - len(classes))]
-    head = "".join(f"<th><span{upright}>{_text(name)}</span></th>" for name in columns)
-    body = []
-    for label, name in enumerate(classes):
-        cells = []
-        for guess in range(len(columns)):
-            share, colour = shares[label, guess], "37,99,235" if label == guess else "220,38,38"
-            strength = share**0.5 * (0.45 if label == guess else 0.9)
-            count = matrix[label, guess] or ""
-            cells.append(f'<td style="background:rgba({colour},{strength:.3f})">{count}</td>')
-        body.append(f"<tr><th>{_text(name)}</th>{''.join(cells)}</tr>")
-    return f"<div class=wide><table class=confusion><tr><th></th>{head}</tr>{''.join(body)}</table></div>"
+    return html_table(("class", "precision", "recall", "F1", "images"), rows)
 
 
 def _mistakes(part: str, dataset: Dataset, measured: Measured, classes: list[str]) -> str:
@@ -150,7 +127,7 @@ def _mistakes(part: str, dataset: Dataset, measured: Measured, classes: list[str
     figures = []
     for index in worst:
         sure = measured.probabilities[index, guesses[index]]
-        label, guess = (_text(classes[number]) for number in (measured.labels[index], guesses[index]))
+        label, guess = (html_text(classes[number]) for number in (measured.labels[index], guesses[index]))
         caption = f"{label}, predicted as<br>{'NaN' if np.isnan(sure) else f'{guess} ({100 * sure:.0f} %)'}"
         figures.append(_figure(dataset[int(index)][0], caption, f"{part} image {index}"))
     return (
@@ -174,7 +151,7 @@ def _filters(model: Module) -> str:
 def _figure(image: Array, caption: str, alt: str, size: int = 96) -> str:
     content = base64.b64encode(_png(image)).decode()
     height = round(size * image.shape[1] / image.shape[2])
-    picture = f'<img src="data:image/png;base64,{content}" width={size} height={height} alt="{_text(alt)}">'
+    picture = f'<img src="data:image/png;base64,{content}" width={size} height={height} alt="{html_text(alt)}">'
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -189,59 +166,3 @@ def _png(image: Array) -> bytes:
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def _curves(rows: list[dict[str, str]]) -> Iterable[str]:
-    for measure in ("loss", "accuracy"):
-        lines = {}
-        for part in ("train", "val"):
-            points = [
-                (float(row["epoch"]), float(row[f"{part}_{measure}"])) for row in rows if row.get(f"{part}_{measure}")
-            ]
-            if points:
-                lines[{"train": "training", "val": "validation"}[part]] = points
-        if lines:
-            yield _chart(measure, lines)
-
-
-def _chart(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
-    """Draw lines of (epoch, value) as SVG."""
-    width, height, left, top, bottom = 440, 260, 52, 26, 30
-    points = [point for line in lines.values() for point in line]
-    first, last = min(x for x, _ in points), max(x for x, _ in points)
-    ticks = _ticks(min(y for _, y in points), max(y for _, y in points))
-    low, high = ticks[0], ticks[-1]
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = (x - first) / (last - first) if last > first else 0.5
-        return left + across * (width - left - 12), top + (high - y) / (high - low) * (height - top - bottom)
-
-    marks = []
-    for tick in ticks:
-        _, y = place(first, tick)
-        marks.append(f'<line x1={left} x2={width - 12} y1={y:.1f} y2={y:.1f} stroke="#e5e7eb"/>')
-        marks.append(f"<text x={left - 6} y={y + 4:.1f} text-anchor=end>{tick:g}</text>")
-    names = {first: f"{first:g}", last: f"{last:g}", (first + last) / 2: "epoch"}
-    for epoch, name in names.items() if last > first else [(first, f"epoch {first:g}")]:
-        marks.append(f"<text x={place(epoch, low)[0]:.1f} y={height - 10} text-anchor=middle>{name}</text>")
-    for number, (name, line) in enumerate(lines.items()):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
-        colour = COLOURS[number]
-        marks.append(f'<polyline points="{path}" fill=none stroke="{colour}" stroke-width=2 />')
-        marks += [f'<circle cx={x:.1f} cy={y:.1f} r=2.5 fill="{colour}"/>' for x, y in (place(*p) for p in line)]
-        side = width - 12 - 64 * (len(lines) - 1 - number)
-        marks.append(f'<text x={side} y=14 text-anchor=end fill="{colour}">{name}</text>')
-    return (
-        f'<svg width={width} height={height} viewBox="0 0 {width} {height}" font-size=12 fill="#4b5563" role=img>'
-        f"<title>{title}</title><text x={left} y=14 font-weight=600>{title}</text>{''.join(marks)}</svg>"
-    )
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Return round numbers from at most ``low`` to at least ``high``."""
-    span = (high - low) or abs(high) or 1.0
-    step = 10 ** math.floor(math.log10(span / 4))
-    step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5)
-    begin = math.floor(low / step)
-    count = max(1, math.ceil(high / step - 1e-9) - begin)
-    return [round((begin + number) * step, 12) for number in range(count + 1)]

@@ -53,6 +53,9 @@ class Dataset:
         """Return one sample, usually the tuple (image, label)."""
         raise NotImplementedError(f"{type(self).__name__} does not define __getitem__()")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self):,} samples)"
+
     def batch(self, indices: Array) -> Batch:
         """Return several samples at once, each part stacked along a new first axis.
 

@@ -97,6 +97,12 @@ class DataLoader:
         samples = len(self.dataset if self.sampler is None else self.sampler)
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
+    def __repr__(self) -> str:
+        options: dict[str, Any] = {"batch_size": self.batch_size, "shuffle": self.shuffle, "sampler": self.sampler}
+        options |= {"drop_last": self.drop_last, "transform": self.transform, "prefetch": self.prefetch}
+        given = "".join(f", {name}={value!r}" for name, value in options.items() if value)
+        return f"DataLoader({self.dataset!r}{given}: {len(self):,} batches)"
+
     def __iter__(self) -> Iterator[Batch]:
         random = self.shuffle or self.sampler is not None or isinstance(self.transform, Transform)
         if self._resume is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._core import check_int, plain
+from .._core import check_int, html_table, html_text, plain
 from .hooks import ForwardHook, RemovableHandle
 from .modes import evaluating
 from .structure import leaves, rebuild
@@ -102,6 +102,10 @@ class Summary(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        head, *rows = _cells(self.rows)
+        return html_table(head, rows) + f"<p>{'<br>'.join(map(html_text, self.splitlines()[-4:]))}</p>"
 
 
 def output_shape(model: Module, shapes: tuple[Shapes, ...], dtype: Any = None) -> Any:
@@ -205,12 +209,18 @@ def watched(model: Module, record: ForwardHook | None) -> Iterator[None]:
             module._forward_hooks = before
 
 
-def _table(rows: list[LayerSummary], totals: dict[str, Any], shapes: tuple[Shapes, ...]) -> str:
+def _cells(rows: list[LayerSummary]) -> list[tuple[str, str, str, str]]:
+    """Return the lines of the table, its head first."""
     cells = [("Layer", "Output shape", "Parameters", "Multiply-adds")]
     for row in rows:
         layer = f"{row.name} ({row.kind})" if row.name else row.kind
         params = "(again)" if row.again else f"{row.params:,}"
         cells.append((layer, str(row.output_shape), params, f"{row.multiply_adds:,}"))
+    return cells
+
+
+def _table(rows: list[LayerSummary], totals: dict[str, Any], shapes: tuple[Shapes, ...]) -> str:
+    cells = _cells(rows)
     widths = [max(len(line[column]) for line in cells) for column in range(4)]
     lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}".rstrip() for a, b, c, d in cells]
     rule = "-" * max(len(line) for line in lines)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 
 from .._core import through_link, user_path, write_atomically
+from .shown import history_html
 
 __all__ = ["History", "csv_of"]
 
@@ -65,6 +66,9 @@ class History:
         note = ", interrupted" if self.interrupted else ""
         last = ", ".join(f"{k}={v:.4g}" for k, v in self.rows[-1].items()) if self.rows else "no epochs"
         return f"History({len(self)} epochs{note}; last: {last})"
+
+    def _repr_html_(self) -> str:
+        return history_html(self)
 
 
 def csv_of(history: History) -> str:

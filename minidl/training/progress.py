@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .._core import bar, bar_class, check_choice, printable
+from .history import History
+from .live_table import LiveTable
 
 __all__ = ["Progress"]
 
@@ -27,11 +30,13 @@ class Progress:
 
     Args:
         style: 'bar' (and a line per epoch), 'lines' (only a line per epoch), 'none', or 'auto': a bar if standard error
-            is a terminal or this is a notebook, lines otherwise. The environment variable TQDM_DISABLE=1 hides bars.
+            is a terminal or this is a notebook, lines otherwise. A fit in a notebook has one table instead of bars and
+            lines. The environment variable TQDM_DISABLE=1 hides bars and tables.
     """
 
     def __init__(self, style: str = "auto") -> None:
         self.style = check_choice("Trainer", "progress", style, ("auto", "bar", "lines", "none"))
+        self._table: LiveTable | None = None
 
     @property
     def shows_bar(self) -> bool:
@@ -39,6 +44,29 @@ class Progress:
         if self.style == "auto":
             return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
         return self.style == "bar"
+
+    @property
+    def _shows_table(self) -> bool:
+        return self.style in ("auto", "bar") and LiveTable.wanted()
+
+    @contextmanager
+    def table(self, history: Callable[[], History]) -> Iterator[None]:
+        """Surround a fit: in a notebook a table of its epochs takes the place of bars and lines."""
+        if self._shows_table:
+            self._table = LiveTable(history)
+        try:
+            yield
+        finally:
+            table, self._table = self._table, None
+            if table is not None:
+                table.draw()
+
+    def epoch(self, text: str) -> None:
+        """Tell that an epoch is finished: by a line, or in the table."""
+        if self._table is None:
+            self.line(text)
+        else:
+            self._table.draw()
 
     def track(
         self, batches: Iterable[Any], label: str, *, first: int = 0, total: int | None = None, unit: str = "batch"
@@ -52,6 +80,14 @@ class Progress:
             total: how many there are, including those; None: ``len(batches)``, if it has a length.
             unit: what one is called.
         """
+        if self._shows_table and self._table is None:
+            with self.table(History):  # outside of a fit it has no rows, and is empty in the end
+                yield from self.track(batches, label, first=first, total=total, unit=unit)
+            return
+        if self._table is not None:
+            for batch in self._table.track(batches, label, first, total):
+                yield batch, self._table
+            return
         if not self.shows_bar:
             yield from ((batch, _NO_BAR) for batch in batches)
             return

@@ -35,6 +35,7 @@ from .objective import Objective
 from .optimizers import Optimizers, Schedule, schedules_of
 from .preflight import check_data, check_monitors, check_parameters, check_start, tell_differences
 from .progress import Progress
+from .shown import describe_trainer, trainer_html
 from .state import FitState
 from .training_step import TrainingStep
 
@@ -237,7 +238,7 @@ class Trainer(TrainingStep):
         row["seconds"] = time.perf_counter() - start
         state.schedule("epoch")
         numbers = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
-        self.progress.line(f"{label}  {numbers}  {row['seconds']:.1f} s")
+        self.progress.epoch(f"{label}  {numbers}  {row['seconds']:.1f} s")
         state.finished = True
         self._hooks.call(self, "on_epoch_end", "on_save")
 
@@ -413,7 +414,7 @@ class Trainer(TrainingStep):
         """Surround a fit: Ctrl-C and StopTraining end it here; modes are restored however it ends."""
         self._running, failed = True, False
         try:
-            with modes_kept(self.model):
+            with modes_kept(self.model), self.progress.table(lambda: self.history):
                 try:
                     yield
                 except KeyboardInterrupt:
@@ -434,6 +435,12 @@ class Trainer(TrainingStep):
                         self._hooks.end(self, failed)
         finally:
             self._running = False
+
+    def __repr__(self) -> str:
+        return f"Trainer({', '.join(f'{name}: {text}' for name, text in describe_trainer(self).items())})"
+
+    def _repr_html_(self) -> str:
+        return trainer_html(self)
 
     def _non_finite(self, what: str, where: str) -> NonFiniteLossError:
         return NonFiniteLossError(what, self.epoch, self.batch, self.lr, self.grad_norm, where)

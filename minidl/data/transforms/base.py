@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,10 @@ class Transform:
             rng: source of random numbers.
         """
         return (self(batch[0], rng), *batch[1:])
+
+    def __repr__(self) -> str:
+        values = ((name, vars(self).get(name)) for name in signature(type(self).__init__).parameters)
+        return f"{type(self).__name__}({', '.join(f'{name}={_short(v)}' for name, v in values if v is not None)})"
 
     def _check(self, images: Any) -> Array:
         """Return ``images`` if they are floats (N, C, H, W), or raise an error that names the transform."""
@@ -90,6 +95,9 @@ class _Function(Transform):
     def __init__(self, function: Callable[[Array], Array]) -> None:
         self.function = function
 
+    def __repr__(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Call the function."""
         out = self.function(images)
@@ -123,6 +131,9 @@ class Compose(Transform):
                 raise TypeError(f"Compose: expected transforms, got {transform!r}{hint}")
         self.transforms = tuple(one if isinstance(one, Transform) else _Function(one) for one in several)
 
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, self.transforms))})"
+
     def __call__(self, images: Array, rng: np.random.Generator) -> Array:
         """Apply them to images alone."""
         return self.apply((images,), rng)[0]  # type: ignore[no-any-return]
@@ -138,6 +149,14 @@ class Compose(Transform):
                     what = f"{transform.function!r} must return {len(before[0])} images"
                 raise ValueError(f"Compose: {what}, got {got}")
         return batch
+
+
+def _short(value: Any) -> str:
+    """Return an option as it would be given; of an array its numbers."""
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    numbers = [round(float(number), 4) for number in value.flat]
+    return repr(numbers[0] if len(numbers) == 1 else tuple(numbers))
 
 
 def check_range(

@@ -10,6 +10,7 @@ import numpy as np
 from ..._core import Array, check_choice, check_int, check_number
 from ..judging import as_classes, as_decisions, nan_rows, numbers, rows, task_of
 from .base import Metric, share
+from .matrix_table import matrix_table
 
 __all__ = [
     "AVERAGES",
@@ -302,6 +303,10 @@ class ConfusionMatrix(ClassMetric):
         """
         counts = self.counts()
         return np.asarray(counts[0]) if counts.ndim == 3 and len(counts) == 1 else counts
+
+    def _repr_html_(self) -> str | None:
+        counts = self.compute() if self.sums else None
+        return matrix_table(counts) if counts is not None and np.ndim(counts) == 2 else None
 
 
 def _counted(sums: Mapping[str, Any]) -> Array | None:
