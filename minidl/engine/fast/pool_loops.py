@@ -87,6 +87,19 @@ def _take(x: int, step: int, best: int, rest: int, dx: int, runs: int, length: i
 
 
 @compiled
+def _give(x: int, step: int, best: int, rest: int, dx: int, runs: int, length: int, size: int, like: Any) -> None:
+    """Do what `_take` does where no other window reaches x: what was there is not added, but overwritten."""
+    for i in range(runs):
+        source, target = x + size * i * step, dx + size * i * step
+        most, remainder = best + size * i * length, rest + size * i * length
+        for k in range(length):
+            left = load(remainder, k, like)
+            takes = not (load(source, k, like) < load(most, k, like))
+            store(target, k, left if takes else like)
+            store(remainder, k, like if takes else left)
+
+
+@compiled
 def _zero_rows(dx: int, begin: int, end: int, row: int, line: int, first: int, last: int, size: int, like: Any) -> None:
     for r in range(begin, end):
         zero(dx + size * (r * row + first * line), (last - first) * line, like)
@@ -98,10 +111,12 @@ def max_pool_grad(g: int, x: int, out: int, dx: int, rest: int, h: int, c: int, 
                   size: int, like: Any) -> None:  # fmt: skip
     """Fill the channels from ``begin`` to ``end``; ``rest`` is room for a row of windows."""
     row, line = c * w * n, w * n
+    tiled = kh == sh and kw == sw and dh == 1 and dw == 1 and top == 0 and left == 0 and oh * kh <= h and ow * kw <= w
     done = 0
     for r in range(oh):
-        until = min(h, max(done, r * sh - top + (kh - 1) * dh + 1))
-        _zero_rows(dx, done, until, row, line, begin, end, size, like)
+        until = (r + 1) * kh if tiled else min(h, max(done, r * sh - top + (kh - 1) * dh + 1))
+        if not tiled:
+            _zero_rows(dx, done, until, row, line, begin, end, size, like)
         done = until
         for f in range(begin, end):
             at_window = size * (r * c + f) * ow * n
@@ -110,11 +125,16 @@ def max_pool_grad(g: int, x: int, out: int, dx: int, rest: int, h: int, c: int, 
                 at = r * sh + i * dh - top
                 if at < 0 or at >= h:
                     continue
+                if tiled:
+                    zero(dx + size * (at * row + f * line + ow * kw * n), (w - ow * kw) * n, like)
                 for j in range(kw):
                     start = j * dw - left
                     first = _first(start, sw)
                     last = _count(start, sw, w, ow)
-                    if last > first:
+                    if tiled:
+                        place = size * (at * row + f * line + j * n)
+                        _give(x + place, sw * n, out + at_window, rest, dx + place, ow, n, size, like)
+                    elif last > first:
                         place = size * (at * row + f * line + (start + first * sw) * n)
                         there = size * first * n
                         _take(x + place, sw * n, out + at_window + there, rest + there, dx + place, last - first, n,
