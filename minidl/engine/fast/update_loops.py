@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ __all__ = ["LOOPS"]
 
 
 @compiled
-def sgd(data: int, grad: int, slots: Any, count: int, numbers: Any, like: Any) -> None:
+def sgd(data: int, grad: int, velocity: int, unused: int, count: int, numbers: int, like: Any) -> None:
     """p -= lr * g, or its velocity; the numbers are lr, weight_decay, momentum, 1 - dampening and nesterov."""
-    lr, decay, momentum, share, nesterov = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
-    velocity = slots[0]
+    lr, decay, momentum = load(numbers, 0, like), load(numbers, 1, like), load(numbers, 2, like)
+    share, nesterov = load(numbers, 3, like), load(numbers, 4, like)
     if momentum == like:
         for i in range(count):
             p = load(data, i, like)
@@ -31,11 +32,12 @@ def sgd(data: int, grad: int, slots: Any, count: int, numbers: Any, like: Any) -
 
 
 @compiled
-def adam(data: int, grad: int, slots: Any, count: int, numbers: Any, like: Any) -> None:
+def adam(data: int, grad: int, mean: int, square: int, count: int, numbers: int, like: Any) -> None:
     """Adam's step; the numbers are lr / (1 - beta1**t), weight_decay, 1 - lr * weight_decay (or 1), 1 - beta1, beta2,
     1 - beta2, eps and (1 - beta2**t)**0.5."""
-    lr, decay, kept, new, old, share, eps, scale = numbers
-    mean, square = slots[0], slots[1]
+    lr, decay, kept = load(numbers, 0, like), load(numbers, 1, like), load(numbers, 2, like)
+    new, old, share = load(numbers, 3, like), load(numbers, 4, like), load(numbers, 5, like)
+    eps, scale = load(numbers, 6, like), load(numbers, 7, like)
     for i in range(count):
         p = load(data, i, like) * kept
         g = load(grad, i, like) + decay * p
@@ -48,4 +50,4 @@ def adam(data: int, grad: int, slots: Any, count: int, numbers: Any, like: Any) 
 
 
 # by the names that `optim` gives its formulas
-LOOPS = {"sgd": sgd, "adam": adam}
+LOOPS: dict[str, Callable[..., None]] = {"sgd": sgd, "adam": adam}
