@@ -17,7 +17,13 @@ Check = Callable[[str, Any], None]
 
 
 def option(
-    default: Any, text: str, check: Check | None = None, *, before: Any = MISSING, resumable: bool = False
+    default: Any,
+    text: str,
+    check: Check | None = None,
+    *,
+    before: Any = MISSING,
+    resumable: bool = False,
+    word: str = "",
 ) -> Any:
     """Declare an option, as the default of a dataclass's field.
 
@@ -28,9 +34,11 @@ def option(
         before: the value for a stored run that lacks the option because it was made before the option existed: the one
             that gives the behaviour of that time. By default, the default.
         resumable: whether ``minidl train --resume`` may change it.
+        word: what may stand for a value on the command line; the command finds the value.
     """
     before = default if before is MISSING else before
-    return field(default=default, metadata={"help": text, "check": check, "before": before, "resumable": resumable})
+    told = {"help": text, "check": check, "before": before, "resumable": resumable, "word": word}
+    return field(default=default, metadata=told)
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class Option:
     check: Check | None
     before: Any
     resumable: bool
+    word: str
 
     @property
     def flag(self) -> str:
@@ -80,7 +89,18 @@ def add_flags(parser: argparse.ArgumentParser, options: Iterable[Option]) -> Non
         if one.kind is bool:
             parser.add_argument(one.flag, action="store_const", const=True, help=one.help)
         else:
-            parser.add_argument(one.flag, type=one.kind, metavar="N" if one.kind is int else "X", help=one.help)
+            metavar = "N" if one.kind is int else "X"
+            parser.add_argument(one.flag, type=_reader(one), metavar=metavar, help=one.help)
+
+
+def _reader(one: Option) -> Callable[[str], Any]:
+    """Return what reads an option's value; argparse calls it by its name."""
+
+    def read(text: str) -> Any:
+        return text if one.word and text == one.word else one.kind(text)
+
+    read.__name__ = one.kind.__name__
+    return read
 
 
 def at_least(least: int) -> Check:

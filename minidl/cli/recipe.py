@@ -112,7 +112,11 @@ class Recipe:
         0.0, "paste a part of another training image into each: alpha of CutMix, as 1; 0: do not", at_least(0)
     )
     optimizer: str = option("sgd", f"optimiser: one of {', '.join(OPTIMIZERS)}", one_of(OPTIMIZERS))
-    lr: float = option(0.05, "learning rate; with a schedule, the highest one")
+    lr: float = option(
+        0.05,
+        "learning rate; with a schedule, the highest one; find: what minidl.training.lr_find suggests",
+        word="find",
+    )
     momentum: float = option(
         0.9, "momentum of SGD; the schedule onecycle varies it by 0.05 in both directions", between(0, 1, below=True)
     )

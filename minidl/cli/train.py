@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from .datasets import Images
 from .engines import faster_engine, use_engine
 from .going_on import resume_command
 from .health_section import health_section
+from .lr_search import FIND, find_lr
 from .measure import batch_size_for, measure
 from .options import add_flags
 from .output import complain, say, show
@@ -81,6 +83,9 @@ def train(options: argparse.Namespace) -> int:
 def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> int:
     """Train the run's model, save its weights, and measure it."""
     model = run.make_model()
+    if options.lr == FIND:
+        loader, plain = _loader(run, images), replace(run, recipe=run.recipe.with_values({"schedule": "none"}))
+        run = find_lr(run, _make_trainer(plain, model, images, len(loader), "none"), loader, options)
     trainer = _fit(run, model, images, options)
     history = trainer.history
     result: dict[str, Any] = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
@@ -121,9 +126,7 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
 def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> Trainer:
     """Train the model; return its Trainer."""
     recipe, folder = run.recipe, run.folder
-    transform = recipe.make_transform(images.shape, len(images.classes))
-    prefetch = 2 if isinstance(whole_of(images.train)[0], ImageFolder) else 0  # decoded while the model works
-    loader = DataLoader(images.train, recipe.batch_size, shuffle=True, transform=transform, prefetch=prefetch)
+    loader = _loader(run, images)
     trainer = _make_trainer(run, model, images, len(loader), _progress(options))
     config = folder / CONFIG
     before = config.read_bytes() if options.resume else b""
@@ -158,6 +161,13 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
             write_atomically(config, before)  # it is the run that it was
         raise
     return trainer
+
+
+def _loader(run: Run, images: Images) -> DataLoader:
+    """Return the batches of the training images."""
+    transform = run.recipe.make_transform(images.shape, len(images.classes))
+    prefetch = 2 if isinstance(whole_of(images.train)[0], ImageFolder) else 0  # decoded while the model works
+    return DataLoader(images.train, run.recipe.batch_size, shuffle=True, transform=transform, prefetch=prefetch)
 
 
 def _counts(images: Images) -> str:
@@ -214,6 +224,8 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
     given = {name: value for name in Recipe.options() if (value := getattr(options, name)) is not None}
     if options.resume is not None:
         return _plan_to_resume(options, given)
+    if options.lr == FIND:
+        del given["lr"]
     config = {} if options.config is None else read_config(options.config)
     data = Recipe().with_values(config, options.config).with_values(given).data
     model = given.get("model", config.get("model"))

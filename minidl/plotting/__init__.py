@@ -5,7 +5,7 @@ figure.savefig("curves.png")
 """
 
 from .attribution import grad_cam_map, input_gradient
-from .figures import confusion_matrix, curves, gradient_flow
+from .figures import confusion_matrix, curves, gradient_flow, lr_curve
 from .images import feature_maps, filters, grad_cam, image_grid, saliency
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "gradient_flow",
     "image_grid",
     "input_gradient",
+    "lr_curve",
     "saliency",
 ]

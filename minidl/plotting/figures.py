@@ -1,4 +1,4 @@
-"""Charts: curves, a confusion matrix, norms of gradients."""
+"""Charts: curves, learning rates, a confusion matrix, norms of gradients."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from .._core import PALETTE, Array
 from ..nn import Module
-from ..training import History
+from ..training import History, LRFind
 from ..training.step import grad_norms
 from .canvas import label_size, panels, plain, size_in_points, text_width
 
-__all__ = ["confusion_matrix", "curves", "gradient_flow"]
+__all__ = ["confusion_matrix", "curves", "gradient_flow", "lr_curve"]
 
 _SMALLEST = 3.0  # points: smaller counts are not written
 
@@ -59,6 +59,31 @@ def curves(
             axes.set_ylim(bottom=0)
         else:
             axes.legend()
+    return figure
+
+
+def lr_curve(found: LRFind, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+    """Draw the loss over the learning rate, and the rate that is suggested.
+
+    Args:
+        found: what `minidl.training.lr_find` returned.
+        ax: None for a new figure; a matplotlib Axes to draw on.
+        figsize: width and height of a new figure in inches.
+
+    Returns:
+        A matplotlib Figure.
+
+    Raises:
+        ImportError: the extra ``plot`` is not installed.
+    """
+    low, high = found.limits
+    figure, (axes,) = panels("lr_curve", 1, 1, (4.8, 3.2), ax, figsize)
+    axes.plot(found.rates, found.losses, color=PALETTE["muted"], alpha=0.5, label="each step")
+    axes.plot(found.rates, found.smooth, color=PALETTE["training"], label="mean of five")
+    axes.axvline(found.suggestion, color=PALETTE["validation"], label=f"suggested: {found.suggestion:.2g}")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.1 * (high - low), high))
+    axes.grid(alpha=0.3)
+    axes.legend()
     return figure
 
 

@@ -5,6 +5,7 @@ from .callback import Callback, StopTraining
 from .cross_validation import CrossValidation, cross_validate
 from .diagnosis import NonFiniteLossError
 from .history import History
+from .lr_find import LRFind, lr_find
 from .model_checkpoint import ModelCheckpoint
 from .trainer import Trainer
 
@@ -12,11 +13,13 @@ __all__ = [
     "Callback",
     "CrossValidation",
     "History",
+    "LRFind",
     "ModelCheckpoint",
     "NonFiniteLossError",
     "StopTraining",
     "Trainer",
     "callbacks",
     "cross_validate",
+    "lr_find",
     "metrics",
 ]

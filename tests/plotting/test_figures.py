@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from minidl import models, nn, plotting
+from minidl.training import LRFind
 
 matplotlib = pytest.importorskip("matplotlib")
 RNG = np.random.default_rng(0)
@@ -134,6 +135,7 @@ def test_feature_maps_and_filters_have_numbers(model):
     assert [axes.get_title() for axes in plotting.filters(model).axes] == [str(n) for n in range(16)]
 
 
+FOUND = LRFind(list(np.geomspace(1e-4, 10, 30)), [*np.linspace(3, 1, 25), 2.0, 9.0, 50.0, 1e3, 1e5])
 DRAWN = {
     "curves": (
         2,
@@ -141,6 +143,7 @@ DRAWN = {
     ),
     "confusion_matrix": (1, lambda model, **where: plotting.confusion_matrix(np.eye(3, dtype=int), **where)),
     "gradient_flow": (1, lambda model, **where: plotting.gradient_flow(NORMS, **where)),
+    "lr_curve": (1, lambda model, **where: plotting.lr_curve(FOUND, **where)),
     "filters": (16, plotting.filters),
     "feature_maps": (16, lambda model, **where: plotting.feature_maps(model, IMAGES[0], 0, **where)),
     "image_grid": (6, lambda model, **where: plotting.image_grid(IMAGES, **where)),
@@ -214,3 +217,15 @@ def test_training_and_validation_have_the_same_colours_everywhere():
 def test_a_layer_without_images_is_refused_as_before():
     with pytest.raises(ValueError, match="there is no Conv2d in the ReLU"):
         plotting.filters(nn.ReLU(), figsize=(2, 2))
+
+
+def test_the_losses_over_rates_are_shown_as_far_as_they_matter():
+    figure = plotting.lr_curve(FOUND)
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    np.testing.assert_array_equal(axes.lines[1].get_ydata(), FOUND.smooth)
+    assert set(axes.lines[2].get_xdata()) == {FOUND.suggestion}
+    low, high = axes.get_ylim()
+    assert low < 1
+    assert 3 < high < 9
+    assert f"suggested: {FOUND.suggestion:.2g}" in [text.get_text() for text in axes.get_legend().get_texts()]
