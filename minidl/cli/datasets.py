@@ -189,7 +189,9 @@ def load_images(name: str, options: Mapping[str, Any]) -> Images:
     if source.root and not options["root"]:
         raise ValueError(f"--data {name} needs --root DIR, {source.root}")
     if options["root"] and not source.root:
-        raise ValueError(f"--root is not for --data {name}, which comes with the package")
+        raise ValueError(
+            f"--root is not for --data {name}, which comes with the package; images of your own are --data folder"
+        )
     for option, value in options.items():
         if value and option not in ("root", "download") and not source.takes(option):
             users = [user for user, other in DATASETS.items() if other.takes(option)]

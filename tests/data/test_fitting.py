@@ -56,6 +56,7 @@ def test_jpeg_is_decoded_with_three_pixels_or_more_for_each_that_is_wanted(rng, 
         ("pad", (32, 32), (200, 50)),
         ("crop", (32, 32), (400, 100)),
         ("stretch", (16, 16), (200, 50)),
+        ("stretch", (25, 25), (400, 100)),
         ("stretch", (200, 200), (1600, 400)),
     ):
         with Image.open(tmp_path / "a.jpg") as file:

@@ -97,10 +97,27 @@ def test_threads_never_exceed_the_limit_and_get_what_they_ask_for():
 
 def test_a_lock_that_nobody_releases_stops_nobody():
     """As in a child that was forked while another thread held it."""
+
+    class Taken:
+        def acquire(self, blocking=True):
+            assert not blocking
+            return False
+
     kept = KeptImages(1000)
-    assert kept._lock.acquire()
+    kept._lock = Taken()
     assert kept.get(Path("a"), lambda: (np.zeros(3, np.uint8), 255))[1] == 255
     assert len(kept) == 0
+
+
+def test_an_image_that_another_thread_has_decoded_meanwhile_counts_once():
+    kept, pixels = KeptImages(1000), (np.zeros(3, np.uint8), 255)
+
+    def decode():
+        kept.get(Path("a"), lambda: pixels)
+        return pixels
+
+    kept.get(Path("a"), decode)
+    assert (len(kept), kept.used) == (1, 3)
 
 
 def test_copies_begin_empty(root):

@@ -94,6 +94,8 @@ def test_where_no_part_fits_the_middle_is_taken():
     assert (
         RandomResizedCrop(4, (1, 1), (1, 1.5)).draw(np.zeros((2, 1, 40, 10)), RNG(0)).tolist() == [[15, 0, 10, 10]] * 2
     )
+    boxes = RandomResizedCrop(4, (1, 1), (0.5, 0.8)).draw(np.zeros((1, 1, 40, 10)), RNG(0))
+    assert boxes.tolist() == [[10, 0, 20, 10]]
     assert RandomResizedCrop(4, (1, 1), (0.9, 1)).draw(np.zeros((1, 1, 8, 8)), RNG(0))[0, 2:].min() >= 7
 
 

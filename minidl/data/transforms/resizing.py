@@ -148,8 +148,6 @@ def _weights(size: int, count: int, antialias: bool, dtype: str) -> Any:
     reach = max(1.0, size / count) if antialias else 1.0
     places = (np.arange(count) + 0.5) * size / count - 0.5
     pixels = np.arange(size)
-    if not antialias:  # beyond the edge the pixel at the edge goes on
-        places = places.clip(0, size - 1)
     weights = np.maximum(0, 1 - np.abs(pixels - places[:, None]) / reach)
     matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(dtype)
     matrix.setflags(write=False)
