@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PALETTE"]
+__all__ = ["CLASSES", "PALETTE"]
 
 PALETTE = {
     "training": "#2563eb",  # blue
@@ -11,3 +11,6 @@ PALETTE = {
     "wrong": "#dc2626",  # red
     "muted": "#6b7280",  # grey
 }
+
+# of classes in a picture, told apart by lightness as well; none is that of a mistake
+CLASSES = ("#2563eb", "#f59e0b", "#059669", "#9333ea", "#0e7490", "#db2777", "#65a30d", "#92400e", "#64748b", "#1e1b4b")

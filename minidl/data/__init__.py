@@ -1,6 +1,6 @@
 """Datasets, batches and transforms. Images are float32, (N, 1 or 3, H, W), scaled to [0, 1]; labels are int64."""
 
-from . import mnist, transforms
+from . import mnist, toys, transforms
 from .cifar import load_cifar10, load_cifar100
 from .dataset import ArrayDataset, Dataset, Subset, random_split
 from .digits import load_digits
@@ -11,6 +11,7 @@ from .loader import DataLoader
 from .mnist import *
 from .sampling import Sampler, StratifiedSampler, WeightedSampler
 from .split import class_weights, stratified_folds, stratified_split
+from .toys import *
 from .transforms import one_hot
 
 __all__ = [
@@ -36,3 +37,4 @@ __all__ = [
     "transforms",
 ]
 __all__ += mnist.__all__
+__all__ += toys.__all__

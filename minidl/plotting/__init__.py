@@ -5,12 +5,15 @@ figure.savefig("curves.png")
 """
 
 from .attribution import grad_cam_map, input_gradient
+from .boundary import BoundaryFrames, decision_boundary
 from .figures import confusion_matrix, curves, gradient_flow, lr_curve
 from .images import feature_maps, filters, grad_cam, image_grid, saliency
 
 __all__ = [
+    "BoundaryFrames",
     "confusion_matrix",
     "curves",
+    "decision_boundary",
     "feature_maps",
     "filters",
     "grad_cam",

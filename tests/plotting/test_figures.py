@@ -137,6 +137,12 @@ def test_feature_maps_and_filters_have_numbers(model):
 
 FOUND = LRFind(list(np.geomspace(1e-4, 10, 30)), [*np.linspace(3, 1, 25), 2.0, 9.0, 50.0, 1e3, 1e5])
 DRAWN = {
+    "decision_boundary": (
+        1,
+        lambda model, **where: plotting.decision_boundary(
+            nn.Linear(2, 2), np.eye(2, dtype=np.float32), np.arange(2), **where
+        ),
+    ),
     "curves": (
         2,
         lambda model, **where: plotting.curves({"epoch": [1, 2], "train_loss": [2, 1], "lr": [1, 1]}, **where),
