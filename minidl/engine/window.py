@@ -73,7 +73,8 @@ def correlation_geometry(
     return checked._replace(before=before), (height - before[0], width - before[1])
 
 
-def output_size(size: Pair, geometry: Geometry, after: Pair | None = None, *, ceil_mode: bool = False) -> Pair:
+@remembered
+def output_size(size: Pair, geometry: Geometry, after: Pair | None = None, ceil_mode: bool = False) -> Pair:
     """Return (OH, OW), the number of windows along both axes.
 
     Args:

@@ -182,7 +182,7 @@ def _max_pool(planner: Planner, call: Call) -> bool:
             [(int(one), size) for one, size in zip((1, 1, 0, 1), options, strict=True)],
         )
     geometry = pool_geometry(type(layer).__name__, *options)
-    size = output_size(source.shape[2:], geometry, ceil_mode=layer.ceil_mode)
+    size = output_size(source.shape[2:], geometry, None, layer.ceil_mode)
     out, steps = planner.engine.bound.max_pool(source, geometry, size, planner.room)
     return planner.add(call.outputs, out[:, :, 0] if row else out, steps)
 

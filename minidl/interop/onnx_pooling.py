@@ -110,7 +110,7 @@ class Pool(Layer):
             first, last = (less, more) if o["auto_pad"] == "SAME_UPPER" else (more, less)
             before, after, ceil_mode = (first[0], first[1]), (last[0], last[1]), False
         geometry = Geometry(kernel, stride, before, dilation)
-        return Windows(geometry, output_size(size, geometry, after, ceil_mode=ceil_mode), after)
+        return Windows(geometry, output_size(size, geometry, after, ceil_mode), after)
 
     def divisor(self, size: Pair, windows: Windows) -> Array:
         """Return how many numbers each window of an average counts, at least 1, as an array (OH, OW)."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import Array, IntPair, check_flag, check_grad, check_images, check_int, check_number, plain
+from .._core import Array, IntPair, check_flag, check_grad, check_images, check_int, check_number, plain, remembered
 from ..engine import Engine, Geometry, current_engine, output_size
 from .layer import Layer
 from .max_pool import pool_geometry
@@ -55,6 +55,7 @@ def avg_pool2d_forward(
     return out, AvgPoolCache(x.shape, out.shape, geometry, divisor, engine)
 
 
+@remembered
 def average_windows(
     size: tuple[int, int],
     dtype: np.dtype[Any],
@@ -68,11 +69,17 @@ def average_windows(
     """Check the options of `AvgPool2d`; return how windows lie on images of this size, and what divides each sum."""
     geometry = pool_geometry("avg_pool2d", kernel_size, stride, padding)
     check_flag("avg_pool2d", "count_include_pad", count_include_pad)
-    count = output_size(size, geometry, ceil_mode=check_flag("avg_pool2d", "ceil_mode", ceil_mode))
+    count = output_size(size, geometry, None, check_flag("avg_pool2d", "ceil_mode", ceil_mode))
     if divisor_override is not None:
-        return geometry, np.full(count, _check_divisor("avg_pool2d", divisor_override), dtype)
+        return geometry, _fixed(np.full(count, _check_divisor("avg_pool2d", divisor_override), dtype))
     rows, columns = (_counts(size[axis], count[axis], geometry, axis, count_include_pad) for axis in (0, 1))
-    return geometry, (rows[:, None] * columns).astype(dtype)
+    return geometry, _fixed((rows[:, None] * columns).astype(dtype))
+
+
+def _fixed(divisor: Array) -> Array:
+    """Return a divisor that calls share, and none may change."""
+    divisor.flags.writeable = False
+    return divisor
 
 
 def avg_pool2d_backward(grad_output: Array, cache: AvgPoolCache) -> Array:

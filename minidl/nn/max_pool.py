@@ -66,7 +66,7 @@ def max_pool2d_forward(
     """
     check_images(x)
     geometry = pool_geometry("max_pool2d", kernel_size, stride, padding, dilation)
-    size = output_size(x.shape[2:], geometry, ceil_mode=check_flag("max_pool2d", "ceil_mode", ceil_mode))
+    size = output_size(x.shape[2:], geometry, None, check_flag("max_pool2d", "ceil_mode", ceil_mode))
     engine = current_engine()
     out = engine.max_pool(x, geometry, size)
     return out, MaxPoolCache(x, out, geometry, engine)
