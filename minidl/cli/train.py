@@ -231,7 +231,7 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
     model = given.get("model", config.get("model"))
     if "model" not in given and isinstance(model, str):
         check_trusted(options.config, model, options)
-    recipe = _placed(Recipe.default(data, model).with_values(config, options.config).with_values(given))
+    recipe = Recipe.default(data, model).with_values(config, options.config).with_values(given)
     named_folder = None if options.folder is None else user_path(options.folder)
     folder = RUNS if named_folder is None else named_folder
     with named("--root"):
@@ -243,7 +243,7 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
         raise ValueError(f"--run {folder}: this is not an empty folder; continue a run with --resume {folder}")
     if not os.access(next(p for p in (folder, *folder.absolute().parents) if p.exists()), os.W_OK):
         raise ValueError(f"--run {folder}: cannot write there")
-    return recipe, named_folder
+    return _placed(recipe), named_folder
 
 
 def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple[Recipe, Path]:

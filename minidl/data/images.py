@@ -155,6 +155,8 @@ def header(path: Path) -> tuple[str, tuple[int, int]]:
     try:
         with path.open("rb") as stream, _opened(pillow("read_image"), stream) as file:
             return str(file.mode), file.size
+    except MemoryError:
+        raise
     except Exception as error:
         raise UnreadableImageError(path, error) from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._core import through_link, user_path, write_atomically
@@ -41,7 +40,7 @@ class Drawing:
         Raises:
             OSError: the file cannot be written.
         """
-        write_atomically(through_link(Path(user_path(path))), f"{self.svg}\n".encode())
+        write_atomically(through_link(user_path(path)), f"{self.svg}\n".encode())
 
     def _repr_html_(self) -> str:
         # not _repr_svg_: a notebook would show that as an image, whose letters do not have the page's colour
