@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +71,7 @@ class LeastCertain:
         for number, entry in enumerate(self._kept):
             left, top = _EDGE + number % columns * width, _EDGE + number // columns * height
             sheet.paste(_thumbnail(module, entry.image), (left, top))
-            for line, text in enumerate([Path(entry.name).name, *_lines(entry.row, classes)]):
+            for line, text in enumerate([os.path.basename(entry.name), *_lines(entry.row, classes)]):
                 shown = printable(text).encode("latin-1", "replace").decode("latin-1")  # what Pillow's own font has
                 while shown and pen.textlength(shown) > _SIDE:
                     shown = shown[:-1]
