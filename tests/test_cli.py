@@ -17,6 +17,8 @@ import minidl
 from minidl import models, nn
 from minidl.cli import main
 
+RESULT = r"test accuracy: \d\d\.\d\d % \(\d+ of 355; 95 % interval \d\d\.\d\d to \d\d\.\d\d %\)"
+
 
 @pytest.fixture
 def in_tmp(tmp_path, monkeypatch):
@@ -36,7 +38,7 @@ def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tm
     assert re.fullmatch(
         r"weights of epoch [12] of 2, the best by validation: accuracy \d\d\.\d\d %, loss 0\.\d{4}", lines[3]
     )
-    assert re.fullmatch(r"test accuracy: \d\d\.\d\d % \(\d+ of 355\)", lines[4])
+    assert re.fullmatch(RESULT, lines[4])
     assert lines[5] == "weights saved to runs/digits-1/weights.npz; see runs/digits-1/report.html"
     assert err == ""
     names = {"best.npz", "config.toml", "environment.json", "history.csv", "last.ckpt", "previous.ckpt"}
@@ -48,7 +50,7 @@ def test_train_prints_rows_and_the_test_accuracy_and_fills_the_runs_folder(in_tm
     assert json.loads((folder / "environment.json").read_text())["environment"]["NumPy"] == np.__version__
     assert main(["train", "--epochs", "1", "--quiet", "--out", "copy.npz"]) == 0
     out, err = capsys.readouterr()
-    assert re.fullmatch(r"test accuracy: \d\d\.\d\d % \(\d+ of 355\)\n", out)  # results only
+    assert re.fullmatch(RESULT + "\n", out)  # results only
     assert err == ""
     minidl.load(models.digits_cnn(), "copy.npz")
     assert (in_tmp / "runs" / "digits-2").is_dir()

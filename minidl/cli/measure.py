@@ -10,7 +10,7 @@ import numpy as np
 from .._core import Array
 from ..data import DataLoader, Dataset
 from ..modelfile import LoadedModel
-from ..training.metrics import ClassificationReport, ConfusionMatrix, classification_report
+from ..training.metrics import ClassificationReport, ConfusionMatrix, classification_report, wilson_interval
 from ..training.progress import Progress
 
 __all__ = ["Measured", "batch_size_for", "measure"]
@@ -50,18 +50,30 @@ class Measured:
         """Which samples the model's output was NaN for (N,); they are classified as nothing."""
         return np.asarray(np.isnan(self.probabilities).any(axis=1))
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy, by Wilson's formula."""
+        return wilson_interval(self.correct, len(self.labels))
+
+    @property
+    def interval_text(self) -> str:
+        """The interval in words."""
+        low, high = self.interval
+        return f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+
     def summary(self) -> str:
-        """Return the accuracy as text, with the number of NaN if there are any."""
+        """Return the accuracy as text, with its interval, and with the number of NaN if there are any."""
         nan = int(self.nan.sum())
         note = f"; for {nan:,} the output is NaN, which counts as wrong" if nan else ""
-        return f"{100 * self.accuracy:.2f} % ({self.correct:,} of {len(self.labels):,}){note}"
+        return f"{100 * self.accuracy:.2f} % ({self.correct:,} of {len(self.labels):,}; {self.interval_text}){note}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the measures as plain data."""
         report = self.report.as_dict()
         for row in (*report["classes"], *report["averages"].values()):
             row["samples"] = row.pop("support")
-        return {"loss": self.loss, "samples": len(self.labels), **report, "confusion": self.matrix.tolist()}
+        facts = {"loss": self.loss, "samples": len(self.labels), "accuracy_interval": self.interval}
+        return {**facts, **report, "confusion": self.matrix.tolist()}
 
     def losses(self) -> Array:
         """Return each sample's cross-entropy."""

@@ -68,7 +68,8 @@ def write_report(
         f"rate {recipe.lr:g}, schedule {html_text(recipe.schedule)}, augmentation {html_text(recipe.augment)}; "
         f"{html_text(chosen)}</p>",
         f"<p><span class=big>{100 * measured.accuracy:.2f} %</span> of {len(measured.labels):,} {part} images are "
-        f"classified correctly ({measured.correct:,}); mean loss {measured.loss:.4f}</p>{_nan(measured)}",
+        f"classified correctly ({measured.correct:,}; {measured.interval_text}); mean loss {measured.loss:.4f}</p>"
+        f"{_nan(measured)}",
         "<h2>Curves</h2>" + (_side(curve_charts(_columns(rows))) if rows else "<p>No epoch has finished.</p>"),
         "<h2>Confusion matrix</h2><p>Row: the true class. Column: the predicted class.</p>"
         + matrix_table(measured.matrix, classes),

@@ -36,6 +36,7 @@ from .readable import readable_images
 from .recipe import Recipe
 from .report import write_report
 from .run import Run, read_config, stored_recipe
+from .seeds import Outcome, with_seeds
 from .trust import add_trust, check_trusted, stored_images
 
 __all__ = ["add_train"]
@@ -57,12 +58,27 @@ def add_train(commands: Any) -> None:
         "--run", dest="folder", metavar="DIR", help="the run's folder (default: runs/DATA-N, a new one)"
     )
     parser.add_argument("--resume", metavar="DIR", help="continue the run in this folder")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="train with N seeds, --seed and the next ones: mean and spread"
+    )
     add_trust(parser, model=False)
     parser.add_argument("--out", metavar="FILE", help="also write the weights to this file, .npz or .safetensors")
 
 
 def train(options: argparse.Namespace) -> int:
     """Run the command."""
+    code, result, line = _run(options) if options.seeds is None else with_seeds(_run, _first_seed, options)
+    if options.json or (options.quiet and line):
+        show(options, result, line)
+    return code
+
+
+def _first_seed(options: argparse.Namespace) -> int:
+    return _plan(options)[0].seed
+
+
+def _run(options: argparse.Namespace) -> Outcome:
+    """Train once."""
     out = None if options.out is None else _check_out(options.out)
     recipe, folder = _plan(options)
     if recipe.threads:
@@ -80,7 +96,7 @@ def train(options: argparse.Namespace) -> int:
         return _train(Run(folder, recipe, images.classes, images.shape), images, out, options)
 
 
-def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> int:
+def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> Outcome:
     """Train the run's model, save its weights, and measure it."""
     model = run.make_model()
     if options.lr == FIND:
@@ -94,9 +110,7 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
             save(model, out)
         hint = f"no epoch is finished; begin again with {resume_command(run, out)}"
         say(options, hint if out is None else f"weights saved to {out}; {hint}")
-        if options.json:
-            show(options, result, "")
-        return 130
+        return 130, result, ""
     chosen = _choose(run, model, images, history)
     say(options, chosen)
     write_npz(run.folder / WEIGHTS, model.state_dict())  # not `save`, which would follow a link
@@ -108,11 +122,9 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     measured = measure(run.loaded(model), dataset, _progress(options))
     more = [health_section(one) for one in trainer.callbacks if isinstance(one, HealthMonitor)]
     write_report(run, model, part, dataset, measured, chosen, more)
-    result.update(loss=measured.loss, accuracy=measured.accuracy, images=part)
+    result.update(loss=measured.loss, accuracy=measured.accuracy, accuracy_interval=measured.interval, images=part)
     line = f"{part} accuracy: {measured.summary()}"
-    if options.quiet or options.json:
-        show(options, result, line)
-    say(options, line)  # which is nothing then; otherwise the files have it all if nobody reads
+    say(options, line)
     say(
         options,
         f"weights saved to {run.folder / WEIGHTS}{'' if out is None else f' and {out}'}; see "
@@ -120,7 +132,7 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     )
     if history.interrupted:
         say(options, f"go on with {resume_command(run, out)}")
-    return 130 if history.interrupted else 0
+    return (130 if history.interrupted else 0), result, line
 
 
 def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> Trainer:

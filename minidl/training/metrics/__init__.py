@@ -5,6 +5,7 @@ A metric keeps sums. `update` adds a batch, `merge` adds another metric's sums, 
 
 from .base import MeanAbsoluteError, MeanLoss, Metric
 from .classification import Accuracy, ClassMetric, ConfusionMatrix, F1Score, Precision, Recall, TopK
+from .intervals import wilson_interval
 from .ranking import ROCAUC
 from .report import ClassificationReport, classification_report
 
@@ -22,4 +23,5 @@ __all__ = [
     "Recall",
     "TopK",
     "classification_report",
+    "wilson_interval",
 ]
