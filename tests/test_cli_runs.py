@@ -179,11 +179,12 @@ def test_ctrl_c_prints_the_command_that_goes_on(in_tmp, monkeypatch, capsys):
         if trainer.epoch == 2:
             raise KeyboardInterrupt
 
+    Path("going_on.py").write_text(TINY)  # a name of its own: Python keeps imported modules
     with monkeypatch.context() as patch:
         patch.setattr(CSVLogger, "on_epoch_start", interrupted)
-        assert main(["train", "--epochs", "3", "--model", "tiny:make", "--run", "a run", "--out", "m.npz"]) == 130
+        assert main(["train", "--epochs", "3", "--model", "going_on:make", "--run", "a run", "--out", "m.npz"]) == 130
     command = capsys.readouterr().out.splitlines()[-1].removeprefix("go on with ")
-    assert command == "minidl train --resume 'a run' --model tiny:make --out m.npz"
+    assert command == "minidl train --resume 'a run' --model going_on:make --out m.npz"
     Path("m.npz").unlink()
     assert main(shlex.split(command)[1:]) == 0
     assert "epoch 3/3" in capsys.readouterr().out
