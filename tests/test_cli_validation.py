@@ -124,7 +124,7 @@ def test_a_folder_of_validation_images_is_used(in_tmp, capsys):
     assert main(["train", *FOLDER]) == 0
     out = capsys.readouterr().out
     assert "folder: 12 training, 6 validation and 8 test images" in out
-    assert "of 8)\n" in out
+    assert " of 8; 95 % interval" in out
     assert main(["train", *FOLDER[:-1], "s", "--val-fraction", "0.2"]) == 2
     assert "--val-fraction 0.2: there are 6 images for validation in a folder of their own" in capsys.readouterr().err
     assert main(["train", *FOLDER[:-1], "t", "--val-fraction", "0"]) == 0
