@@ -399,6 +399,10 @@ def test_the_report_is_a_page_that_needs_nothing_else(finished, tmp_path):
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     for heading in ("Curves", "Confusion matrix", "Classes", "Worst mistakes", "Filters of the first layer", "Model"):
         assert f"<h2>{heading}</h2>" in shown
+    assert "name=viewport" in text
+    assert "prefers-color-scheme: dark" in text
+    assert "trained for " in shown
+    assert "<code>minidl " in shown
     assert shown.count("<svg") == 4  # loss, accuracy, learning rate, and the network
     assert shown.count("<polyline") == 5
     assert shown.count("<img") > 16

@@ -211,7 +211,7 @@ def test_the_report_shows_nan_as_mistakes(broken_run, capsys, monkeypatch, tmp_p
     write_report(own, model.inner, "test", broken_run, measured, "chosen")
     page = (tmp_path / "r" / "report.html").read_text()
     assert "For 100 images the output of the model is NaN; they count as wrong." in page
-    assert page.count("predicted as<br>NaN<") == 24
+    assert page.count("predicted as<br><span class=wrong>NaN<") == 24
     assert "<th><span>NaN</span></th>" in page
 
 

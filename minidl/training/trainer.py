@@ -35,6 +35,7 @@ from .objective import Objective
 from .optimizers import Optimizers, Schedule, schedules_of
 from .preflight import check_data, check_monitors, check_parameters, check_start, tell_differences
 from .progress import Progress
+from .reporting import Reporting
 from .shown import describe_trainer, trainer_html
 from .state import FitState
 from .training_step import TrainingStep
@@ -44,7 +45,7 @@ __all__ = ["Trainer"]
 AnyLoss: TypeAlias = Module | Callable[[Any, Any], Any]
 
 
-class Trainer(TrainingStep):
+class Trainer(Reporting):
     """Trains a model: the loop of forward, loss, backward and step, with progress, history and callbacks.
 
     For what no option covers, override `training_step` in a subclass.
