@@ -201,3 +201,11 @@ def test_decoded_images_are_read_once(here, monkeypatch):
 def test_large_images_are_measured_a_few_at_a_time(shape, expected):
     images = np.broadcast_to(np.float32(0), (2, *shape))
     assert batch_size_for(ArrayDataset(images, np.zeros(2, int))) == expected
+
+
+def test_a_summary_is_of_the_network_for_so_many_channels(here, capsys):
+    for name in ("resnet20", "nets:net"):
+        assert main(["summary", name, "--input-shape", "1,32,32", "--json"]) == (0 if name == "resnet20" else 2)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["params"] == sum(p.data.size for p in models.resnet20(channels=1).params())
+    assert "--model nets:net: net() missing 1 required positional argument: 'num_classes'" in err

@@ -54,7 +54,8 @@ def _model_of(options: argparse.Namespace) -> tuple[Module, tuple[Any, ...]]:
     """Return the model and the shapes of its inputs."""
     name = options.source
     if name in models.__all__ or not (is_model_file(name) or user_path(name).is_dir()):
-        return make_model(name), ((1, *parse_shape(options.input_shape, name)),)
+        channels = None if options.input_shape is None else parse_shape(options.input_shape, name)[0]
+        return make_model(name, channels=channels), ((1, *parse_shape(options.input_shape, name)),)
     loaded = loaded_source(name, options)
     if options.input_shape is not None:
         return loaded.model, ((1, *parse_shape(options.input_shape, name)),)
