@@ -22,6 +22,7 @@ from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger, HealthMonitor
 from ..training.checkpoint import BEST, CONFIG, WEIGHTS, has_checkpoint, latest_checkpoint, set_damaged_aside
 from ..training.folder_lock import FolderLock
+from .calibration_section import calibration_section
 from .claim import RUNS, claimed, is_free
 from .command import add_command
 from .datasets import Images
@@ -120,7 +121,10 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
         save(model, out)
     part, dataset = images.measured
     measured = measure(run.loaded(model), dataset, _progress(options))
-    more = [health_section(one) for one in trainer.callbacks if isinstance(one, HealthMonitor)]
+    val = images.val if part == "test" else None
+    validated = None if val is None else measure(run.loaded(model), val, _progress(options))
+    more = [calibration_section(part, measured, validated)]
+    more += [health_section(one) for one in trainer.callbacks if isinstance(one, HealthMonitor)]
     write_report(run, model, part, dataset, measured, chosen, more)
     result.update(loss=measured.loss, accuracy=measured.accuracy, accuracy_interval=measured.interval, images=part)
     line = f"{part} accuracy: {measured.summary()}"

@@ -6,7 +6,7 @@ figure.savefig("curves.png")
 
 from .attribution import grad_cam_map, input_gradient
 from .boundary import BoundaryFrames, decision_boundary
-from .figures import confusion_matrix, curves, gradient_flow, lr_curve
+from .figures import confusion_matrix, curves, gradient_flow, lr_curve, reliability_diagram
 from .images import feature_maps, filters, grad_cam, image_grid, saliency
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "image_grid",
     "input_gradient",
     "lr_curve",
+    "reliability_diagram",
     "saliency",
 ]

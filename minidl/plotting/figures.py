@@ -9,11 +9,11 @@ import numpy as np
 
 from .._core import PALETTE, Array
 from ..nn import Module
-from ..training import History, LRFind
+from ..training import History, LRFind, Reliability
 from ..training.step import grad_norms
 from .canvas import label_size, panels, plain, size_in_points, text_width
 
-__all__ = ["confusion_matrix", "curves", "gradient_flow", "lr_curve"]
+__all__ = ["confusion_matrix", "curves", "gradient_flow", "lr_curve", "reliability_diagram"]
 
 _SMALLEST = 3.0  # points: smaller counts are not written
 
@@ -84,6 +84,31 @@ def lr_curve(found: LRFind, *, ax: Any = None, figsize: tuple[float, float] | No
     axes.set(xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.1 * (high - low), high))
     axes.grid(alpha=0.3)
     axes.legend()
+    return figure
+
+
+def reliability_diagram(found: Reliability, *, ax: Any = None, figsize: tuple[float, float] | None = None) -> Any:
+    """Draw how often a model is right by how sure it is; on the diagonal it is as often right as it says.
+
+    Args:
+        found: what `minidl.training.reliability` returned.
+        ax: None for a new figure; a matplotlib Axes to draw on.
+        figsize: width and height of a new figure in inches.
+
+    Returns:
+        A matplotlib Figure.
+
+    Raises:
+        ImportError: the extra ``plot`` is not installed.
+    """
+    figure, (axes,) = panels("reliability_diagram", 1, 1, (3.8, 3.6), ax, figsize)
+    filled = found.counts > 0
+    heights, starts = found.accuracy[filled], found.edges[:-1][filled]
+    axes.bar(starts, heights, np.diff(found.edges)[filled], align="edge", color=PALETTE["training"], edgecolor="white")
+    axes.plot([0, 1], [0, 1], "--", color=PALETTE["muted"])
+    axes.plot(found.confidence[filled], heights, "o", markersize=3, color=PALETTE["validation"])
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="probability of the predicted class", ylabel="accuracy")
+    axes.set_title(f"expected calibration error {found.error:.3f}")
     return figure
 
 

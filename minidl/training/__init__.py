@@ -1,6 +1,7 @@
 """Training: the loop around model, loss and optimiser, its history, metrics, checkpoints, and the hooks into it."""
 
 from . import callbacks, metrics
+from .calibration import Reliability, fit_temperature, reliability
 from .callback import Callback, StopTraining
 from .cross_validation import CrossValidation, cross_validate
 from .diagnosis import NonFiniteLossError
@@ -16,10 +17,13 @@ __all__ = [
     "LRFind",
     "ModelCheckpoint",
     "NonFiniteLossError",
+    "Reliability",
     "StopTraining",
     "Trainer",
     "callbacks",
     "cross_validate",
+    "fit_temperature",
     "lr_find",
     "metrics",
+    "reliability",
 ]

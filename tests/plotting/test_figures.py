@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from minidl import models, nn, plotting
-from minidl.training import LRFind
+from minidl.training import LRFind, reliability
 
 matplotlib = pytest.importorskip("matplotlib")
 RNG = np.random.default_rng(0)
@@ -136,6 +136,7 @@ def test_feature_maps_and_filters_have_numbers(model):
 
 
 FOUND = LRFind(list(np.geomspace(1e-4, 10, 30)), [*np.linspace(3, 1, 25), 2.0, 9.0, 50.0, 1e3, 1e5])
+RELIABLE = reliability(np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), [0, 1, 1])
 DRAWN = {
     "decision_boundary": (
         1,
@@ -150,6 +151,7 @@ DRAWN = {
     "confusion_matrix": (1, lambda model, **where: plotting.confusion_matrix(np.eye(3, dtype=int), **where)),
     "gradient_flow": (1, lambda model, **where: plotting.gradient_flow(NORMS, **where)),
     "lr_curve": (1, lambda model, **where: plotting.lr_curve(FOUND, **where)),
+    "reliability_diagram": (1, lambda model, **where: plotting.reliability_diagram(RELIABLE, **where)),
     "filters": (16, plotting.filters),
     "feature_maps": (16, lambda model, **where: plotting.feature_maps(model, IMAGES[0], 0, **where)),
     "image_grid": (6, lambda model, **where: plotting.image_grid(IMAGES, **where)),
@@ -235,3 +237,10 @@ def test_the_losses_over_rates_are_shown_as_far_as_they_matter():
     assert low < 1
     assert 3 < high < 9
     assert f"suggested: {FOUND.suggestion:.2g}" in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_the_bars_of_a_reliability_diagram_are_the_accuracies():
+    (axes,) = plotting.reliability_diagram(RELIABLE).axes
+    bars = {round(bar.get_x(), 3): bar.get_height() for bar in axes.patches}
+    assert bars == {0.667: 1.0, 0.733: 0.0, 0.867: 1.0}
+    assert axes.get_title() == f"expected calibration error {RELIABLE.error:.3f}"
