@@ -176,6 +176,27 @@ def test_one_cycles_options_are_compared(tmp_path):
             fit(tmp_path, schedule=made(**{name: value}))
 
 
+def halving(epoch):
+    return 0.5**epoch
+
+
+def constant(epoch):
+    return 1.0
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_the_function_of_a_schedule_is_compared(tmp_path, listed):
+    def schedule(function):
+        return lambda o: lr_scheduler.LambdaLR(o, [function] if listed else function)
+
+    fit(tmp_path, resume=False, schedule=schedule(halving))
+    fit(tmp_path, schedule=schedule(halving))
+    with pytest.raises(
+        ValueError, match=r"scheduler\.lr_lambda(\.0)? of the checkpoint: halving, of this Trainer: constant"
+    ):
+        fit(tmp_path, schedule=schedule(constant))
+
+
 def test_a_second_fit_of_the_same_objects_may_be_resumed(tmp_path):
     """What callbacks, layers and schedules have seen since they were made is not an option."""
     trainer = fit(tmp_path / "first", resume=False)

@@ -34,16 +34,16 @@ class LambdaLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         self.lr_lambdas = for_each_group("LambdaLR", optimizer, lr_lambda, "functions")
-        self._shared = None if isinstance(lr_lambda, (list, tuple)) else lr_lambda
+        self.lr_lambda = lr_lambda  # as it was given: a resume compares it
         super().__init__(optimizer, last_epoch)
 
     def _meet_groups(self) -> None:
         """Give new groups the function of all groups, if there is one."""
         new = len(self.optimizer.param_groups) - len(self.lr_lambdas)
-        if self._shared is None:
+        if isinstance(self.lr_lambda, (list, tuple)):
             for_each_group("LambdaLR", self.optimizer, self.lr_lambdas, "functions")
         else:
-            self.lr_lambdas += [self._shared] * new
+            self.lr_lambdas += [self.lr_lambda] * new
         super()._meet_groups()
 
     def factor(self, epoch: int, group: int) -> float:
