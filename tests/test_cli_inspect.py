@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +153,7 @@ def test_a_sheet_of_samples(here, capsys):
     assert {path.name for path in Path().iterdir()} == {"pictures", "sheet.png"}
 
 
-def test_what_is_refused_before_any_image_is_read(here, capsys, monkeypatch):
+def test_what_is_refused_before_any_image_is_read(here, capsys):
     for name in ("sheet.txt", "nowhere/sheet.png"):
         assert main([*LOOK, "--sheet", name]) == 2
         assert "expected the name of a .png file in a folder that exists\n" in capsys.readouterr().err
@@ -164,11 +163,16 @@ def test_what_is_refused_before_any_image_is_read(here, capsys, monkeypatch):
     assert "there is no folder nowhere\n" in capsys.readouterr().err
     assert main(["inspect", "--size", "8"]) == 2
     assert "--size is for --data folder\n" in capsys.readouterr().err
-    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
+def test_without_matplotlib_a_sheet_is_refused_before_any_image_is_read(here, capsys, monkeypatch):
+    def missing(*_):
+        raise ImportError("minidl.plotting needs an extra")
+
+    monkeypatch.setattr("minidl.cli.inspect.image_grid", missing)
+    monkeypatch.setattr("minidl.cli.inspect.survey", None)
     assert main([*LOOK, "--sheet", "sheet.png"]) == 2
-    assert "needs an extra: pip install 'minidl[plot]'" in capsys.readouterr().err
+    assert capsys.readouterr().err == "minidl inspect: error: minidl.plotting needs an extra\n"
 
 
 def test_names_that_a_terminal_would_obey(here, capsys):

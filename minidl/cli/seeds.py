@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from .._core import user_path
 from .output import say
 
 __all__ = ["Outcome", "with_seeds"]
@@ -38,7 +38,7 @@ def with_seeds(
             raise ValueError(f"--seeds trains several models: --{name} is for one of them")
     seed, results = first_seed(options), list[dict[str, Any]]()
     for own in range(seed, seed + options.seeds):
-        folder = None if options.folder is None else str(Path(options.folder) / f"seed-{own}")
+        folder = None if options.folder is None else str(user_path(options.folder) / f"seed-{own}")
         say(options, f"seed {own}, {own - seed + 1} of {options.seeds}")
         code, result, line = train(argparse.Namespace(**{**vars(options), "seed": own, "folder": folder}))
         if code:
