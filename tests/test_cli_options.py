@@ -46,6 +46,11 @@ OPTIONS = {
         "0.2", {"1": "--val-fraction must be from 0 to less than 1, got 1.0", "-0.1": "--val-fraction must be from 0"}
     ),
     "model": Option("tiny_net:tiny_net", {"nothing": "--model: there is no 'nothing'; known: all_cnn_c"}),
+    "init": Option(
+        "/beginning.npz",
+        {"none.npz": "[Errno 2] No such file", "x.pt": "unknown file format '.pt'"},
+        trains_otherwise=False,
+    ),
     "augment": Option(
         "crop", {"twist": "--augment must be one of none, crop, crop_flip, shift_flip, affine, got 'twist'"}
     ),

@@ -100,6 +100,11 @@ class Recipe:
         before=0.0,
     )
     model: str = option("digits_cnn", "model: one of minidl.models, or MODULE:FUNCTION")
+    init: str = option(
+        "",
+        "file of weights to begin with, of a run or of minidl.save, .npz, .safetensors or .minidl; tensors of another "
+        "shape, such as a head for other classes, are left fresh and named",
+    )
     augment: str = option(
         "none", f"augmentation of the training images: one of {', '.join(AUGMENTATIONS)}", one_of(AUGMENTATIONS)
     )

@@ -29,6 +29,7 @@ from .datasets import Images
 from .engines import faster_engine, use_engine
 from .going_on import resume_command
 from .health_section import health_section
+from .initial_weights import initial_weights
 from .lr_search import FIND, find_lr
 from .measure import batch_size_for, measure
 from .options import add_flags
@@ -59,6 +60,11 @@ def add_train(commands: Any) -> None:
         "--run", dest="folder", metavar="DIR", help="the run's folder (default: runs/DATA-N, a new one)"
     )
     parser.add_argument("--resume", metavar="DIR", help="continue the run in this folder")
+    parser.add_argument(
+        "--inexact",
+        action="store_true",
+        help="with --resume: let every option be another one; weights, state of the optimiser and epoch are the run's",
+    )
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="train with N seeds, --seed and the next ones: mean and spread"
     )
@@ -100,6 +106,8 @@ def _run(options: argparse.Namespace) -> Outcome:
 def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> Outcome:
     """Train the run's model, save its weights, and measure it."""
     model = run.make_model()
+    if run.recipe.init and not has_checkpoint(run.folder):
+        say(options, initial_weights(model, run.recipe.init))
     if options.lr == FIND:
         loader, plain = _loader(run, images), replace(run, recipe=run.recipe.with_values({"schedule": "none"}))
         run = find_lr(run, _make_trainer(plain, model, images, len(loader), "none"), loader, options)
@@ -144,6 +152,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     recipe, folder = run.recipe, run.folder
     loader = _loader(run, images)
     trainer = _make_trainer(run, model, images, len(loader), _progress(options))
+    done = _epochs_done(latest_checkpoint(folder)[0]) if options.inexact else 0
+    _move_ahead(trainer, done, len(loader))
     config = folder / CONFIG
     before = config.read_bytes() if options.resume else b""
     run.write()
@@ -171,11 +181,14 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
             None if val is None else DataLoader(val, batch_size_for(val)),
             epochs=recipe.epochs,
             resume=folder if options.resume else None,
+            exact=not options.inexact,
         )
     except Exception:
         if options.resume:
             write_atomically(config, before)  # it is the run that it was
         raise
+    if options.inexact and len(trainer.history) == done:  # as is its checkpoint
+        write_atomically(config, before)
     return trainer
 
 
@@ -184,6 +197,20 @@ def _loader(run: Run, images: Images) -> DataLoader:
     transform = run.recipe.make_transform(images.shape, len(images.classes))
     prefetch = 2 if isinstance(whole_of(images.train)[0], ImageFolder) else 0  # decoded while the model works
     return DataLoader(images.train, run.recipe.batch_size, shuffle=True, transform=transform, prefetch=prefetch)
+
+
+def _epochs_done(state: Any) -> int:
+    """Return how many epochs are finished in the state of a fit; the fit refuses what is no such state."""
+    rows = state.get("history") if isinstance(state, dict) else None
+    return len(rows) if isinstance(rows, list) else 0
+
+
+def _move_ahead(trainer: Trainer, epochs: int, batches: int) -> None:
+    """Put a schedule where it is after some epochs: the run goes on as if it had had its options from the beginning."""
+    schedule = trainer.scheduler
+    steps = epochs * (-(-batches // trainer.accumulate) if getattr(schedule, "interval", "") == "step" else 1)
+    for _ in range(steps if schedule is not None else 0):
+        schedule.step()
 
 
 def _counts(images: Images) -> str:
@@ -240,6 +267,8 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
     given = {name: value for name in Recipe.options() if (value := getattr(options, name)) is not None}
     if options.resume is not None:
         return _plan_to_resume(options, given)
+    if options.inexact:
+        raise ValueError("--inexact says how a run goes on: give --resume DIR, too")
     if options.lr == FIND:
         del given["lr"]
     config = {} if options.config is None else read_config(options.config)
@@ -270,19 +299,24 @@ def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple
     recipe = stored_recipe(folder)
     given.pop("model", None)  # named again to be imported
     resumable = sorted(option.flag for option in Recipe.options().values() if option.resumable)
-    if changed := [name for name in given if not Recipe.options()[name].resumable]:
+    changed = [name for name in given if not Recipe.options()[name].resumable]
+    if changed and not options.inexact:
         allowed = f"{', '.join(resumable[:-1])} and {resumable[-1]}"
-        raise ValueError(f"--resume: only {allowed} can be changed, not {', '.join(changed)}")
+        raise ValueError(
+            f"--resume: only {allowed} can be changed, not {', '.join(changed)}; --inexact lets all others change"
+        )
     check_trusted(folder / CONFIG, recipe.model, options)
     return _placed(recipe.with_values(given)), folder
 
 
 def _placed(recipe: Recipe) -> Recipe:
-    """Return a recipe whose dataset's folder is found from every directory, once it is stored."""
-    if not recipe.root:
-        return recipe
-    with named("--root"):
-        return recipe.with_values({"root": os.path.abspath(user_path(recipe.root))})
+    """Return a recipe whose paths are found from every directory, once it is stored."""
+    found = {}
+    for name in ("root", "init"):
+        if path := getattr(recipe, name):
+            with named(f"--{name}"):
+                found[name] = os.path.abspath(user_path(path))
+    return recipe.with_values(found)
 
 
 def _check_resume(folder: Path, recipe: Recipe, images: Images) -> None:
@@ -308,8 +342,7 @@ def _check_resume(folder: Path, recipe: Recipe, images: Images) -> None:
         complain("minidl train", note)
     if state is None:
         return
-    rows = state.get("history") if isinstance(state, dict) else None
-    done = len(rows) if isinstance(rows, list) else 0  # the fit refuses everything else
+    done = _epochs_done(state)
     if done and _chooses(images, recipe) and not (folder / BEST).is_file():
         raise ValueError(
             f"--resume {folder}: its {BEST}, the weights of the best epoch so far, is gone; start again in another "

@@ -106,7 +106,7 @@ class Building:
             name = member["name"]
             own = _join(path, name)
             if "parameter" in member:
-                _place(made, name, Parameter(self._state[own], requires_grad=bool(member["parameter"])))
+                _place(made, name, Parameter(self._state[own]))
             elif "buffer" in member:
                 number = member["array"]
                 _check_name(made, name)

@@ -116,7 +116,7 @@ class Describing:
         members: list[dict[str, Any]] = []
         for member, value in module._members():
             if isinstance(value, Parameter):
-                members.append({"name": member, "parameter": value.requires_grad})
+                members.append({"name": member, "parameter": True})
             else:
                 below = f"{path}.{member}" if path else member
                 members.append({"name": member, **self.module(value, below)})

@@ -89,4 +89,4 @@ def _ticks(low: float, high: float) -> list[float]:
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= 5)
     begin = math.floor(low / step)
     count = max(1, math.ceil(high / step - 1e-9) - begin)
-    return [round((begin + number) * step, 12) for number in range(count + 1)]
+    return [float(f"{(begin + number) * step:.12g}") for number in range(count + 1)]

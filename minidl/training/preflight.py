@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from .._core import check_flag
 from ..nn import Module
 from ..optim import Optimizer
 from ..optim.direction import resolve_mode
@@ -13,15 +15,23 @@ from ..optim.lr_scheduler import ReduceLROnPlateau
 from .batches import Batches, BatchForm, check_classes, check_parts, count_batches
 from .callback import Callback
 from .callbacks import EarlyStopping
-from .checkpoint import Found
+from .checkpoint import Found, find_checkpoint
 from .columns import check_column, expected_columns, plateau_column
+from .continuing import Continuing
 from .meter import meter_of
 from .model_checkpoint import ModelCheckpoint
 from .optimizers import Optimizers, members
 from .progress import Progress
 from .state import FitState
 
-__all__ = ["check_data", "check_monitors", "check_parameters", "check_start", "tell_differences"]
+__all__ = [
+    "check_data",
+    "check_parameters",
+    "check_start",
+    "find_start",
+    "take_over",
+    "tell_differences",
+]
 
 # the argument that is the length of a schedule
 _LENGTHS = {"OneCycleLR": "total_steps", "CosineAnnealingLR": "T_max", "LinearLR": "total_iters"}
@@ -35,17 +45,39 @@ def check_data(loss: Module, train: Batches, val: Batches | None, form: BatchFor
     check_classes(loss, train)
 
 
-def check_start(state: FitState, found: Found, epochs: int, progress: Progress) -> None:
-    """Check what a fit is resumed from, and its schedule from there on, before anything is changed.
+def find_start(resume: str | os.PathLike[str] | None, exact: bool, progress: Progress) -> Found:
+    """Return the checkpoint from which a fit is resumed, if it is; tell which files are damaged.
 
     Raises:
-        ValueError: the checkpoint belongs to something else, or the schedule ends before the fit does.
+        FileNotFoundError, ValueError: as for `find_checkpoint`; or ``exact`` is given, but nothing to resume.
     """
-    place, (saved, _, file) = state, found
+    if not check_flag("Trainer.fit", "exact", exact) and resume is None:
+        raise ValueError("Trainer.fit: exact=False says how to resume; give resume=folder, too")
+    found = Found(None, [], None) if resume is None else find_checkpoint(resume)
+    for note in found.notes:
+        progress.note(note)
+    return found
+
+
+def check_start(state: FitState, found: Found, epochs: int, progress: Progress, *, exact: bool) -> Continuing | None:
+    """Check what is watched, what a fit is resumed from, and its schedule from there on, before anything is changed.
+
+    Returns:
+        What a fit takes from a checkpoint that is not resumed exactly.
+
+    Raises:
+        ValueError: a column that is watched will not exist, the checkpoint belongs to something else, or the schedule
+            ends before the fit does.
+    """
+    _check_monitors(state)
+    place, (saved, _, file), continuing = state, found, None
     try:
-        if saved is not None:
+        if saved is not None and exact:
             state.restoring(saved)
             place = state.ahead(saved)
+        elif saved is not None:
+            continuing = Continuing(state, saved)
+            place = continuing.place
         elif file is not None:
             progress.line(f"there is no checkpoint in {file} yet: the fit begins from the start")
     except ValueError as error:
@@ -57,9 +89,10 @@ def check_start(state: FitState, found: Found, epochs: int, progress: Progress) 
         if saved is None:
             raise
         raise ValueError(f"{file}: Trainer: cannot resume: {error}") from error
+    return continuing
 
 
-def check_monitors(state: FitState) -> None:
+def _check_monitors(state: FitState) -> None:
     """Raise ValueError if the schedule or a callback watches a column that will not exist, or in the wrong direction.
 
     Callbacks that are not minidl's may add columns when an epoch ends; then only the schedule, which is stepped before
@@ -168,6 +201,19 @@ def check_parameters(model: Module, loss: Module, optimizer: Optimizer | Optimiz
     if foreign:
         parts.append(f"the optimizer has parameters that the model does not have, of shape {_some(foreign)}")
     return "; ".join(parts)
+
+
+def take_over(state: FitState, continuing: Continuing, found: Found, progress: Progress) -> None:
+    """Take what a fit takes from a checkpoint; tell that it is not the one that it continues, and in what."""
+    continuing.carry_out()
+    progress.line(
+        f"resumed after epoch {state.epoch} from {found.file}, not exactly: weights, the optimizer's state and the "
+        "history are the checkpoint's, everything else is as given now"
+    )
+    for what in continuing.anew:
+        progress.note(f"begun anew: {what}")
+    for name, theirs, ours in state.differences(found.state)[:20]:
+        progress.line(f"resumed with {name} {ours}; it was {theirs}")
 
 
 def tell_differences(state: FitState, saved: Mapping[str, Any], progress: Progress) -> None:

@@ -303,12 +303,19 @@ class FitState:
         longer = state["made_of"].get("options", {}).get("epochs") != self.options["epochs"]
         return option in ("epochs", "engine") or (option.startswith("scheduler.") and longer)
 
+    def kinds(self) -> dict[str, Any]:
+        """Return the names of the classes of optimiser and schedule; of several, all names, by name or in order."""
+        return {"optimizer": _kinds(self.optimizer), "scheduler": _kinds(self.scheduler)}
+
+    def generator(self) -> np.random.Generator:
+        """Return minidl's own random generator, the first of those that a checkpoint holds."""
+        return self._rngs()[0]
+
     def _made_of(self) -> dict[str, Any]:
         """Return what must be the same in the fit that continues."""
         names = ("batch_size", "shuffle", "drop_last")
         return {
-            "optimizer": _kinds(self.optimizer),
-            "scheduler": _kinds(self.scheduler),
+            **self.kinds(),
             "metrics": _names(self.metrics),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
             "accumulate": self.accumulate,

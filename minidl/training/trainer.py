@@ -19,7 +19,7 @@ from ..optim import Optimizer
 from ..optim.ema import applied
 from .batches import Batch, Batches, BatchForm, count_batches
 from .callback import Callback, StopTraining
-from .checkpoint import Found, find_checkpoint, set_damaged_aside
+from .checkpoint import set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .function_callback import as_callback
@@ -33,7 +33,7 @@ from .meter import Meter, Meters, meter_of, metrics_for
 from .metrics import Metric
 from .objective import Objective
 from .optimizers import Optimizers, Schedule, schedules_of
-from .preflight import check_data, check_monitors, check_parameters, check_start, tell_differences
+from .preflight import check_data, check_parameters, check_start, find_start, take_over, tell_differences
 from .progress import Progress
 from .reporting import Reporting
 from .shown import describe_trainer, trainer_html
@@ -140,6 +140,7 @@ class Trainer(Reporting):
         validation_split: float | None = None,
         rng: np.random.Generator | None = None,
         resume: str | os.PathLike[str] | None = None,
+        exact: bool = True,
     ) -> History:
         """Train for some epochs, validating after each.
 
@@ -162,6 +163,8 @@ class Trainer(Reporting):
             resume: folder or file of a `ModelCheckpoint`, from which the fit continues bit for bit as if it had not
                 been stopped; a fit with a folder that does not contain one yet starts from the beginning. Model,
                 optimiser, loader and callbacks must be created as they were for the first fit.
+            exact: False takes the weights, the optimiser's state, the epoch and the history from ``resume``, and lets
+                everything else be another: the optimiser's options, schedule (which begins anew), batches, callbacks.
 
         Returns:
             The `History` of this fit. Losses and accuracies are means over samples, not over batches; the training
@@ -182,10 +185,8 @@ class Trainer(Reporting):
         if differences and differences != self._noted:  # once, not in every fit
             warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
         self._noted = differences
-        found = Found(None, [], None) if resume is None else find_checkpoint(resume)
+        found = find_start(resume, exact, self.progress)
         saved, notes, _ = found
-        for note in notes:
-            self.progress.note(note)
         state = self._new_state(train, val)
         options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}
         step = type(self).training_step.__qualname__
@@ -193,17 +194,19 @@ class Trainer(Reporting):
         # what was made stays what it was made as, whatever earlier fits have changed
         self._made.update({name: value for name, value in state.options.items() if name not in self._made})
         state.options.update({name: self._made[name] for name in PARTS})
-        check_monitors(state)
-        check_start(state, found, epochs, self.progress)
+        continuing = check_start(state, found, epochs, self.progress, exact=exact)
         before, self.state, self.resumed = self.state, state, saved is not None
         self._hooks = Hooks(self.callbacks)
         self._step = self._new_step(optimizer)
         try:
             with self._fitting():
+                if continuing is not None:  # first, as callbacks that are new look at the weights
+                    take_over(state, continuing, found, self.progress)
                 self._hooks.call(self, "on_fit_start")
                 if saved is not None:
-                    self.load_state_dict(saved)
-                    tell_differences(state, saved, self.progress)
+                    if continuing is None:
+                        self.load_state_dict(saved)
+                        tell_differences(state, saved, self.progress)
                     if notes and resume is not None:
                         set_damaged_aside(resume)
                     if self.stop:
