@@ -15,7 +15,7 @@ from .recorded import At, Batch, Recorded, Ref, StoredRecord, StoredStep, at_pat
 from .tree import layer_class
 from .values import decoded
 
-__all__ = ["Building", "weights_of"]
+__all__ = ["Building", "tie", "weights_of"]
 
 # the arguments whose product is the number of weights that a layer makes, at most
 _SIZES = frozenset(
@@ -43,8 +43,8 @@ class Building:
     """Makes the modules of a description.
 
     Args:
-        arrays: the constants of the description, and the parameters and buffers of the state by name.
-        constants: the same, by number.
+        state: parameters and buffers, by name.
+        constants: the arrays of the description itself, by number.
         layers: the caller's own classes, by name.
 
     Attributes:

@@ -1,5 +1,8 @@
 """save_model and load_model: every layer, every ready-made model, and forwards of all kinds come back bit for bit."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from cases import CASES
@@ -153,3 +156,23 @@ def test_the_dtype_is_kept(dtype, tmp_path):
     assert all(p.data.dtype == dtype for p in again.params())
     x = np.random.default_rng(0).standard_normal((5, 3)).astype(dtype)
     assert equal(outputs(net, x), outputs(again, x))
+
+
+def test_weights_that_lie_in_another_order_come_back(tmp_path):
+    net = nn.Sequential(nn.Linear(300, 200), nn.ReLU(), nn.Linear(200, 10))
+    for layer in (net[0], net[2]):
+        layer.weight.data = np.asfortranarray(layer.weight.data)
+    again = round_trip(net, tmp_path / "net.minidl", (2, 300))
+    x = np.random.default_rng(0).standard_normal((7, 300)).astype(np.float32)
+    np.testing.assert_allclose(outputs(again, x)[0], outputs(net, x)[0], rtol=1e-4, atol=1e-5)
+    assert all(np.array_equal(value, again.state_dict()[name]) for name, value in net.state_dict().items())
+
+
+def test_a_model_that_comes_back_is_copied_pickled_and_compiled(tmp_path):
+    net = models.resnet20(rng=np.random.default_rng(0))
+    again = round_trip(net, tmp_path / "net.minidl", (1, 3, 32, 32))
+    x = np.random.default_rng(1).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    expected = outputs(net, x)
+    for model in (copy.deepcopy(again), pickle.loads(pickle.dumps(again))):
+        assert equal(outputs(model, x), expected)
+    np.testing.assert_allclose(minidl.compile(again, (2, 3, 32, 32))(x), expected[0], rtol=1e-3, atol=1e-4)
