@@ -193,5 +193,5 @@ def weight_grad(x: Array, grad: Array, shape: Shape, geometry: Geometry, *, has_
         winograd.filters_grad(address(total), f, c, address(dw), size, like)
         dw = dw.transpose(0, 3, 1, 2)
     else:
-        dw = total[:taps].reshape(f, c, kh, kw)
+        dw = total[:taps].reshape(f, kh, c, kw).transpose(0, 2, 1, 3)
     return dw, total[taps:] if has_bias else None

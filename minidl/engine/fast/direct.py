@@ -61,25 +61,28 @@ def _block(left: int) -> int:
 
 
 @compiled
-def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out: int, step: int, length: int,
-              size: int, like: Any) -> None:  # fmt: skip
-    """Fill ``filters`` rows of ``length`` numbers, whole vectors, ``step`` apart: bias plus products of taps."""
+def products(x: int, taps: int, begin: int, end: int, count: int, w: int, filters: int, bias: int, out: int, step: int,
+              length: int, size: int, like: Any) -> None:  # fmt: skip
+    """Fill ``filters`` rows of ``length`` numbers, whole vectors, ``step`` apart: bias plus products of taps.
+
+    Of all ``count`` taps those from ``begin`` to ``end`` are taken, one at least.
+    """
     vector = lanes(like)
     blocked = filters // _BLOCK * _BLOCK
     for q in range(0, length, 2 * vector):
         wide = q + vector < length
-        for k in range(0, count, _TAPS):
-            many, source, places = min(_TAPS, count - k), x + size * q, taps + 8 * k
+        for k in range(begin, end, _TAPS):
+            many, source, places = min(_TAPS, end - k), x + size * q, taps + 8 * k
             for f in range(0, blocked, _BLOCK):
                 at, start, weights = out + size * (f * step + q), bias + size * f, w + size * (f * count + k * _BLOCK)
                 if wide:
-                    if k > 0:
+                    if k > begin:
                         multiply_add(_BLOCK, 2, 0, source, places, many, weights, start, at, step, like)
                     elif bias:
                         multiply_add(_BLOCK, 2, 2, source, places, many, weights, start, at, step, like)
                     else:
                         multiply_add(_BLOCK, 2, 1, source, places, many, weights, start, at, step, like)
-                elif k > 0:
+                elif k > begin:
                     multiply_add(_BLOCK, 1, 0, source, places, many, weights, start, at, step, like)
                 elif bias:
                     multiply_add(_BLOCK, 1, 2, source, places, many, weights, start, at, step, like)
@@ -93,8 +96,8 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
             for q in range(0, length, vector):
                 fill(out, (f + i) * step + q, start)
         at_a_time = _TAPS if rows > 2 else _FEW_TAPS
-        for k in range(0, count, at_a_time):
-            many = min(at_a_time, count - k)
+        for k in range(begin, end, at_a_time):
+            many = min(at_a_time, end - k)
             weights, places = w + size * (f * count + k * rows), taps + 8 * k
             q = 0
             while q < length:
@@ -133,7 +136,7 @@ def products(x: int, taps: int, count: int, w: int, filters: int, bias: int, out
 @compiled
 def pack(w: int, strides: Any, group: int, groups: int, filters: int, channels: int, kh: int, kw: int, out: int,
          size: int, like: Any) -> None:  # fmt: skip
-    """Write filters (F, C, KH, KW), strides in bytes, as `products` reads them: blocks, in each (C, KH, KW, filters).
+    """Write filters (F, C, KH, KW), strides in bytes, as `products` reads them: blocks, in each (KH, C, KW, filters).
 
     The filters of the next group are ``group`` bytes on.
     """
@@ -142,14 +145,26 @@ def pack(w: int, strides: Any, group: int, groups: int, filters: int, channels: 
         f = 0
         while f < filters:
             rows = _block(filters - f)
-            for c in range(channels):
-                for i in range(kh):
+            for i in range(kh):
+                for c in range(channels):
                     for j in range(kw):
                         source = w + g * group + f * strides[0] + c * strides[1] + i * strides[2] + j * strides[3]
                         for r in range(rows):
                             store(out, at, load(source + r * strides[0], 0, like))
                             at += 1
             f += rows
+
+
+@compiled
+def _inside(p: Any, row: int) -> Any:
+    """Return from which tap to which an output row meets the images; all of them where it meets nothing but padding."""
+    start = row * p.stride_h - p.top
+    first = max(0, -(start // p.dilation_h))
+    last = min(p.kernel_h, (p.height - 1 - start) // p.dilation_h + 1)
+    if last <= first:
+        return 0, p.taps
+    each = p.taps // p.kernel_h
+    return first * each, last * each
 
 
 @compiled
@@ -174,17 +189,20 @@ def correlate(plan: Any, taps: int, x: int, w: int, bias: int, out: int, strides
             target = out + size * (r * out_row + g * p.filters * out_channel)
             if straight:
                 for i in range(rows):
-                    products(base + size * i * p.row, taps, p.taps, weights, p.filters, start,
+                    begin, end = _inside(p, r + i)
+                    products(base + size * i * p.row, taps, begin, end, p.taps, weights, p.filters, start,
                               target + size * i * out_row, out_channel, p.length, size, like)  # fmt: skip
             elif p.by_rows:
                 for i in range(rows):
-                    products(base + size * i * p.row, taps, p.taps, weights, p.filters, start, scratch, p.length,
-                              p.length, size, like)  # fmt: skip
+                    begin, end = _inside(p, r + i)
+                    products(base + size * i * p.row, taps, begin, end, p.taps, weights, p.filters, start, scratch,
+                              p.length, p.length, size, like)  # fmt: skip
                     for f in range(p.filters):
                         there = target + size * (i * out_row + f * out_channel)
                         copy(scratch + size * f * p.length, images, there, out_column, p.out_width, images, size, like)
             else:
-                products(base, taps, p.taps, weights, p.filters, start, scratch, p.length, p.length, size, like)
+                products(base, taps, 0, p.taps, p.taps, weights, p.filters, start, scratch, p.length, p.length, size,
+                         like)  # fmt: skip
                 for f in range(p.filters):
                     for i in range(rows):
                         source = scratch + size * (f * p.length + i * p.row)

@@ -26,6 +26,7 @@ __all__ = ["PLAN", "Plan", "make_plan"]
 _FIELDS = (
     *("images", "channels", "filters", "height", "width", "groups"),  # images: of the whole; the next two: of a group
     *("top", "left", "stride_h", "stride_w", "step_h", "step_w", "phases_h", "phases_w", "out_width", "taps"),
+    *("kernel_h", "dilation_h"),
     *("slice", "rows", "plane_height", "plane_width"),  # images and rows at a time, and the planes that these need
     *("row", "channel", "phase_h", "phase_w", "size"),  # strides in the planes, and how many numbers these are
     *("line", "length"),  # of a run of outputs; rounded up to vectors
@@ -91,8 +92,11 @@ def make_plan(
             for i in range(kh)
             for j in range(kw)
         ]
-    # in the order (C, KH, KW): neighbours read the same numbers
-    taps = np.array([place + c * channel for c in range(channels) for place in places], np.int64)
+    # in the order (KH, C, KW): neighbours read the same numbers, and those of a row of the kernel lie together
+    lines = [places[i * kw : (i + 1) * kw] for i in range(kh)]
+    taps = np.array(
+        [place + c * channel for row_places in lines for c in range(channels) for place in row_places], np.int64
+    )
     if not by_rows:
         line = (rows - 1) * row + line
     length = -(-line // lanes) * lanes
@@ -100,6 +104,7 @@ def make_plan(
     numbers[0] = (
         *(column, channels, filters, height, width, groups),
         *(top, left, sh, sw, gh, gw, phases_h, phases_w, out[1], len(taps)),
+        *(kh, dh),
         *(images, rows, plane_height, plane_width),
         *(row, channel, phase_h, phase_w, size),
         *(line, length),

@@ -118,8 +118,8 @@ def correlate(plan: Any, taps: int, x: int, u: int, bias: int, out: int, strides
                 _inputs(p, corner, v, many, vectors, step, v_plane, size, like)
                 for k in range(16):
                     weights = u + size * k * p.filters * p.channels
-                    products(v + size * k * v_plane, taps, p.channels, weights, p.filters, 0, m + size * k * m_plane,
-                             step, many * vectors * vector, size, like)  # fmt: skip
+                    products(v + size * k * v_plane, taps, 0, p.channels, p.channels, weights, p.filters, 0,
+                             m + size * k * m_plane, step, many * vectors * vector, size, like)  # fmt: skip
                 for f in range(p.filters):
                     start = load(bias, f, like) if bias else like
                     for j in range(many):
