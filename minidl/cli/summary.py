@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import models
 from .._core import user_path
-from ..nn import Module
+from ..nn import Drawing, Module
 from .command import add_command
 from .output import show
 from .recipe import make_model, parse_shape
@@ -39,7 +39,7 @@ def summary(options: argparse.Namespace) -> int:
     model, shapes = _model_of(options)
     table = model.summary(*shapes)
     if options.svg is not None:
-        model.draw(*shapes).save(options.svg)
+        Drawing.of(model, shapes).save(options.svg)  # a class of the user may have a draw() of its own
     rows = [{column: getattr(row, column) for column in _COLUMNS} for row in table.rows]
     totals = {
         "params": table.total_params,

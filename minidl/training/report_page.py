@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._core import PALETTE, Array, html_table, html_text
-from ..nn import Module
+from ..nn import Drawing, Module, Summary
 from .metrics import ClassificationReport
 
 __all__ = [
@@ -145,11 +145,12 @@ def mistakes(worst: Sequence[Mistake], count: int) -> str:
     )
 
 
-def model_section(model: Module, shape: tuple[Any, ...]) -> str:
+def model_section(model: Module, shape: tuple[Any, ...], dtype: Any = None) -> str:
     """Return the network drawn for an input of this shape, and its layers as a table that is folded."""
-    table = html_text(str(model.summary(shape)))
+    table = html_text(str(Summary.of(model, (shape,), dtype)))  # a user's class may have a draw() of its own
+    drawing = Drawing.of(model, (shape,), dtype)
     folded = f"<details><summary>Layers as a table</summary><pre>{table}</pre></details>"
-    return section("Model", f"<div class=wide>{model.draw(shape).svg}</div>", folded)
+    return section("Model", f"<div class=wide>{drawing.svg}</div>", folded)
 
 
 def figure(image: Array | None, caption: str, alt: str, size: int = 96) -> str:

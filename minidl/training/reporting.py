@@ -69,7 +69,7 @@ class Reporting(TrainingStep):
             sections.append(section("Measured", pairs(shown)))
             names = classes if classes is not None else getattr(getattr(batches, "dataset", None), "classes", None)
             sections += seen.sections(names or None)
-            model = model_section(self.model, seen.shape) if seen.shape else ""
+            model = model_section(self.model, seen.shape, seen.dtype) if seen.shape else ""
         parts = section("Trainer", html_table((), describe_trainer(trainer).items()))
         sections.append(halves(*filter(None, (model, parts))))
         write_atomically(place, report_page(title, sections))
@@ -80,6 +80,7 @@ class _Seen:
 
     def __init__(self, trainer: TrainingStep, batches: Any) -> None:
         self.shape: tuple[int, ...] | None = None  # of one input
+        self.dtype: Any = None
         self.wrong: list[Mistake] = []
         self.count, self.mistaken = 0, 0
         self.matrix: Array | None = None
@@ -89,14 +90,14 @@ class _Seen:
                 x, target, *_ = trainer.form.split(batch)
                 if not isinstance(x, np.ndarray) or not isinstance(target, np.ndarray):
                     return
-                self.shape = (1, *x.shape[1:])
+                self.shape, self.dtype = (1, *x.shape[1:]), x.dtype
                 output = call(trainer.model, x)
                 plain = isinstance(output, np.ndarray) and output.ndim == 2 and output.shape[1] > 1
                 if not plain or target.dtype.kind not in "iu" or target.shape != output.shape[:1] or target.min() < 0:
                     return
                 metric.update(output, target)
                 self._note(x, output, target)
-        self.matrix = metric.compute()
+        self.matrix = metric.compute() if self.count else None  # of an iterator, nothing is left after the evaluation
 
     def _note(self, x: Array, output: Array, target: Array) -> None:
         """Keep the worst mistakes of a batch."""

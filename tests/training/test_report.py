@@ -90,6 +90,35 @@ def test_without_data_or_without_classes(trained, tmp_path):
     assert "sample " in page
 
 
+def test_a_net_of_words_and_batches_that_come_once(tmp_path):
+    words = np.random.default_rng(0).integers(0, 9, (30, 5))
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 3))
+    trainer = Trainer(model, nn.CrossEntropyLoss(), progress="none")
+    page = written(trainer, tmp_path / "a.html", (words, words[:, 0] % 3))
+    assert "Embedding" in page
+    assert "Worst mistakes" in page
+    page = written(trainer, tmp_path / "b.html", ((words, words[:, 0] % 3) for _ in range(2)))
+    assert "<td>accuracy</td>" in page
+    assert "Worst mistakes" not in page
+
+
+def test_a_class_with_a_draw_of_its_own(tmp_path):
+    class Painter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.inner(x)
+
+        def draw(self, canvas):
+            raise AssertionError("it is not for the report")
+
+    x = np.ones((4, 3), np.float32)
+    trainer = Trainer(Painter(), nn.CrossEntropyLoss(), progress="none")
+    assert "<svg" in written(trainer, tmp_path / "a.html", (x, np.zeros(4, int)))
+
+
 def test_how_long_it_took_and_the_command():
     assert "trained for 12.3 s" in made(12.34)
     assert "trained for 2 min 5 s" in made(125.4)

@@ -212,11 +212,11 @@ class _Rows:
                 at = axis[c] + max(p.right for p in those) + BETWEEN
             middle = (axis[columns[0]] + axis[columns[-1]]) / 2
             for place in inside:
-                x[place] = axis[self.columns[place]] - middle
+                x[place] = round(axis[self.columns[place]] - middle, 3)
             edge = at - BETWEEN - middle
             occupied: dict[float, set[int]] = defaultdict(set)
             for place in inside:
-                occupied[axis[self.columns[place]] - middle].add(self.rows[place])
+                occupied[x[place]].add(self.rows[place])
             for lane in dict.fromkeys(e for r in range(row, end) for e in passing[r]):
                 span = set(range(self.rows[lane[0]] + 1, self.rows[lane[1]]))
                 wishes = [x[place] for place in lane if row <= self.rows[place] < end]
@@ -289,7 +289,7 @@ class _Rows:
         if lane is not None and lane != at:
             turns.append((first, fork, lane))
             at = lane
-        beside = target in circles and at != end
+        beside = target in circles and abs(at - end) > CIRCLE  # otherwise there is no way round to its side
         if at != end and not beside:
             several = sum(s == source for s, _, _ in self.edges) > 1
             turns.append((last, fork if lane is None and several else join, end))
