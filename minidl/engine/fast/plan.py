@@ -93,9 +93,9 @@ def make_plan(
             for j in range(kw)
         ]
     # in the order (KH, C, KW): neighbours read the same numbers, and those of a row of the kernel lie together
-    lines = [places[i * kw : (i + 1) * kw] for i in range(kh)]
+    of_rows = [places[i * kw : (i + 1) * kw] for i in range(kh)]
     taps = np.array(
-        [place + c * channel for row_places in lines for c in range(channels) for place in row_places], np.int64
+        [place + c * channel for row_places in of_rows for c in range(channels) for place in row_places], np.int64
     )
     if not by_rows:
         line = (rows - 1) * row + line
