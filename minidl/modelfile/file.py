@@ -154,17 +154,23 @@ def load_model(path: str | os.PathLike[str], layers: Mapping[str, type[Module]] 
         return _read(path.read_bytes(), str(path), known)
 
 
-def load_run(folder: str | os.PathLike[str]) -> LoadedModel:
-    """Return the model of a run of ``minidl train``, with its classes and preprocessing; see `load_model`.
+def load_run(folder: str | os.PathLike[str], layers: Mapping[str, type[Module]] | None = None) -> LoadedModel:
+    """Return the model of a run of ``minidl train``, with its classes and preprocessing.
+
+        print(minidl.load_run("runs/digits-1").predict("seven.png"))
+
+    Args:
+        folder: of the run.
+        layers: as for `load_model`.
 
     Raises:
         FileNotFoundError: the folder has no model: it is not a run's, or the run is not finished.
-        ValueError: as for `load_model`.
+        ValueError, TypeError: as for `load_model`.
     """
     folder = user_path(folder)
     if not (folder / MODEL).is_file():
         raise FileNotFoundError(f"{folder} has no {MODEL}, which minidl train writes when it has finished")
-    return load_model(folder / MODEL)
+    return load_model(folder / MODEL, layers)
 
 
 def _read(content: bytes, name: str, layers: Mapping[str, type[Module]]) -> LoadedModel:

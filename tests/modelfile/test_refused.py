@@ -132,6 +132,9 @@ def test_a_layer_of_ones_own_is_given_to_load_model(tmp_path):
         minidl.load_model(tmp_path / "net.minidl")
     again = minidl.load_model(tmp_path / "net.minidl", layers={"Scale": Scale}).model
     assert type(again[1]) is Scale
+    (tmp_path / "net.minidl").rename(tmp_path / "model.minidl")
+    assert type(minidl.load_run(tmp_path, layers={"Scale": Scale}).model[1]) is Scale
+    (tmp_path / "model.minidl").rename(tmp_path / "net.minidl")
     x = np.ones((2, 3), np.float32)
     assert np.array_equal(again(x), net(x))
     with pytest.raises(TypeError, match="layers must be a dict of classes"):
