@@ -5,7 +5,7 @@ prints. Numbers with a decimal point may differ in the last digits (another BLAS
 of an epoch are not compared. Commands of minidl and of the examples are run; what sets up an environment or tests is
 left to .ci/run.
 
-    python tests/test_docs.py               writes what the blocks print into the pages
+    python tests/test_docs.py [PAGE ...]    writes what the blocks print into the pages
     python tests/test_docs.py --pictures    draws the gallery's pictures
 """
 
@@ -152,6 +152,7 @@ def update(page):
 
 
 if __name__ == "__main__":
+    pages = [Path(name).resolve() for name in sys.argv[1:]] or PAGES
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         if sys.argv[1:] == ["--pictures"]:
@@ -162,5 +163,5 @@ if __name__ == "__main__":
             for picture in Path(folder).glob("*.png"):
                 (ROOT / "docs" / "images" / picture.name).write_bytes(picture.read_bytes())
             sys.exit()
-        for path in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
+        for path in pages:
             update(path)
