@@ -12,11 +12,12 @@ from .datasets import CHANNELS, Images
 from .engines import use_engine
 from .measure import measure
 from .options import add_flags
-from .output import show
+from .output import complain, show
 from .readable import readable
 from .recipe import Recipe
 from .run import Run
 from .source import SOURCE, is_model_file, loaded_source
+from .split_record import recorded_test_images
 from .trust import add_trust, check_trusted, stored_images
 
 __all__ = ["add_evaluate"]
@@ -60,7 +61,9 @@ def _of_run(options: argparse.Namespace) -> tuple[LoadedModel, Images, bool]:
     if options.root is not None:
         run.recipe = run.recipe.with_values({"root": options.root})
     check_trusted(run.config, run.recipe.model, options)
-    images = stored_images(run.config, run.recipe, options)
+    images, note = recorded_test_images(run.folder, stored_images(run.config, run.recipe, options))
+    if note:
+        complain("minidl evaluate", note)
     return run.loaded(run.load_model()), images, run.recipe.skip_broken
 
 

@@ -39,6 +39,7 @@ from .recipe import Recipe
 from .report import write_report
 from .run import Run, read_config, stored_recipe
 from .seeds import Outcome, with_seeds
+from .split_record import add_test_images, check_test_images
 from .trust import add_trust, check_trusted, stored_images
 
 __all__ = ["add_train"]
@@ -100,6 +101,8 @@ def _run(options: argparse.Namespace) -> Outcome:
         else:
             stack.enter_context(FolderLock(folder))
             _check_resume(folder, recipe, images)
+            if options.inexact:  # otherwise the fit refuses a folder that has changed in any way
+                check_test_images(folder, images)
         return _train(Run(folder, recipe, images.classes, images.shape), images, out, options)
 
 
@@ -156,6 +159,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     _move_ahead(trainer, done, len(loader))
     config = folder / CONFIG
     before = config.read_bytes() if options.resume else b""
+    if not has_checkpoint(folder):  # a run that goes on is tested on the same ones
+        add_test_images(folder, images)
     run.write()
     parameters = sum(p.data.size for p in model.params())
     say(

@@ -27,7 +27,7 @@ from .images import (
 from .keeping import KeptImages
 from .naming import named
 
-__all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder", "skipped_in"]
+__all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder", "relative_names", "skipped_in"]
 
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -254,6 +254,11 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
         return {}
     counts = np.bincount(whole.labels[chosen], minlength=len(whole.classes))
     return dict(zip(whole.classes, counts.tolist(), strict=True))
+
+
+def relative_names(dataset: ImageFolder) -> list[str]:
+    """Return the names of a folder's files, relative to its root, with / on every system."""
+    return [path.relative_to(dataset.root).as_posix() for path in dataset.files]
 
 
 def skipped_in(datasets: Iterable[Dataset]) -> str:

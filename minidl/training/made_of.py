@@ -19,6 +19,7 @@ import numpy as np
 from .._core import Array
 from ..data import ArrayDataset, DataLoader, ImageFolder, Subset
 from ..data.collate import is_dataset
+from ..data.folder import relative_names
 from ..engine import get_engine
 from ..nn import Module, Parameter
 from ..optim import Optimizer
@@ -159,7 +160,8 @@ def _of_dataset(dataset: Any, depth: int) -> dict[str, Any]:
     elif isinstance(dataset, Subset):
         described.update(indices=_fingerprint(dataset.indices), dataset=_of_dataset(dataset.dataset, depth))
     elif isinstance(dataset, ImageFolder):
-        names = "\n".join(f"{path.relative_to(dataset.root)} {path.stat().st_size}" for path in dataset.files)
+        files = zip(relative_names(dataset), dataset.files, strict=True)
+        names = "\n".join(f"{name} {path.stat().st_size}" for name, path in files)
         described.update(size=describe(dataset.size), channels=dataset.channels, classes=describe(dataset.classes))
         described.update(background=describe(dataset.background), files=zlib.crc32(names.encode(errors="replace")))
     elif depth:
