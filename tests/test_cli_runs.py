@@ -191,6 +191,28 @@ def test_ctrl_c_prints_the_command_that_goes_on(in_tmp, monkeypatch, capsys):
     assert Path("m.npz").exists()
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_a_second_ctrl_c_prints_the_command_too(first, in_tmp, monkeypatch, capsys):
+    """It comes while what has been trained is measured, or, in the first epoch, while its weights are saved."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def in_the_second(self, trainer):
+        if first or trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(CSVLogger, "on_epoch_start", in_the_second)
+    monkeypatch.setattr("minidl.cli.train.save" if first else "minidl.cli.train.measure", interrupted)
+    assert main([*[flag for flag in TRAIN if flag != "--quiet"], "--run", "r", "--out", "m.npz"]) == 130
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "go on with minidl train --resume r --out m.npz"
+    assert said.err == "minidl: interrupted\n"
+    monkeypatch.undo()
+    monkeypatch.chdir(in_tmp)
+    assert main(["train", "--resume", "r", "--quiet"]) == 0
+
+
 def test_ctrl_c_before_the_best_weights_are_kept_names_those_that_are(in_tmp, monkeypatch, capsys):
     """The second epoch is better, but its weights have not been written."""
     real = ModelCheckpoint.on_save

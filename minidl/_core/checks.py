@@ -7,8 +7,9 @@ for an array that does not fit says what was expected, what was given, its shape
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "check_plain",
     "check_same_dtype",
     "check_sequences",
+    "described",
     "plain",
     "remembered",
 ]
@@ -88,6 +90,21 @@ def check_number(
     return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
+def described(value: Any) -> str:
+    """Return what was given, for errors: of an array its type and shape, of a structure that of its first entries."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if isinstance(getattr(value, "shape", None), tuple):
+        return f"{type(value).__name__} {value.shape}"
+    if isinstance(value, Mapping):
+        entries = [f"{key!r}: {described(entry)}" for key, entry in islice(value.items(), 3)]
+        return f"{{{', '.join(entries)}{', ...' if len(value) > 3 else ''}}}"
+    if isinstance(value, (tuple, list)):
+        text = ", ".join(map(described, value[:3])) + (", ..." if len(value) > 3 else "")
+        return f"[{text}]" if isinstance(value, list) else f"({text})"
+    return repr(value)
+
+
 def check_flag(owner: str, argument: str, value: Any) -> bool:
     """Return ``value`` if it is True or False; a number in place of a flag is a mistake worth reporting."""
     if not isinstance(value, (bool, np.bool_)):
@@ -99,7 +116,7 @@ def check_kind(owner: str, argument: str, value: Any, kind: type[Checked], hint:
     """Return ``value`` if it is a ``kind``, or raise TypeError with a ``hint``; for a class it asks for an instance."""
     if not isinstance(value, kind):
         hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else hint
-        raise TypeError(f"{owner}: {argument} must be a {kind.__name__}, got {value!r}{hint}")
+        raise TypeError(f"{owner}: {argument} must be a {kind.__name__}, got {described(value)}{hint}")
     return value
 
 

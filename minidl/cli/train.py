@@ -103,7 +103,13 @@ def _run(options: argparse.Namespace) -> Outcome:
             _check_resume(folder, recipe, images)
             if options.inexact:  # otherwise the fit refuses a folder that has changed in any way
                 check_test_images(folder, images)
-        return _train(Run(folder, recipe, images.classes, images.shape), images, out, options)
+        run = Run(folder, recipe, images.classes, images.shape)
+        try:
+            return _train(run, images, out, options)
+        except KeyboardInterrupt:  # a second one, while what has been trained is saved and measured
+            if (folder / CONFIG).exists():
+                say(options, f"go on with {resume_command(run, out)}")
+            raise
 
 
 def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_flag, check_int, default_rng
+from .._core import Array, check_flag, check_int, default_rng, described
 from .collate import DatasetLike, check_dataset
 from .dataset import Batch, batch_of
 from .naming import named
@@ -65,8 +65,11 @@ class DataLoader:
     ) -> None:
         if len(check_dataset("DataLoader", dataset)) == 0:
             raise ValueError("DataLoader: the dataset is empty")
-        if transform is not None and not callable(transform):
-            raise TypeError(f"DataLoader: transform must be a function of a batch of images, got {transform!r}")
+        if transform is not None and (not callable(transform) or isinstance(transform, type)):
+            hint = f"; did you mean {transform.__name__}()?" if isinstance(transform, type) else ""
+            raise TypeError(
+                f"DataLoader: transform must be a function of a batch of images, got {described(transform)}{hint}"
+            )
         if sampler is not None and not isinstance(sampler, Sampler):
             raise TypeError(f"DataLoader: sampler must be a Sampler, got {sampler!r}")
         if check_int("DataLoader", "num_workers", num_workers, minimum=0) or check_flag(

@@ -165,9 +165,11 @@ def load_run(folder: str | os.PathLike[str], layers: Mapping[str, type[Module]] 
 
     Raises:
         FileNotFoundError: the folder has no model: it is not a run's, or the run is not finished.
-        ValueError, TypeError: as for `load_model`.
+        ValueError, TypeError: it is a file, not a folder; or as for `load_model`.
     """
     folder = user_path(folder)
+    if folder.is_file():
+        raise ValueError(f"load_run: {folder} is a file, not the folder of a run; use load_model for a model's file")
     if not (folder / MODEL).is_file():
         raise FileNotFoundError(f"{folder} has no {MODEL}, which minidl train writes when it has finished")
     return load_model(folder / MODEL, layers)

@@ -44,8 +44,10 @@ def _class_weights(weight: Array | None, logits: Array) -> Array:
 
 def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> tuple[Array, Array]:
     """Return the labels, with 0 in place of ignored ones, and a mask of those that are not ignored."""
-    if target.dtype.kind not in "iu":
-        raise TypeError(f"expected integer labels or float class probabilities, got {target.dtype}")
+    if (kind := target.dtype.kind) not in "iu":
+        hint = "; of names give numbers: names, y = np.unique(y, return_inverse=True)" if kind in "USTO" else ""
+        hint = "; give y.astype(int)" if kind == "b" else hint
+        raise TypeError(f"expected integer labels or float class probabilities, got {target.dtype}{hint}")
     expected = (shape[0], *shape[2:])
     if target.shape != expected:
         hint = "; of one-hot labels give their numbers, y.argmax(axis=1)" if target.shape == shape else ""
@@ -57,7 +59,9 @@ def _check_labels(target: Array, shape: tuple[int, ...], ignore_index: int) -> t
     if wrong.any():
         where = np.unravel_index(int(wrong.argmax()), wrong.shape)
         at = ", ".join(str(int(i)) for i in where)
-        raise ValueError(f"expected labels from 0 to {shape[1] - 1}, got {target[where]} at index {at}")
+        found = target[kept]
+        hint = "; labels start at 0: subtract 1" if found.min() >= 1 and found.max() == shape[1] else ""
+        raise ValueError(f"expected labels from 0 to {shape[1] - 1}, got {target[where]} at index {at}{hint}")
     return np.where(kept, target, 0), kept
 
 

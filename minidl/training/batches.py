@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._core import check_flag
+from .._core import check_flag, described
 from ..data import ArrayDataset, DataLoader
 from ..nn import Module
 from ..nn.label_loss import LabelLoss
@@ -141,6 +141,8 @@ def _described(batch: Any) -> str:
             f"a dict of {_names(batch)}, which does not say what is the target: create Trainer(..., "
             "targets=('NAME',)), or let the samples be tuples"
         )
+    if hasattr(batch, "__array__"):
+        return f"{described(batch)}: a list is one of batches; arrays are given in a tuple, (x, y)"
     if not isinstance(batch, (tuple, list)):
         return type(batch).__name__
     return f"{len(batch)} parts" if len(batch) != 1 else "the input alone: a target is lacking"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from .._core import described
 from .callback import Callback
 
-__all__ = ["FunctionCallback", "as_callback"]
+__all__ = ["FunctionCallback", "as_callbacks"]
 
 
 class FunctionCallback(Callback):
@@ -24,12 +25,18 @@ class FunctionCallback(Callback):
         self.__dict__["on_epoch_end"] = function  # the function itself, whose module tells whose it is
 
 
-def as_callback(callback: Any) -> Callback:
-    """Return what the Trainer was given as a callback as a `Callback`.
+def as_callbacks(callbacks: Any) -> list[Callback]:
+    """Return what the Trainer was given as its callbacks as a list of them.
 
     Raises:
-        TypeError: it is neither a Callback nor a function.
+        TypeError: it is no list of them, or one is neither a Callback nor a function.
     """
+    if isinstance(callbacks, Callback) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"Trainer: callbacks must be a list, callbacks=[...], got {described(callbacks)}")
+    return [_as_callback(callback) for callback in callbacks]
+
+
+def _as_callback(callback: Any) -> Callback:
     if isinstance(callback, Callback):
         return callback
     if callable(callback) and not isinstance(callback, type):

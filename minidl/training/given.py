@@ -63,6 +63,11 @@ def batches_of_fit(
     """
     dataset = dataset_of("Trainer.fit", train)
     if dataset is None:
+        if hasattr(train, "__array__") and hasattr(val, "__array__"):
+            raise TypeError(
+                f"Trainer.fit: inputs and targets are one argument, a tuple: fit((x, y)), got {_kind(train)} and "
+                f"{_kind(val)} as train and val"
+            )
         _check_batches("fit", train, batch_size=batch_size, validation_split=validation_split, rng=rng)
     size = 32 if batch_size is None else check_int("Trainer.fit", "batch_size", batch_size)
     if validation_split is not None:

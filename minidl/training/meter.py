@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, described
 from ..nn import Module
 from ..nn.structure import leaves
 from ..optim.stored import stored_count, stored_dict, stored_list, stored_number
@@ -281,10 +281,12 @@ def metrics_for(loss: Module, metrics: Any) -> Any:
     if not isinstance(loss, Losses):
         if isinstance(metrics, Mapping):
             raise TypeError("Trainer: metrics by name are for several losses; give a list")
+        if isinstance(metrics, Metric) or not isinstance(metrics, Iterable):
+            raise TypeError(f"Trainer: metrics must be a list, metrics=[...], got {described(metrics)}")
         return [as_metric(metric) for metric in metrics]
     keys = [part.key for part in parts_of(loss)]
     if not isinstance(metrics, Mapping):
-        if list(metrics):
+        if not isinstance(metrics, Iterable) or list(metrics):
             raise TypeError(f"Trainer: with several losses give metrics by loss: {{{keys[0]!r}: [...]}}")
         return {}
     if unknown := [key for key in metrics if key not in keys]:

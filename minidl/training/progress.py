@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .._core import bar, bar_class, check_choice, printable
+from .callback import StopTraining
 from .history import History
 from .live_table import LiveTable
 
@@ -37,6 +38,7 @@ class Progress:
     def __init__(self, style: str = "auto") -> None:
         self.style = check_choice("Trainer", "progress", style, ("auto", "bar", "lines", "none"))
         self._table: LiveTable | None = None
+        self._held: list[str] | None = None
 
     @property
     def shows_bar(self) -> bool:
@@ -61,12 +63,27 @@ class Progress:
             if table is not None:
                 table.draw()
 
-    def epoch(self, text: str) -> None:
-        """Tell that an epoch is finished: by a line, or in the table."""
-        if self._table is None:
-            self.line(text)
-        else:
-            self._table.draw()
+    @contextmanager
+    def epoch(self, text: str) -> Iterator[None]:
+        """Surround what saves an epoch: only then tell that it is finished, by a line or in the table.
+
+        Lines from within follow that line. An epoch that could not be saved is not told of.
+        """
+        self._held, saved = [], False
+        try:
+            yield
+            saved = True
+        except StopTraining:  # raised once all callbacks were called
+            saved = True
+            raise
+        finally:
+            held, self._held = self._held, None
+            if self._table is not None:
+                self._table.draw()
+            elif saved:
+                held.insert(0, text)
+            for line in held:
+                self.line(line)
 
     def track(
         self, batches: Iterable[Any], label: str, *, first: int = 0, total: int | None = None, unit: str = "batch"
@@ -99,6 +116,9 @@ class Progress:
     def line(self, text: str) -> None:
         """Print one line, above a bar if there is one. A closed pipe does not end the training."""
         if self.style == "none" or sys.stdout is None:
+            return
+        if self._held is not None:
+            self._held.append(text)
             return
         text = printable(text, keep="\n")
         try:

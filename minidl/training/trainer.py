@@ -22,7 +22,7 @@ from .callback import Callback, StopTraining
 from .checkpoint import set_damaged_aside
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
-from .function_callback import as_callback
+from .function_callback import as_callbacks
 from .given import as_batches, batches_of_fit
 from .history import History
 from .hooks import Hooks
@@ -107,14 +107,11 @@ class Trainer(Reporting):
     ) -> None:
         check_kind("Trainer", "model", model, Module)
         self.loss = as_loss(loss, loss_weights)
-        if isinstance(optimizer, (list, tuple, Mapping)):
-            self.optimizer: Any = Optimizers(optimizer)
-        else:
-            self.optimizer = (
-                optimizer if optimizer is None else check_kind("Trainer", "optimizer", optimizer, Optimizer)
-            )
+        self.optimizer: Any = Optimizers(optimizer) if isinstance(optimizer, (list, tuple, Mapping)) else optimizer
+        if self.optimizer is not None and not isinstance(self.optimizer, Optimizers):
+            check_kind("Trainer", "optimizer", optimizer, Optimizer)
         self.metrics = metrics_for(self.loss, metrics)
-        self.callbacks = [as_callback(callback) for callback in callbacks]
+        self.callbacks = as_callbacks(callbacks)
         if clip_grad_norm is not None:
             clip_grad_norm = check_number("Trainer", "clip_grad_norm", clip_grad_norm)
         self.model, self.scheduler = model, schedules_of(scheduler, self.optimizer)
@@ -127,7 +124,7 @@ class Trainer(Reporting):
         self.progress = Progress(progress)
         self.state, self.resumed = self._new_state(), False
         self._hooks, self._step = Hooks(self.callbacks), None
-        self._running, self._noted = False, ""
+        self._running, self._noted, self._kept = False, "", 0
         self._made: dict[str, Any] = {}
 
     def fit(
@@ -196,7 +193,7 @@ class Trainer(Reporting):
         state.options.update({name: self._made[name] for name in PARTS})
         continuing = check_start(state, found, epochs, self.progress, exact=exact)
         before, self.state, self.resumed = self.state, state, saved is not None
-        self._hooks = Hooks(self.callbacks)
+        self._hooks, self._kept = Hooks(self.callbacks), 0
         self._step = self._new_step(optimizer)
         try:
             with self._fitting():
@@ -212,6 +209,7 @@ class Trainer(Reporting):
                     if self.stop:
                         self.progress.note(f"the fit was stopped after epoch {self.epoch}; there is nothing left to do")
                 self._hooks.judged_weights(self)  # by one callback at most
+                self._kept = self.epoch - (not state.finished)
                 while not self.stop and (self.epoch < epochs or not self.state.finished):
                     self._fit_epoch(epochs)
         except BaseException:
@@ -242,9 +240,10 @@ class Trainer(Reporting):
         row["seconds"] = time.perf_counter() - start
         state.schedule("epoch")
         numbers = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
-        self.progress.epoch(f"{label}  {numbers}  {row['seconds']:.1f} s")
         state.finished = True
-        self._hooks.call(self, "on_epoch_end", "on_save")
+        with self.progress.epoch(f"{label}  {numbers}  {row['seconds']:.1f} s"):
+            self._hooks.call(self, "on_epoch_end", "on_save")
+            self._kept = state.epoch
 
     def _batches(self, label: str) -> Iterator[list[Batch]]:
         """Yield the batches of one step after another."""
@@ -423,7 +422,8 @@ class Trainer(Reporting):
                     yield
                 except KeyboardInterrupt:
                     self.history.interrupted = True
-                    self.progress.line(f"interrupted in epoch {self.epoch}; {len(self.history)} epochs are finished")
+                    finished = "1 epoch is" if self._kept == 1 else f"{self._kept} epochs are"
+                    self.progress.line(f"interrupted in epoch {self.epoch}; {finished} finished")
                 except StopTraining as reason:
                     self.progress.line(f"stopped in epoch {self.epoch}: {reason}")
                 except BaseException:

@@ -1,6 +1,7 @@
 """Resizing, crops, blur, hue: beside Pillow, PyTorch, colorsys and plain loops; masks go with their images."""
 
 import colorsys
+import re
 
 import numpy as np
 import pytest
@@ -273,3 +274,20 @@ def test_functions_and_lists_make_a_composition():
 def test_what_is_refused(make, message):
     with pytest.raises((ValueError, TypeError), match=f"^{message}"):
         make()
+
+
+@pytest.mark.parametrize("shape", [(8, 16, 12, 1), (8, 8, 8), (7, 16, 12), (8, 2, 1, 16, 12)])
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_masks_that_do_not_fit_the_images_are_refused(shape, dtype):
+    images, masks = np.zeros((8, 3, 16, 12), np.float32), np.zeros(shape, dtype)
+    wanted = rf"RandomHorizontalFlip: masks must be \(N, H, W\) or \(N, K, H, W\) .*{re.escape(f'{images.shape}')}.*"
+    with pytest.raises(ValueError, match=wanted + re.escape(f"{np.dtype(dtype)} beside them is {shape}")):
+        Compose([RandomHorizontalFlip()]).apply((images, masks), np.random.default_rng(0))
+
+
+def test_what_may_be_something_else_than_masks_stays_as_it_is():
+    images, rng = np.zeros((8, 3, 16, 12), np.float32), np.random.default_rng(0)
+    others = np.arange(8), np.eye(8, dtype=int), rng.standard_normal((8, 5, 4)).astype(np.float32)
+    _, *after = RandomHorizontalFlip(1.0).apply((images, *others), rng)
+    for one, other in zip(after, others, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -333,3 +333,9 @@ def test_a_file_that_claims_too_much_is_refused(tmp_path, monkeypatch):
             archive.writestr(name, content)
     with pytest.raises(ValueError, match="MINIDL_MAX_BYTES"):
         minidl.load_model(path)
+
+
+def test_a_file_is_not_a_run(tmp_path):
+    minidl.save_model(nn.Linear(4, 3), tmp_path / "net.minidl", (2, 4))
+    with pytest.raises(ValueError, match=r"load_run: .*net\.minidl is a file, .* use load_model"):
+        minidl.load_run(tmp_path / "net.minidl")

@@ -386,3 +386,11 @@ def test_the_command_line_saves_it(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "net.svg").read_text(encoding="utf-8") == models.lenet5().draw((1, 1, 28, 28)).svg + "\n"
     assert main(["summary", "lenet5", "--svg", "nowhere/net.svg"]) == 2
     assert capsys.readouterr().err.startswith("minidl summary: error: cannot write nowhere/net.svg")
+
+
+@pytest.mark.parametrize("name", ["net.png", "net"])
+def test_a_picture_is_written_as_svg_alone(name, tmp_path):
+    drawing = nn.Linear(4, 3).draw((1, 4))
+    with pytest.raises(ValueError, match=rf"the file name must end in \.svg, got .*{name}"):
+        drawing.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -109,14 +109,6 @@ def test_parameters_without_a_gradient_are_told_once(x, y):
     assert "no gradient came to 'unused.weight', 'unused.bias' in the first step" in str(one.message)
 
 
-def test_arrays_instead_of_batches(x, y):
-    model = nn.Linear(4, 3)
-    trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.params(), 0.1), progress="none")
-    for given in ((x, y), ((x, y),)):
-        with pytest.raises(TypeError, match=r"Trainer.fit: expected batches.*DataLoader\(ArrayDataset\(x, y\)"):
-            trainer.fit(*given, epochs=1)
-
-
 def test_transforms_of_a_folder(tmp_path):
     for arguments in ({"transform": len}, {"size": len}):
         with pytest.raises(
@@ -210,3 +202,42 @@ def test_a_straight_through_layer_is_recognised(x):
         )
     assert "straight-through" not in str(told.value)
     assert minidl.gradcheck(wrong, inputs)
+
+
+@pytest.mark.parametrize("loss", [nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss])
+def test_labels_that_are_no_numbers_from_0_on(loss, x):
+    x = -abs(x)  # as NLLLoss takes it
+
+    def refused(labels, error):
+        with pytest.raises(error) as raised:
+            loss()(x, np.asarray(labels))
+        return str(raised.value)
+
+    one_too_many = "; labels start at 0: subtract 1"
+    assert refused([1, 2, 3, 4, 1, 1], ValueError).endswith(f"from 0 to 3, got 4 at index 3{one_too_many}")
+    assert one_too_many not in refused([0, 2, 3, 4, 1, 1], ValueError)
+    assert one_too_many not in refused([1, 2, 3, 5, 1, 1], ValueError)
+    names = np.array(["b", "a", "c", "d", "a", "a"])
+    hint = "names, y = np.unique(y, return_inverse=True)"
+    assert refused(names, TypeError).endswith(hint)
+    assert refused(names.astype(object), TypeError).endswith(hint)
+    assert np.isfinite(loss()(x, np.unique(names, return_inverse=True)[1]))
+    assert refused(names == "a", TypeError).endswith("got bool; give y.astype(int)")
+    assert np.isfinite(loss()(x, (names == "a").astype(int)))
+
+
+def test_labels_from_1_on_beside_ignored_ones(x):
+    with pytest.raises(ValueError, match="subtract 1"):
+        nn.CrossEntropyLoss()(x, np.array([-100, 1, 2, 3, 4, -100]))
+
+
+def test_what_is_not_of_the_right_kind_is_told_without_its_numbers(x, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"must be a Module, got \{'weight': ndarray \(3, 4\), 'bias': ndarray \(3,\)\}$"
+    ):
+        minidl.save_model(nn.Linear(4, 3).state_dict(), tmp_path / "m.minidl")
+    with pytest.raises(TypeError, match=r"must be a Module, got \[ndarray \(6, 4\), ndarray \(6, 4\), .*, \.\.\.\]$"):
+        minidl.save_model([x] * 9, tmp_path / "m.minidl")
+    flip = minidl.data.transforms.RandomHorizontalFlip
+    with pytest.raises(TypeError, match=r"got the class RandomHorizontalFlip; did you mean RandomHorizontalFlip\(\)\?"):
+        DataLoader(ArrayDataset(x), transform=flip)

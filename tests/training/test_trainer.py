@@ -8,7 +8,8 @@ import minidl
 from minidl import nn, optim
 from minidl.data import ArrayDataset, DataLoader, load_digits
 from minidl.models import digits_cnn
-from minidl.training import Callback, History, Trainer
+from minidl.training import Callback, History, ModelCheckpoint, StopTraining, Trainer
+from minidl.training.metrics import Accuracy
 
 
 def test_it_learns_and_the_history_is_plain_data():
@@ -178,6 +179,39 @@ def test_ctrl_c_returns_the_history_and_leaves_the_model_usable(capsys):
     assert len(trainer.fit(DataLoader(data, 10), epochs=1)) == 1
 
 
+def test_ctrl_c_while_an_epoch_is_being_saved_tells_of_those_that_are(tmp_path, capsys):
+    """The line of an epoch comes once its checkpoint is written: what is told, a resume has."""
+
+    class Interrupt(Callback):
+        def on_save(self, trainer):
+            if trainer.state.finished and trainer.epoch == 2 and not trainer.resumed:
+                raise KeyboardInterrupt
+
+    trainer = make("lines", callbacks=[Interrupt(), ModelCheckpoint(tmp_path)])
+    trainer.fit(DataLoader(problem(), 10), epochs=9)
+    out = capsys.readouterr().out
+    assert "epoch 1/9" in out
+    assert "epoch 2/9" not in out
+    assert "interrupted in epoch 2; 1 epoch is finished" in out
+    trainer = make("lines", callbacks=[Interrupt(), ModelCheckpoint(tmp_path)])
+    trainer.fit(DataLoader(problem(), 10), epochs=2, resume=tmp_path)
+    out = capsys.readouterr().out
+    assert "epoch 1/2" not in out
+    assert "epoch 2/2" in out
+
+
+def test_what_callbacks_tell_of_an_epoch_follows_its_line(capsys):
+    class Tell(Callback):
+        def on_epoch_end(self, trainer):
+            trainer.progress.line(f"told of {trainer.epoch}")
+            if trainer.epoch == 2:
+                raise StopTraining("enough")
+
+    make("lines", callbacks=[Tell()]).fit(DataLoader(problem(), 10), epochs=3)
+    starts = [line[:9] for line in capsys.readouterr().out.splitlines()]
+    assert starts == ["epoch 1/3", "told of 1", "epoch 2/3", "told of 2", "stopped i"]
+
+
 def test_an_exception_passes_and_everything_is_put_back():
     class Fail(Callback):
         def on_batch_end(self, trainer):
@@ -340,3 +374,22 @@ def test_same_seed_same_bits():
         results.append(model.state_dict())
     for name, value in results[0].items():
         np.testing.assert_array_equal(value, results[1][name])
+
+
+@pytest.mark.parametrize("option", ["metrics", "callbacks"])
+@pytest.mark.parametrize("one", [Callback(), Accuracy(), lambda *_: 0.0])
+def test_metrics_and_callbacks_are_lists(option, one):
+    trainer = make()
+    with pytest.raises(TypeError, match=rf"Trainer: {option} must be a list, {option}=\[...\], got "):
+        Trainer(trainer.model, trainer.loss, trainer.optimizer, **{option: one})
+
+
+def test_arrays_that_are_not_in_a_tuple():
+    x, y = problem(20).arrays
+    trainer = make()
+    with pytest.raises(TypeError, match=r"one argument, a tuple: fit\(\(x, y\)\), got ndarray \(20, 4\) and ndarray"):
+        trainer.fit(x, y)
+    for call in (lambda: trainer.fit([x, y]), lambda: trainer.fit((x, y), [x, y]), lambda: trainer.evaluate([x, y])):
+        with pytest.raises(ValueError, match=r"got ndarray \(20, 4\): a list .* in a tuple, \(x, y\)"):
+            call()
+    assert len(trainer.fit([(x, y), (x, y)])) == 1

@@ -52,7 +52,8 @@ class Geometric(Transform):
 
     In a batch (images, masks) the masks are moved as their images are, by the same random numbers, and each of their
     pixels is one of the mask's, never a mixture of classes. A mask is whatever else in the batch has the images' height
-    and width: an array (N, H, W) or (N, K, H, W) of any dtype.
+    and width: an array (N, H, W) or (N, K, H, W) of any dtype. Integers or bools of three axes or more that do not fit
+    the images raise ValueError.
     """
 
     def draw(self, images: Array, rng: np.random.Generator) -> Any:
@@ -76,17 +77,32 @@ class Geometric(Transform):
     def apply(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """Return the batch with the pixels of images and masks moved."""
         images = self._check(batch[0])
+        for part in batch[1:]:
+            self._check_mask(part, images)
         drawn = self.draw(images, rng)
         return (self.move(images, drawn, mask=False), *(self._moved(part, images, drawn) for part in batch[1:]))
 
+    def _check_mask(self, part: Any, images: Array) -> None:
+        """Raise if another part of a batch can only be masks, but would stay where it is while the images move."""
+        if isinstance(part, np.ndarray) and part.ndim > 2 and part.dtype.kind in "biu" and not _fits(part, images):
+            raise ValueError(
+                f"{type(self).__name__}: masks must be (N, H, W) or (N, K, H, W) as the images (N, C, H, W) are; the "
+                f"images are {images.shape}, an array of {part.dtype} beside them is {part.shape}"
+            )
+
     def _moved(self, part: Any, images: Array, drawn: Any) -> Any:
         """Return another part of a batch, moved if it is a mask."""
-        n, _, h, w = images.shape
-        if not isinstance(part, np.ndarray) or part.ndim not in (3, 4) or (len(part), *part.shape[-2:]) != (n, h, w):
+        if not _fits(part, images):
             return part
         if part.ndim == 4:
             return self.move(part, drawn, mask=True)
         return self.move(part[:, None], drawn, mask=True)[:, 0]
+
+
+def _fits(part: Any, images: Array) -> bool:
+    """Return whether another part of a batch is masks of these images."""
+    n, _, h, w = images.shape
+    return isinstance(part, np.ndarray) and part.ndim in (3, 4) and (len(part), *part.shape[-2:]) == (n, h, w)
 
 
 class _Function(Transform):

@@ -35,12 +35,16 @@ class Drawing:
         return cls(to_svg(network, lay_out(network)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the picture to a file, which should be called .svg.
+        """Write the picture to a file, whose name ends in .svg.
 
         Raises:
+            ValueError: the suffix is another one.
             OSError: the file cannot be written.
         """
-        write_atomically(through_link(user_path(path)), f"{self.svg}\n".encode())
+        path = user_path(path)
+        if path.suffix.lower() != ".svg":
+            raise ValueError(f"Drawing.save: the picture is SVG, so the file name must end in .svg, got {path}")
+        write_atomically(through_link(path), f"{self.svg}\n".encode())
 
     def _repr_html_(self) -> str:
         # not _repr_svg_: a notebook would show that as an image, whose letters do not have the page's colour
