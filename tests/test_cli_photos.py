@@ -104,10 +104,11 @@ def test_broken_images_are_named_before_anything_is_trained(here, capsys, part):
     assert main([*TRAIN, "--size", "16"]) == 2
     out, err = capsys.readouterr()
     assert "epoch" not in out
-    assert err.startswith("minidl train: error: 2 images cannot be read: ")
-    for path in (part, "light/03.jpg"):
-        assert str(here / "pictures" / path) in err
-    assert err.endswith("; --skip-broken leaves them out\n")
+    head, *files = err.splitlines()
+    assert head == "minidl train: error: 2 images cannot be read; --skip-broken leaves them out:"
+    assert sorted(file.split(": ")[0] for file in files) == [
+        f"  {here / 'pictures' / path}" for path in (part, "light/03.jpg")
+    ]
     assert not Path("r").exists()
 
 
@@ -116,7 +117,7 @@ def test_broken_images_are_left_out_if_asked(here, capsys):
         break_(f"pictures/{name}")
     assert main([*TRAIN, "--size", "16", "--skip-broken"]) == 0
     out, err = capsys.readouterr()
-    assert err.startswith("minidl train: 3 images left out: ")
+    assert err.startswith("minidl train: 3 images left out:\n  ")
     assert "dark/04.png" in err
     assert "folder: 17 training, 1 validation and 3 test images" in out
     assert "files: 3 skipped: 3 cannot be read\n" in out
@@ -130,12 +131,59 @@ def test_many_broken_images_are_counted_and_a_class_without_any_is_refused(here,
     for number in range(12):
         break_(f"pictures/dark/{number:02}.{'jpg' if number % 2 else 'png'}")
     assert main([*TRAIN, "--size", "16"]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith("minidl train: error: 12 images cannot be read: ")
-    assert err.count("dark") == 5
-    assert "; 7 more; --skip-broken" in err
+    head, *files, more = capsys.readouterr().err.splitlines()
+    assert head == "minidl train: error: 12 images cannot be read; --skip-broken leaves them out:"
+    assert (len(files), more) == (10, "  ... and 2 more")
+    assert len(set(files)) == 10
+    assert all(file.startswith(f"  {here / 'pictures' / 'dark'}") for file in files)
     assert main([*TRAIN, "--size", "16", "--skip-broken"]) == 2
     assert "error: no image of dark in the images for train can be read\n" in capsys.readouterr().err
+
+
+def test_an_empty_file_is_said_to_be_empty(here, capsys):
+    Path("pictures/dark/03.jpg").write_bytes(b"")
+    Path("pictures/dark/05.jpg").write_bytes(b"text")
+    assert main([*TRAIN, "--size", "16"]) == 2
+    empty, other = sorted(capsys.readouterr().err.splitlines()[1:])
+    assert empty == f"  {here / 'pictures/dark/03.jpg'}: it is empty"
+    assert other.startswith(f"  {here / 'pictures/dark/05.jpg'}: it is damaged, or none of BMP, ")
+
+
+def test_predict_leaves_broken_images_out_and_names_them(here, capsys):
+    assert main([*TRAIN, "--size", "16", "--quiet"]) == 0
+    capsys.readouterr()
+    predict = ["predict", "r", "--trust", "--json"]
+    assert main([*predict, "pictures"]) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert (len(whole["predictions"]), whole["unreadable"]) == (24, [])
+    bad = str(Path("pictures/dark/04.png"))
+    Path(bad).write_bytes(b"")
+    for files in (["pictures"], [one["image"] for one in whole["predictions"]]):
+        assert main([*predict, *files]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out) == {
+            "predictions": [one for one in whole["predictions"] if one["image"] != bad],
+            "unreadable": [{"image": bad, "reason": "it is empty"}],
+        }
+        assert err == f"minidl predict: 1 image left out, which cannot be read:\n  {bad}: it is empty\n"
+
+
+def test_predict_fails_if_no_image_can_be_read(here, capsys):
+    assert main([*TRAIN, "--size", "16", "--quiet"]) == 0
+    capsys.readouterr()
+    paths = [str(Path("pictures", "dark", name)) for name in ("04.png", "06.png")]
+    for path in paths:
+        Path(path).write_bytes(b"")
+    assert main(["predict", "r", "--trust", paths[0]]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"minidl predict: error: read_image: cannot read the image {paths[0]}: it is empty\n",
+    )
+    assert main(["predict", "r", "--trust", *paths]) == 2
+    told = "".join(f"  {path}: it is empty\n" for path in paths)
+    assert capsys.readouterr() == ("", f"minidl predict: error: 2 images cannot be read:\n{told}")
+    assert main(["predict", "r", "--trust", "missing.png", "pictures"]) == 2
+    assert capsys.readouterr().err == "minidl predict: error: there is no file missing.png\n"
 
 
 def test_images_of_several_sizes_need_one(here, capsys):

@@ -1,7 +1,7 @@
 """The command line: ``minidl inspect | train | evaluate | predict | summary | export | compare | info``.
 
-An error is one line on standard error and exit code 2. After Ctrl-C, what has been trained is saved, and the exit code
-is 130. This file imports nothing before it is ready for Ctrl-C.
+An error is one line on standard error, and one for each file if it is about several, and exit code 2. After Ctrl-C,
+what has been trained is saved, and the exit code is 130. This file imports nothing before it is ready for Ctrl-C.
 """
 
 import sys

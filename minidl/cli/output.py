@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from .._core import plain, printable
@@ -45,9 +46,11 @@ def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
         raise
 
 
-def complain(who: str, text: object) -> None:
-    """Print a warning or an error, on one line of standard error."""
-    print(f"{who}: {printable(' '.join(str(text).split()))}", file=sys.stderr)
+def complain(who: str, text: object, files: Sequence[str] = ()) -> None:
+    """Print a warning or an error, on one line of standard error; files that it is about follow, one on each line."""
+    head = f"{who}: {printable(' '.join(str(text).split()))}"
+    lines = [f"{head}:" if files else head, *(f"  {printable(' '.join(one.split()))}" for one in files)]
+    print("\n".join(lines), file=sys.stderr)
 
 
 def _plain(data: Any) -> Any:

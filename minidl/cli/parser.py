@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from .._core import printable
 from .._version import __version__
+from ..data.unreadable import UnreadableImagesError
 from .compare import add_compare
 from .evaluate import add_evaluate
 from .export import add_export
@@ -63,5 +64,9 @@ def run_command(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if os.environ.get("MINIDL_TRACEBACK"):
             raise
-        complain(f"minidl {options.command}: error", str(error) or type(error).__name__)
+        who = f"minidl {options.command}: error"
+        if isinstance(error, UnreadableImagesError):
+            complain(who, error.head, error.files)
+        else:
+            complain(who, str(error) or type(error).__name__)
         return 2

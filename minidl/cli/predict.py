@@ -12,6 +12,7 @@ import numpy as np
 
 from .._core import printable, through_link, user_path, write_atomically
 from ..data.images import described
+from ..data.unreadable import UnreadableImageError, UnreadableImagesError, image_count, listed
 from ..modelfile import Predictions
 from ..modelfile.loaded import guesses
 from ..training.progress import Progress
@@ -19,7 +20,7 @@ from .command import add_command
 from .contact_sheet import LeastCertain, check_sheet
 from .engines import use_engine
 from .options import add_flags
-from .output import say, show
+from .output import complain, say, show
 from .recipe import Recipe
 from .source import SOURCE, loaded_source
 from .trust import add_trust
@@ -58,13 +59,18 @@ def predict(options: argparse.Namespace) -> int:
     if count and not 1 <= top <= count:
         raise ValueError(f"--top must be from 1 to {count}, the number of classes, got {top}")
     least = _least(options)
-    skipped, names, rows = Counter[str](), list[str](), []
-    batches = loaded.batches([user_path(name) for name in options.files], skipped)
+    skipped, broken = Counter[str](), list[UnreadableImageError]()
+    names, rows = list[str](), []
+    batches = loaded.batches([user_path(name) for name in options.files], skipped, broken)
     for (some, images, probabilities), _ in Progress("none" if options.quiet else "auto").track(batches, "predicting"):
         names += some
         rows.append(probabilities)
         if least is not None:
             least.look(some, images, probabilities)
+    if broken and not names:
+        raise broken[0] if len(broken) == 1 else UnreadableImagesError(broken)
+    if broken:
+        complain("minidl predict", f"{image_count(broken)} left out, which cannot be read", listed(broken))
     found = Predictions(names, loaded.classes, np.concatenate(rows) if rows else np.zeros((0, count)))
     if skipped:
         say(options, f"files: {described(skipped)}")
@@ -72,7 +78,8 @@ def predict(options: argparse.Namespace) -> int:
         write_atomically(through_link(user_path(options.csv)), _csv(found, top).encode())
     if least is not None:
         write_atomically(through_link(user_path(options.sheet)), least.png(loaded.classes))
-    show(options, {"predictions": _plain(found, top)}, _table(found, top))
+    unreadable = [{"image": str(error.path), "reason": error.reason} for error in broken]
+    show(options, {"predictions": _plain(found, top), "unreadable": unreadable}, _table(found, top))
     return 0
 
 

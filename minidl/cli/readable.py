@@ -7,19 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._core import printable
-from ..data import Dataset, ImageFolder, Subset
+from .._core import Array, printable
+from ..data import Dataset, ImageFolder
 from ..data.dataset import whole_of
-from ..data.folder import class_counts
-from ..data.images import UnreadableImageError
-from ..data.split import labels_of
+from ..data.folder import only
+from ..data.unreadable import UnreadableImageError, UnreadableImagesError, image_count, listed, readable_indices
 from ..training.progress import Progress
 from .datasets import Images
 from .output import complain
 
 __all__ = ["readable", "readable_images"]
 
-_NAMED = 5  # files that a message names; the others it counts
 _LARGE = 2**18  # pixels of an image, from which on a hint is given to make it smaller
 
 
@@ -43,54 +41,40 @@ def readable(parts: dict[str, Dataset], options: argparse.Namespace, *, skip: bo
         ValueError: images cannot be read, or ``skip`` would leave a part without any, or a class of "train"; or images
             differ in their size.
     """
-    broken, sizes = list[str](), dict[tuple[int, ...], str]()
+    broken, sizes = list[UnreadableImageError](), dict[tuple[int, ...], str]()
     good = {name: _read(name, dataset, options, broken, sizes) for name, dataset in parts.items()}
     if any(height * width > _LARGE for height, width in sizes):
         complain(f"minidl {options.command}", f"{_told(sizes)}: --size N, such as --size 64, saves time and memory")
     if not broken:
         return parts
-    told = [*broken[:_NAMED], *([f"{len(broken) - _NAMED} more"] if len(broken) > _NAMED else [])]
-    count = f"{len(broken):,} image{'s' * (len(broken) > 1)}"
     if not skip:
-        raise ValueError(f"{count} cannot be read: {'; '.join(told)}; --skip-broken leaves them out")
-    complain(f"minidl {options.command}", f"{count} left out: {'; '.join(told)}")
-    return {name: _only(name, dataset, good[name]) for name, dataset in parts.items()}
+        raise UnreadableImagesError(broken, "; --skip-broken leaves them out")
+    complain(f"minidl {options.command}", f"{image_count(broken)} left out", listed(broken))
+    return {name: only(name, dataset, good[name]) for name, dataset in parts.items()}
 
 
 def _read(
-    name: str, dataset: Dataset, options: argparse.Namespace, broken: list[str], sizes: dict[tuple[int, ...], str]
+    name: str,
+    dataset: Dataset,
+    options: argparse.Namespace,
+    broken: list[UnreadableImageError],
+    sizes: dict[tuple[int, ...], str],
 ) -> list[int]:
     """Read each image of a folder; return the indices of those that can be read, and note the others, and the sizes."""
     whole, chosen = whole_of(dataset)
     if not isinstance(whole, ImageFolder):
         return list(range(len(dataset)))
-    files, good = np.arange(len(whole))[chosen], list[int]()
-    progress = Progress("none" if options.quiet or options.json else "auto")
-    for index, _ in progress.track(range(len(dataset)), f"reading images ({name})", unit="image"):
-        try:
-            image = dataset[index][0]
-        except UnreadableImageError as error:
-            broken.append(f"{printable(error.path)}: {error.reason}")
-            whole.skipped["cannot be read"] = whole.skipped.get("cannot be read", 0) + 1
-            continue
+    files = np.arange(len(whole))[chosen]
+
+    def seen(index: int, image: Array) -> None:
         sizes.setdefault(image.shape[1:], printable(whole.files[files[index]]))
         if len(sizes) > 1:
             raise ValueError(f"--size N is needed, such as --size 64, to which images are resized: {_told(sizes)}")
-        good.append(index)
-    return good
+
+    progress = Progress("none" if options.quiet or options.json else "auto")
+    indices = progress.track(range(len(dataset)), f"reading images ({name})", unit="image")
+    return readable_indices(dataset, (index for index, _ in indices), broken, seen)
 
 
 def _told(sizes: dict[tuple[int, ...], str]) -> str:
     return ", ".join(f"{path} is {height} x {width}" for (height, width), path in sizes.items())
-
-
-def _only(name: str, dataset: Dataset, good: list[int]) -> Dataset:
-    """Return some samples of a dataset, or raise ValueError if these are none, or none of a class to be learned."""
-    if len(good) == len(dataset):
-        return dataset
-    labels = labels_of(dataset)
-    lost = sorted(set(labels.tolist()) - set(labels[good].tolist()))
-    if not good or (lost and name == "train"):
-        classes = ", ".join(printable(list(class_counts(dataset))[label]) for label in lost)
-        raise ValueError(f"no image of {classes} in the images for {name} can be read")
-    return Subset(dataset, good)

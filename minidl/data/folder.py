@@ -27,7 +27,15 @@ from .images import (
 from .keeping import KeptImages
 from .naming import named
 
-__all__ = ["ImageFolder", "class_counts", "image_folder_parts", "load_image_folder", "relative_names", "skipped_in"]
+__all__ = [
+    "ImageFolder",
+    "class_counts",
+    "image_folder_parts",
+    "load_image_folder",
+    "only",
+    "relative_names",
+    "skipped_in",
+]
 
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -37,6 +45,7 @@ _PARTS = {
 
 
 CACHE = 512
+_BROKEN = "cannot be read"  # why a file was skipped
 _HIDDEN = (".", "__MACOSX", "@eaDir")  # how the names of folders begin that systems leave behind
 # a part's name with something before or after it: seg_train, train_256, X_test
 _NEARLY = re.compile(r"(?:^|[ _.-])(train|test|val|valid|validation|holdout)(?:ing)?(?=$|[ _.-]|\d)", re.IGNORECASE)
@@ -254,6 +263,29 @@ def class_counts(dataset: Dataset) -> dict[str, int]:
         return {}
     counts = np.bincount(whole.labels[chosen], minlength=len(whole.classes))
     return dict(zip(whole.classes, counts.tolist(), strict=True))
+
+
+def only(name: str, dataset: Dataset, good: list[int]) -> Dataset:
+    """Return the samples of an image folder, or of a part of one, that can be read; the others are counted as skipped.
+
+    Args:
+        name: of the part, for errors.
+        dataset: the folder or the part; any other dataset whose samples are all good.
+        good: the indices of these samples.
+
+    Raises:
+        ValueError: these are none, or none of a class in the part "train".
+    """
+    whole, chosen = whole_of(dataset)
+    if len(good) == len(dataset) or not isinstance(whole, ImageFolder):
+        return dataset
+    labels = whole.labels[chosen]
+    lost = np.setdiff1d(labels, labels[good])
+    if not good or (len(lost) and name == "train"):
+        classes = _listed(whole.classes[label] for label in lost)
+        raise ValueError(f"no image of {classes} in the images for {name} can be read")
+    whole.skipped[_BROKEN] = whole.skipped.get(_BROKEN, 0) + len(dataset) - len(good)
+    return Subset(dataset, good)
 
 
 def relative_names(dataset: ImageFolder) -> list[str]:

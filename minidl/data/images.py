@@ -13,10 +13,10 @@ import numpy as np
 from .._core import Array, IntPair, check_choice, check_npy, check_pair, printable, reading, user_path
 from .fitting import FITS, fitted, reduce
 from .naming import named
+from .unreadable import UnreadableImageError
 
 __all__ = [
     "Colour",
-    "UnreadableImageError",
     "check_background",
     "check_channels",
     "check_fit",
@@ -39,22 +39,6 @@ _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # Pillow converts them to these o
 _WITH_ALPHA = ("LA", "PA", "RGBA")
 
 Colour = str | tuple[int, int, int]
-
-
-class UnreadableImageError(ValueError):
-    """A file that cannot be read as an image.
-
-    Attributes:
-        path: the file.
-        reason: why.
-    """
-
-    def __init__(self, path: Path, reason: object) -> None:
-        self.path, self.reason = path, printable(reason)
-        super().__init__(f"read_image: cannot read the image {printable(path)}: {reason}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.path, self.reason)
 
 
 def read_image(
@@ -170,7 +154,8 @@ def _opened(image_module: Any, stream: BinaryIO) -> Any:
     try:
         file = image_module.open(stream, formats=_FORMATS)
     except UnidentifiedImageError as error:
-        raise ValueError(f"it is damaged, or none of {', '.join(_FORMATS)}") from error
+        empty = stream.seek(0, os.SEEK_END) == 0
+        raise ValueError("it is empty" if empty else f"it is damaged, or none of {', '.join(_FORMATS)}") from error
     except (image_module.DecompressionBombWarning, image_module.DecompressionBombError) as error:
         raise ValueError(too_large) from error
     if limit is not None and file.width * file.height > limit:  # a warning of Pillow's, up to twice as many
@@ -282,7 +267,11 @@ def described(skipped: Mapping[str, int]) -> str:
 
 
 def image_batches(
-    paths: Iterable[Path], shape: tuple[int, ...], skipped: Counter[str] | None = None, fit: str = "stretch"
+    paths: Iterable[Path],
+    shape: tuple[int, ...],
+    skipped: Counter[str] | None = None,
+    broken: list[UnreadableImageError] | None = None,
+    fit: str = "stretch",
 ) -> Iterator[tuple[list[str], Array]]:
     """Read images of one shape from files of all kinds.
 
@@ -291,6 +280,7 @@ def image_batches(
             (C, H, W), floats in [0, 1].
         shape: (C, H, W).
         skipped: counts what is skipped in folders, by reason.
+        broken: gets the errors of image files that cannot be read, which are left out; None: the first is raised.
         fit: how image files of other proportions are resized, as for `read_image`.
 
     Yields:
@@ -318,7 +308,14 @@ def image_batches(
         if skipped is not None:
             skipped.update(left)
         for file in files:
-            yield [str(file)], decoded(file, (shape[1], shape[2]), shape[0], white, fit)[None]
+            try:
+                image = decoded(file, (shape[1], shape[2]), shape[0], white, fit)
+            except UnreadableImageError as error:
+                if broken is None:
+                    raise
+                broken.append(error)
+                continue
+            yield [str(file)], image[None]
 
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> Array:

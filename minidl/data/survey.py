@@ -14,8 +14,9 @@ from .._core import Array, printable
 from .dataset import Dataset, whole_of
 from .duplicates import SMALLEST, digest, look_alike, same, thumbnail
 from .folder import ImageFolder
-from .images import UnreadableImageError, header
+from .images import header
 from .split import labels_of
+from .unreadable import UnreadableImageError
 
 __all__ = ["Image", "Survey", "survey"]
 

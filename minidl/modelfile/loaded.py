@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, printable
+from ..data.unreadable import UnreadableImageError
 from ..functional import softmax_forward
 from ..inference.repeated import Repeated
 from ..nn import Module
@@ -100,18 +101,21 @@ class LoadedModel:
             rows.append(probabilities)
         return Predictions(names, self.classes, np.concatenate(rows) if rows else np.zeros((0, len(self.classes))))
 
-    def batches(self, images: Any, skipped: Counter[str] | None = None) -> Iterator[tuple[list[str], Array, Array]]:
+    def batches(
+        self, images: Any, skipped: Counter[str] | None = None, broken: list[UnreadableImageError] | None = None
+    ) -> Iterator[tuple[list[str], Array, Array]]:
         """Yield (names, images (N, C, H, W), probabilities (N, C)) of a batch after another, as `predict` takes them.
 
         Args:
             images: as for `predict`.
             skipped: counts what is skipped in folders, by reason.
+            broken: gets the errors of image files that cannot be read, which are left out; None: the first is raised.
         """
         if not self.classes or self.preprocess is None:
             lack = "preprocess={'shape': (C, H, W)}" if self.classes else "classes=[...]"
             raise ValueError(f"predict: the model was saved without {lack}; give it to save_model, or call model(x)")
         forward = Repeated(self.model)
-        for names, batch in self.preprocess.read(images, skipped):
+        for names, batch in self.preprocess.read(images, skipped, broken):
             yield names, batch, self.probabilities(batch, forward)
 
     def probabilities(self, images: Array, forward: Callable[[Array], Array] | None = None) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 from .._core import Array, check_choice, check_int, user_path
 from ..data.fitting import FITS
 from ..data.images import image_batches
+from ..data.unreadable import UnreadableImageError
 
 __all__ = ["Preprocessing"]
 
@@ -64,25 +65,28 @@ class Preprocessing:
         """Return it as plain data."""
         return asdict(self)
 
-    def read(self, images: Any, skipped: Counter[str] | None = None) -> Iterator[tuple[list[str], Array]]:
+    def read(
+        self, images: Any, skipped: Counter[str] | None = None, broken: list[UnreadableImageError] | None = None
+    ) -> Iterator[tuple[list[str], Array]]:
         """Yield (names, images): images of any source as arrays (N, C, H, W), with values in [0, 1].
 
         Args:
             images: an array (N, C, H, W) or (C, H, W); the path of an image file, a folder of them or a .npy file; or a
                 list of such.
             skipped: counts what is skipped in folders, by reason.
+            broken: gets the errors of image files that cannot be read, which are left out; None: the first is raised.
 
         Raises:
             As `minidl.data.read_image`; ValueError: an array has another shape, or values that are not in [0, 1].
         """
         if isinstance(images, (str, os.PathLike)):
-            yield from image_batches([user_path(images)], self.shape, skipped, self.fit)
+            yield from image_batches([user_path(images)], self.shape, skipped, broken, self.fit)
         elif hasattr(images, "__array__"):
             array = np.asarray(images)
             yield from self._of_array(array[None] if array.shape == self.shape else array)
         elif isinstance(images, Iterable):
             for number, one in enumerate(images):
-                for names, batch in self.read(one, skipped):
+                for names, batch in self.read(one, skipped, broken):
                     yield ([str(number)] if names == ["0"] and hasattr(one, "__array__") else names), batch
         else:
             raise TypeError(f"expected an array of images, a path, or a list of them, got {type(images).__name__}")
