@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from importlib import import_module
 from typing import Any
 
 from .._core import html_text
@@ -31,8 +32,8 @@ class LiveTable:
     """
 
     def __init__(self, history: Callable[[], History]) -> None:
-        from IPython.display import display  # noqa: PLC0415 - in a notebook it has been imported
-
+        # in a notebook it has been imported; it has no types, and may not be installed where types are checked
+        display: Any = import_module("IPython.display").display
         self._history, self._numbers, self._status = history, "", ""
         self._drawn = time.monotonic()
         self._handle = display(self, display_id=True)
