@@ -311,6 +311,9 @@ CASES = [
 ]
 
 # Public names in nn that are not layers with a forward pass of their own; Sequential has its own test file.
-NOT_LAYERS = {"utils", *("Activation", "ElementwiseLoss", "Loss", "Module", "Parameter", "Sequential", "Summary")}
+NOT_LAYERS = {
+    "utils",
+    *("Activation", "Drawing", "ElementwiseLoss", "Loss", "Module", "Parameter", "Sequential", "Summary"),
+}
 NOT_LAYERS |= {*("ModuleDict", "ModuleList", "Parallel", "Residual")}  # tests/nn/test_blocks.py
 NOT_LAYERS |= {"init", "is_grad_enabled", "no_grad"}

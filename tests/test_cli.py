@@ -402,7 +402,7 @@ def test_the_report_is_a_page_that_needs_nothing_else(finished, tmp_path):
     assert "name=viewport" in text
     assert "prefers-color-scheme: dark" in text
     assert "trained for " in shown
-    assert "<code>minidl " in shown
+    assert "<code>minidl" in shown
     assert shown.count("<svg") == 5  # loss, accuracy, learning rate, calibration, and the network
     assert shown.count("<polyline") == 5
     assert shown.count("<img") > 16

@@ -29,14 +29,14 @@ def fixed():
     return net(2, 3)
 """
 NAMES = ("dark", "light")
-TRAIN = ["train", "--data", "folder", "--root", "pictures", "--epochs", "1", "--model", "nets:net", "--run", "r"]
+TRAIN = ["train", "--data", "folder", "--root", "pictures", "--epochs", "1", "--model", "photo_nets:net", "--run", "r"]
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A folder of pictures of two classes, of several sizes and proportions, and a network."""
     monkeypatch.chdir(tmp_path)
-    Path("nets.py").write_text(NET)
+    Path("photo_nets.py").write_text(NET)
     rng = np.random.default_rng(0)
     for name, low in zip(NAMES, (0, 128), strict=True):
         Path("pictures", name).mkdir(parents=True)
@@ -55,7 +55,7 @@ def break_(path):
 
 def test_images_are_read_as_the_options_say_and_predicted_likewise(here, capsys, monkeypatch):
     assert main([*TRAIN, "--size", "16", "--channels", "grey", "--fit", "crop"]) == 0
-    assert "folder: 18 training, 2 validation and 4 test images; nets:net with " in capsys.readouterr().out
+    assert "folder: 18 training, 2 validation and 4 test images; photo_nets:net with " in capsys.readouterr().out
     run = Run.read("r")
     assert run.shape == (1, 16, 16)
     images = run.recipe.load_images()
@@ -87,7 +87,7 @@ def test_a_run_is_used_from_any_directory(here, capsys, monkeypatch):
     assert Run.read("r").recipe.root == str(here / "pictures")
     (here / "elsewhere").mkdir()
     monkeypatch.chdir(here / "elsewhere")
-    shutil.copy(here / "nets.py", here / "elsewhere")
+    shutil.copy(here / "photo_nets.py", here / "elsewhere")
     assert main(["evaluate", "../r", "--trust", "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["samples"] == 4
     assert main(["train", "--resume", "../r", "--epochs", "2", "--trust", "--quiet"]) == 0
@@ -217,8 +217,8 @@ def test_every_model_is_made_for_any_number_of_classes_and_channels(name, classe
 
 
 def test_a_function_of_ones_own_is_given_what_it_has_names_for(here):
-    assert make_model("nets:net", 5, 1).output_shape((1, 1, 9, 9)) == (1, 5)
-    assert make_model("nets:fixed", 2, 3).output_shape((1, 3, 9, 9)) == (1, 2)
+    assert make_model("photo_nets:net", 5, 1).output_shape((1, 1, 9, 9)) == (1, 5)
+    assert make_model("photo_nets:fixed", 2, 3).output_shape((1, 3, 9, 9)) == (1, 2)
 
 
 def test_a_model_for_images_of_another_size_says_so(here, capsys):
@@ -252,8 +252,8 @@ def test_large_images_are_measured_a_few_at_a_time(shape, expected):
 
 
 def test_a_summary_is_of_the_network_for_so_many_channels(here, capsys):
-    for name in ("resnet20", "nets:net"):
+    for name in ("resnet20", "photo_nets:net"):
         assert main(["summary", name, "--input-shape", "1,32,32", "--json"]) == (0 if name == "resnet20" else 2)
     out, err = capsys.readouterr()
     assert json.loads(out)["params"] == sum(p.data.size for p in models.resnet20(channels=1).params())
-    assert "--model nets:net: net() missing 1 required positional argument: 'num_classes'" in err
+    assert "--model photo_nets:net: net() missing 1 required positional argument: 'num_classes'" in err

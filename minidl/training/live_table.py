@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from importlib import import_module
 from typing import Any
 
 from .._core import html_text
@@ -32,8 +31,9 @@ class LiveTable:
     """
 
     def __init__(self, history: Callable[[], History]) -> None:
-        # in a notebook it has been imported; it has no types, and may not be installed where types are checked
-        display: Any = import_module("IPython.display").display
+        import IPython.display  # noqa: PLC0415 - in a notebook it has been imported
+
+        display: Any = IPython.display.display  # without types, and not installed everywhere
         self._history, self._numbers, self._status = history, "", ""
         self._drawn = time.monotonic()
         self._handle = display(self, display_id=True)
