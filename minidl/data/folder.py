@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +27,7 @@ from .images import (
 )
 from .keeping import KeptImages
 from .naming import named
+from .unreadable import UnreadableImageError, image_count, listed, readable_indices
 
 __all__ = [
     "ImageFolder",
@@ -71,6 +73,7 @@ class ImageFolder(Dataset):
             image and puts bars of the background beside it; "crop" keeps the middle.
         cache: megabytes (2**20 bytes) of decoded images that are kept in memory at most; 0 for none. If not all fit,
             those that were read first are kept. A file that is changed later is not read again.
+        skip_broken: read every image now, and leave out those that cannot be read; a warning names them.
         transform: torchvision's; here transforms are given to the DataLoader, and this raises TypeError.
 
     Attributes:
@@ -83,7 +86,8 @@ class ImageFolder(Dataset):
         FileNotFoundError: there is no such folder, no class in it, or no image in a class.
         ImportError: the extra is not installed.
         ValueError: the folders hold the classes instead of being the classes: the root is one level too high; or a file
-            cannot be read (when its sample is asked for), and the message names it.
+            cannot be read (when its sample is asked for), and the message names it; or, with ``skip_broken``, no image
+            of a class can be read.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class ImageFolder(Dataset):
         background: Colour = "white",
         fit: str = "stretch",
         cache: int = CACHE,
+        skip_broken: bool = False,
         transform: None = None,
     ) -> None:
         if transform is not None or callable(size):
@@ -122,6 +127,8 @@ class ImageFolder(Dataset):
         self._check_level(found)
         self.files = [path for files in found.values() for path in files]
         self.labels = np.repeat(np.arange(len(found)), [len(files) for files in found.values()])
+        if skip_broken:
+            self._skip_broken()
 
     def _check_level(self, found: dict[str, list[Path]]) -> None:
         """Raise ValueError if the folders are those of a dataset's parts, or one folder that holds the classes."""
@@ -140,6 +147,15 @@ class ImageFolder(Dataset):
                 f"ImageFolder: {self.root} holds one class, {names}; did you mean {printable(only)}, which holds "
                 f"{_listed(path.name for path in inner[:5])}?"
             )
+
+    def _skip_broken(self) -> None:
+        """Leave out the images that cannot be read."""
+        errors = list[UnreadableImageError]()
+        good = readable_indices(self, range(len(self)), errors)
+        with named("ImageFolder"):
+            only("", self, good)
+        self.files, self.labels = [self.files[index] for index in good], self.labels[good]
+        _warn_of("ImageFolder", errors, stacklevel=4)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -176,6 +192,7 @@ def load_image_folder(
     background: Colour = "white",
     fit: str = "stretch",
     cache: int = CACHE,
+    skip_broken: bool = False,
 ) -> tuple[Dataset, Dataset]:
     """Read images from a folder, those for training and those for testing.
 
@@ -186,11 +203,23 @@ def load_image_folder(
         root: the folder.
         size, channels, background, fit: as for `ImageFolder`.
         cache: likewise, for all images together.
+        skip_broken: read every image now, and leave out those that cannot be read; a warning names them. The others are
+            in the part in which they would be without it.
 
     Returns:
         (train, test).
+
+    Raises:
+        ValueError: as `image_folder_parts`; or, with ``skip_broken``, no image of a part, or of a class for training,
+            can be read.
     """
     parts = image_folder_parts(root, size, channels, background=background, fit=fit, cache=cache)
+    if skip_broken:
+        errors = list[UnreadableImageError]()
+        good = {name: readable_indices(part, range(len(part)), errors) for name, part in parts.items()}
+        with named("load_image_folder"):
+            parts = {name: only(name, part, good[name]) for name, part in parts.items()}
+        _warn_of("load_image_folder", errors, stacklevel=3)
     return parts["train"], parts["test" if "test" in parts else "val"]
 
 
@@ -269,21 +298,22 @@ def only(name: str, dataset: Dataset, good: list[int]) -> Dataset:
     """Return the samples of an image folder, or of a part of one, that can be read; the others are counted as skipped.
 
     Args:
-        name: of the part, for errors.
+        name: of the part, for errors; "" for a folder that is none.
         dataset: the folder or the part; any other dataset whose samples are all good.
         good: the indices of these samples.
 
     Raises:
-        ValueError: these are none, or none of a class in the part "train".
+        ValueError: these are none, or none of a class, which only parts for validation and testing may lack.
     """
     whole, chosen = whole_of(dataset)
     if len(good) == len(dataset) or not isinstance(whole, ImageFolder):
         return dataset
     labels = whole.labels[chosen]
     lost = np.setdiff1d(labels, labels[good])
-    if not good or (len(lost) and name == "train"):
+    if not good or (len(lost) and name in ("", "train")):
         classes = _listed(whole.classes[label] for label in lost)
-        raise ValueError(f"no image of {classes} in the images for {name} can be read")
+        where = f" in the images for {name}" if name else ""
+        raise ValueError(f"no image of {classes}{where} can be read")
     whole.skipped[_BROKEN] = whole.skipped.get(_BROKEN, 0) + len(dataset) - len(good)
     return Subset(dataset, good)
 
@@ -313,6 +343,13 @@ def _images_by_class(root: Path) -> tuple[dict[str, list[Path]], Counter[str]]:
         else:
             skipped["circle of links" if path.is_dir() else "beside the classes"] += 1
     return found, skipped
+
+
+def _warn_of(owner: str, errors: list[UnreadableImageError], stacklevel: int) -> None:
+    """Warn that images are left out, and name them."""
+    if errors:
+        text = "\n  ".join([f"{owner}: {image_count(errors)} left out, which cannot be read:", *listed(errors)])
+        warnings.warn(text, UserWarning, stacklevel=stacklevel)
 
 
 def _listed(names: Iterable[object]) -> str:

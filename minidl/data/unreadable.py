@@ -55,7 +55,10 @@ def listed(errors: Sequence[UnreadableImageError]) -> list[str]:
 
 
 def readable_indices(
-    dataset: Dataset, indices: Iterable[int], broken: list[UnreadableImageError], seen: Callable[[int, Any], None]
+    dataset: Dataset,
+    indices: Iterable[int],
+    broken: list[UnreadableImageError],
+    seen: Callable[[int, Any], None] = lambda index, image: None,
 ) -> list[int]:
     """Read each sample of a dataset of image files, and return the indices of those that can be read.
 

@@ -356,3 +356,63 @@ def test_parts_inside_classes_and_parts_that_are_one_are_refused(tmp_path):
     (tmp_path / "b" / "val").symlink_to(tmp_path / "b" / "train")
     with pytest.raises(ValueError, match="two of which are links to the same images"):
         load_image_folder(tmp_path / "b")
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A folder of two classes of ten images that differ, of which ant/0, ant/4 and bee/5 are broken."""
+    for label, name in enumerate(("ant", "bee")):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            Image.new("L", (4, 4), 100 * label + number).save(tmp_path / name / f"{number}.png")
+    for path in ("ant/0.png", "ant/4.png", "bee/5.png"):
+        (tmp_path / path).write_bytes(b"")
+    return tmp_path
+
+
+def told(caught, root, paths):
+    """Check that there was one warning, on this file's behalf, that names the files."""
+    (warning,) = caught
+    assert warning.filename == __file__
+    head, *files = str(warning.message).splitlines()
+    assert files == [f"  {root / path}: it is empty" for path in paths]
+    return head
+
+
+def test_a_folder_leaves_broken_images_out_if_asked(broken):
+    with pytest.warns(UserWarning) as caught:
+        data = ImageFolder(broken, channels=1, skip_broken=True)
+    head = told(caught, broken, ["ant/0.png", "ant/4.png", "bee/5.png"])
+    assert head == "ImageFolder: 3 images left out, which cannot be read:"
+    images, labels = data.batch(np.arange(len(data)))
+    grey = [number for number in range(10) if number not in (0, 4)] + [100 + n for n in range(10) if n != 5]
+    np.testing.assert_array_equal(np.rint(images[:, 0, 0, 0] * 255), grey)
+    np.testing.assert_array_equal(labels, np.array(grey) // 100)
+    assert data.skipped == {"cannot be read": 3}
+    assert len(ImageFolder(broken)) == 20
+
+
+def test_parts_leave_broken_images_out_and_the_others_stay_where_they_are(broken):
+    """The commands split before they leave out: an image is in the same part in both."""
+    with pytest.warns(UserWarning) as caught:
+        parts = load_image_folder(broken, channels=1, skip_broken=True)
+    head = told(caught, broken, ["ant/0.png", "bee/5.png", "ant/4.png"])
+    assert head == "load_image_folder: 3 images left out, which cannot be read:"
+    found = [np.rint([image[0, 0, 0] * 255 for image, _ in part]).astype(int).tolist() for part in parts]
+    in_test = {4, 9, 104, 109}
+    good = [n for n in (*range(10), *range(100, 110)) if n not in (0, 4, 105)]
+    assert found == [[n for n in good if n not in in_test], [n for n in good if n in in_test]]
+
+
+def test_a_class_without_a_readable_image_is_refused(broken):
+    for number in range(10):
+        (broken / "bee" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="^ImageFolder: no image of bee can be read$"):
+        ImageFolder(broken, skip_broken=True)
+    with pytest.raises(ValueError, match="^load_image_folder: no image of bee in the images for train can be read$"):
+        load_image_folder(broken, skip_broken=True)
+
+
+def test_nothing_is_said_of_a_folder_without_broken_images(root, recwarn):
+    data = ImageFolder(root, skip_broken=True)
+    assert (len(data), "cannot be read" in data.skipped, len(recwarn)) == (6, False, 0)
