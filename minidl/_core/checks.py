@@ -31,6 +31,7 @@ __all__ = [
     "check_plain",
     "check_same_dtype",
     "check_sequences",
+    "class_hint",
     "described",
     "plain",
     "remembered",
@@ -105,6 +106,11 @@ def described(value: Any) -> str:
     return repr(value)
 
 
+def class_hint(value: Any) -> str:
+    """Return the end of an error where an instance is wanted: a question if a class was given, otherwise nothing."""
+    return f"; did you mean {value.__name__}()?" if isinstance(value, type) else ""
+
+
 def check_flag(owner: str, argument: str, value: Any) -> bool:
     """Return ``value`` if it is True or False; a number in place of a flag is a mistake worth reporting."""
     if not isinstance(value, (bool, np.bool_)):
@@ -115,8 +121,9 @@ def check_flag(owner: str, argument: str, value: Any) -> bool:
 def check_kind(owner: str, argument: str, value: Any, kind: type[Checked], hint: str = "") -> Checked:
     """Return ``value`` if it is a ``kind``, or raise TypeError with a ``hint``; for a class it asks for an instance."""
     if not isinstance(value, kind):
-        hint = f"; did you mean {value.__name__}()?" if isinstance(value, type) else hint
-        raise TypeError(f"{owner}: {argument} must be a {kind.__name__}, got {described(value)}{hint}")
+        raise TypeError(
+            f"{owner}: {argument} must be a {kind.__name__}, got {described(value)}{class_hint(value) or hint}"
+        )
     return value
 
 

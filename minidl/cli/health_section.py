@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-
-from .._core import printable
+from .._core import html_table, html_text
 from ..training.callbacks import HealthMonitor
 from ..training.verdicts import HELP, health_table
 
@@ -18,19 +16,12 @@ def health_section(monitor: HealthMonitor) -> str:
     head, rows = health_table(monitor.layers)
     verdicts = monitor.verdicts
     what = {one.layer: one.what for one in verdicts}
-    names = "".join(f"<th>{name}</th>" for name in (*head, "verdict"))
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in (*row, what.get(row[0], ""))) + "</tr>" for row in rows
-    )
-    found = "".join(f'<li><b>{one.what}</b>: "{_text(one.layer)}": {_text(one.text)}</li>' for one in verdicts)
-    helps = "".join(f"<p><b>{name}</b>: {_text(HELP[name])}</p>" for name in dict.fromkeys(what.values()))
+    table = html_table((*head, "verdict"), [(*row, what.get(row[0], "")) for row in rows])
+    found = "".join(f'<li><b>{one.what}</b>: "{html_text(one.layer)}": {html_text(one.text)}</li>' for one in verdicts)
+    helps = "".join(f"<p><b>{name}</b>: {html_text(HELP[name])}</p>" for name in dict.fromkeys(what.values()))
     said = f"<ul>{found}</ul>{helps}" if verdicts else "<p>Nothing is out of the ordinary.</p>"
     return (
         f"<h2>Health of the layers</h2>{said}<p>In the last epoch: outputs; units of a ReLU that are 0 for every "
         "sample; outputs of a sigmoid or tanh where its curve is flat; norm of the gradient; size of a step relative "
-        f"to the weights.</p><div class=wide><table><tr>{names}</tr>{body}</table></div>"
+        f"to the weights.</p><div class=wide>{table}</div>"
     )
-
-
-def _text(value: object) -> str:
-    return html.escape(printable(value))

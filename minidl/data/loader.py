@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._core import Array, check_flag, check_int, default_rng, described
+from .._core import Array, check_flag, check_int, class_hint, default_rng, described
 from .collate import DatasetLike, check_dataset
 from .dataset import Batch, batch_of
 from .naming import named
@@ -66,9 +66,9 @@ class DataLoader:
         if len(check_dataset("DataLoader", dataset)) == 0:
             raise ValueError("DataLoader: the dataset is empty")
         if transform is not None and (not callable(transform) or isinstance(transform, type)):
-            hint = f"; did you mean {transform.__name__}()?" if isinstance(transform, type) else ""
             raise TypeError(
-                f"DataLoader: transform must be a function of a batch of images, got {described(transform)}{hint}"
+                "DataLoader: transform must be a function of a batch of images, got "
+                f"{described(transform)}{class_hint(transform)}"
             )
         if sampler is not None and not isinstance(sampler, Sampler):
             raise TypeError(f"DataLoader: sampler must be a Sampler, got {sampler!r}")

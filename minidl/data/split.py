@@ -10,8 +10,7 @@ from .._core import Array, check_int, check_number, default_rng
 from .collate import DatasetLike, check_dataset
 from .dataset import ArrayDataset, Dataset, Subset, whole_of
 from .folder import ImageFolder
-from .naming import named
-from .strata import dealt
+from .strata import check_labels, dealt
 
 __all__ = ["class_weights", "labels_of", "stratified_folds", "stratified_split"]
 
@@ -42,12 +41,7 @@ def stratified_split(
     share = check_number(owner, "fraction", fraction, maximum=1.0)
     if not 0 < share < 1:
         raise ValueError(f"{owner}: fraction must be greater than 0 and less than 1, got {fraction}")
-    with named(owner):
-        label = np.asarray(labels)
-    if label.dtype.kind not in "iu":
-        raise TypeError(f"{owner}: labels must be integers, got {label.dtype}")
-    if label.shape != (len(dataset),):
-        raise ValueError(f"{owner}: expected one label for each of {len(dataset)} samples, got shape {label.shape}")
+    label = check_labels(owner, labels, len(dataset))
     generator = default_rng() if rng is None else rng
     apart = np.zeros(len(dataset), bool)
     for own in np.unique(label):
@@ -113,10 +107,7 @@ def class_weights(labels: Sequence[int] | Array, num_classes: int | None = None)
     Source: ``class_weight="balanced"`` of scikit-learn.
     """
     owner = "class_weights"
-    with named(owner):
-        label = np.asarray(labels)
-    if label.dtype.kind not in "iu":
-        raise TypeError(f"{owner}: labels must be integers, got {label.dtype}")
+    label = check_labels(owner, labels)
     if label.ndim != 1 or not label.size:
         raise ValueError(f"{owner}: labels must be (N,), at least one, got shape {label.shape}")
     classes = int(label.max()) + 1 if num_classes is None else check_int(owner, "num_classes", num_classes)

@@ -9,7 +9,28 @@ import numpy as np
 from .._core import Array
 from .naming import named
 
-__all__ = ["dealt"]
+__all__ = ["check_labels", "dealt"]
+
+
+def check_labels(owner: str, labels: Sequence[int] | Array, count: int | None = None) -> Array:
+    """Return the classes of samples as an array.
+
+    Args:
+        owner: who asks, for errors.
+        labels: integers (N,).
+        count: N; None: not checked, as is the shape.
+
+    Raises:
+        ValueError: there is not one label for each of ``count`` samples.
+        TypeError: the labels are not integers.
+    """
+    with named(owner):
+        label = np.asarray(labels)
+    if label.dtype.kind not in "iu":
+        raise TypeError(f"{owner}: labels must be integers, got {label.dtype}")
+    if count is not None and label.shape != (count,):
+        raise ValueError(f"{owner}: expected one label for each of {count} samples, got shape {label.shape}")
+    return label
 
 
 def dealt(owner: str, labels: Sequence[int] | Array, sizes: Sequence[int], rng: np.random.Generator) -> list[Array]:
@@ -31,12 +52,7 @@ def dealt(owner: str, labels: Sequence[int] | Array, sizes: Sequence[int], rng: 
         ValueError: there is not one label for each sample.
         TypeError: the labels are not integers.
     """
-    with named(owner):
-        label = np.asarray(labels)
-    if label.dtype.kind not in "iu":
-        raise TypeError(f"{owner}: labels must be integers, got {label.dtype}")
-    if label.shape != (sum(sizes),):
-        raise ValueError(f"{owner}: expected one label for each of {sum(sizes)} samples, got shape {label.shape}")
+    label = check_labels(owner, labels, sum(sizes))
     order = np.lexsort((rng.permutation(len(label)), label))
     places = np.concatenate([(np.arange(size) + 0.5) / max(1, size) for size in sizes])
     parts = np.empty(len(label), np.int64)

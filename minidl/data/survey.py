@@ -16,7 +16,7 @@ from .duplicates import SMALLEST, digest, look_alike, same, thumbnail
 from .folder import ImageFolder
 from .images import header
 from .split import labels_of
-from .unreadable import UnreadableImageError
+from .unreadable import UnreadableImageError, readable_indices
 
 __all__ = ["Image", "Survey", "survey"]
 
@@ -79,14 +79,11 @@ def survey(parts: dict[str, Dataset], track: Track) -> Survey:
     """
     found = Survey(list(next(iter(parts.values())).classes))
     digests, thumbnails, moments = list[bytes](), list[Array](), _Moments()
+    broken = list[UnreadableImageError]()
     for part, dataset in parts.items():
-        labels, files, kept = labels_of(dataset), _files(dataset), list[int]()
-        for index in track(range(len(dataset)), f"reading images ({part})", len(dataset)):
-            try:
-                image = dataset[index][0]
-            except UnreadableImageError as error:
-                found.unreadable.append((printable(error.path), error.reason))
-                continue
+        labels, files = labels_of(dataset), _files(dataset)
+
+        def seen(index: int, image: Array, part: str = part, labels: Array = labels, files: Any = files) -> None:
             if not found.images:
                 found.shape, found.too_small = image.shape, min(image.shape[1:]) < SMALLEST
             size = image.shape[:0:-1]
@@ -97,12 +94,15 @@ def survey(parts: dict[str, Dataset], track: Track) -> Survey:
             found.heights.append(size[1])
             name = printable(files[index]) if files else f"{part}[{index}]"
             found.images.append(Image(part, index, name, int(labels[index])))
-            kept.append(int(labels[index]))
             digests.append(digest(image))
             if not found.too_small:
                 thumbnails.append(thumbnail(image))
             moments.add(image)
-        found.counts[part] = np.bincount(np.asarray(kept, np.int64), minlength=len(found.classes))
+
+        indices = track(range(len(dataset)), f"reading images ({part})", len(dataset))
+        good = readable_indices(dataset, indices, broken, seen)
+        found.counts[part] = np.bincount(labels[good], minlength=len(found.classes))
+    found.unreadable = [(printable(error.path), error.reason) for error in broken]
     if not found.images:
         raise ValueError(f"none of the {len(found.unreadable):,} images can be read")
     found.mean, found.std = moments.mean_and_std()

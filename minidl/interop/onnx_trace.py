@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,11 @@ from ..nn.structure import leaves, rebuild
 from ..nn.summary import filled, watched
 from ..nn.trace import Trace
 
-__all__ = ["NoFormError", "Run", "dry_runs", "equal"]
+__all__ = ["SIGNS", "SIZES", "NoFormError", "Run", "drawn", "dry_runs", "equal"]
 
 
-_SIZE, _OTHER_SIZE = 2, 7  # batch sizes, apart enough that x[: len(x) // 2] shows
+SIZES = (2, 7, 2)  # batch sizes of the runs, apart enough that x[: len(x) // 2] shows
+SIGNS: tuple[Callable[[Array], Array], ...] = (lambda x: x, np.abs, lambda x: -np.abs(x))  # of the runs' values
 
 
 class NoFormError(ValueError):
@@ -50,6 +52,11 @@ class Run(NamedTuple):
     size: int
 
 
+def drawn(shape: tuple[int, ...], kind: np.dtype[Any], sign: Any, rng: np.random.Generator, *, other: bool) -> Array:
+    """Return an input of one run: random floats of its sign; integers and flags are 1 in the ``other`` size, else 0."""
+    return np.asarray(sign(rng.standard_normal(shape)), kind) if kind.kind == "f" else np.full(shape, other, kind)
+
+
 def dry_runs(model: Module, shapes: tuple[Any, ...], dtype: Any, kind_of: Any) -> list[Run]:
     """Run a model on random values of both signs, in two batch sizes if it allows that, else in the one that is given.
 
@@ -57,11 +64,10 @@ def dry_runs(model: Module, shapes: tuple[Any, ...], dtype: Any, kind_of: Any) -
     """
 
     def runs(*sizes: int | None) -> list[Run]:
-        signs = (lambda x: x, np.abs, lambda x: -np.abs(x))
-        return [_run(model, shapes, dtype, kind_of, *more) for more in zip(sizes, signs, strict=True)]
+        return [_run(model, shapes, dtype, kind_of, *more) for more in zip(sizes, SIGNS, strict=True)]
 
     try:
-        return runs(_SIZE, _OTHER_SIZE, _SIZE)
+        return runs(*SIZES)
     except (NoFormError, MemoryError):
         raise
     except Exception:  # whatever forward raises: it may not work with another batch size
@@ -74,10 +80,7 @@ def _run(model: Module, shapes: tuple[Any, ...], dtype: Any, kind_of: Any, size:
     def make(shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
         shape = shape if size is None else (size, *shape[1:])
         first.append(shape[0])
-        if kind.kind == "f":
-            values: Array = np.asarray(sign(rng.standard_normal(shape)), kind)
-            return values
-        return np.full(shape, size == _OTHER_SIZE, kind)
+        return drawn(shape, kind, sign, rng, other=size == SIZES[1])
 
     def look(module: Module, inputs: tuple[Any, ...], output: Any) -> None:
         seen[id(module)] = np.shape(next(leaves(inputs), ())), rebuild(output, np.shape)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array
-from ..interop.onnx_trace import equal
+from ..interop.onnx_trace import SIGNS, SIZES, drawn, equal
 from ..nn import Module
 from ..nn.modes import evaluating
 from ..nn.structure import rebuild
@@ -18,10 +18,7 @@ from ..nn.trace import Fixed, Note, Trace, Value
 from .functions import name_of
 from .values import encoded
 
-__all__ = ["SIZES", "Inputs", "inputs_of_all", "record_of"]
-
-SIZES = (2, 7, 2)  # batch sizes of the runs, apart enough that x[: len(x) // 2] shows
-_SIGNS: tuple[Callable[[Array], Array], ...] = (lambda x: x, np.abs, lambda x: -np.abs(x))
+__all__ = ["Inputs", "inputs_of_all", "record_of"]
 
 Inputs = dict[int, list[tuple[Any, ...]]]  # of each module, by its id, in each run
 
@@ -34,14 +31,11 @@ def inputs_of_all(model: Module, shapes: tuple[Any, ...], dtype: Any) -> tuple[I
     """
     found: Inputs = {}
     given: list[tuple[Any, ...]] = []
-    for run, (size, sign) in enumerate(zip(SIZES, _SIGNS, strict=True)):
+    for run, (size, sign) in enumerate(zip(SIZES, SIGNS, strict=True)):
         rng = np.random.default_rng(run)
 
         def make(shape: tuple[int, ...], kind: Any, rng: Any = rng, size: int = size, sign: Any = sign) -> Array:
-            shape = (size, *shape[1:])
-            if kind.kind == "f":
-                return np.asarray(sign(rng.standard_normal(shape)), kind)
-            return np.full(shape, size == SIZES[1], kind)
+            return drawn((size, *shape[1:]), kind, sign, rng, other=size == SIZES[1])
 
         def look(module: Module, inputs: tuple[Any, ...], output: Any, run: int = run) -> None:
             runs = found.setdefault(id(module), [])

@@ -88,11 +88,11 @@ def text_width(characters: int, fontsize: float) -> float:
 
 
 def cut(name: str, points: float, fontsize: float) -> str:
-    """Return a name, cut so that it is not wider than that many points."""
+    """Return a name, cut so that it is at most ``points`` points wide."""
     room = max(2, int(points / text_width(1, fontsize)))
     return name if len(name) <= room else f"{name[: room - 1]}…"
 
 
 def label_size(points: float, characters: int = 1, largest: float = 9.0) -> float:
-    """Return the font size at which so many characters fit into that many points, in width and height."""
+    """Return the font size at which ``characters`` characters fit into ``points`` points, in width and in height."""
     return max(1.0, min(largest, 0.8 * points, 0.8 * points / text_width(characters, 1.0)))

@@ -31,7 +31,7 @@ def filters(layer: Module, columns: int = 8, *, ax: Any = None, figsize: tuple[f
         A matplotlib Figure, with the filters' numbers; zero is medium grey.
 
     Raises:
-        ValueError: there is no Conv2d.
+        ValueError: the model has no Conv2d.
         ImportError: the extra ``plot`` is not installed.
     """
     conv = first_conv(layer)

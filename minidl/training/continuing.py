@@ -1,7 +1,7 @@
 """Continuing a fit with other options: the checkpoint gives weights, the optimiser's state, epoch and history.
 
 `FitState.restoring` continues a fit as it was. Here what is not taken from the checkpoint is as the new fit is given
-it, and begins anew: options of the optimiser, schedule, batches, metrics, callbacks.
+it, and starts over: options of the optimiser, schedule, batches, metrics, callbacks.
 """
 
 from __future__ import annotations

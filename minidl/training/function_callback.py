@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .._core import described
+from .._core import class_hint, described
 from .callback import Callback
 
 __all__ = ["FunctionCallback", "as_callbacks"]
@@ -41,5 +41,7 @@ def _as_callback(callback: Any) -> Callback:
         return callback
     if callable(callback) and not isinstance(callback, type):
         return FunctionCallback(callback)
-    hint = f"; did you mean {callback.__name__}()?" if isinstance(callback, type) else ""
-    raise TypeError(f"Trainer: each callback must be a Callback or a function of the Trainer, got {callback!r}{hint}")
+    raise TypeError(
+        "Trainer: each callback must be a Callback or a function of the Trainer, got "
+        f"{callback!r}{class_hint(callback)}"
+    )

@@ -1,4 +1,4 @@
-"""One table for a whole fit in a notebook, written anew while it goes on; elsewhere IPython is not used."""
+"""One table for a whole fit in a notebook, updated while it goes on; elsewhere IPython is not used."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class LiveTable:
         self._numbers = text
 
     def draw(self) -> None:
-        """Write the table anew."""
+        """Update the table."""
         self._drawn = time.monotonic()
         self._handle.update(self)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._core import check_number
+from .._core import check_number, class_hint
 from ..nn import Module
 from ..nn.structure import rebuild
 
@@ -135,8 +135,9 @@ def _single(loss: Any, name: str) -> Module:
         return loss
     if callable(loss) and not isinstance(loss, type):
         return FunctionLoss(loss)
-    hint = f"; did you mean {loss.__name__}()?" if isinstance(loss, type) else ""
-    raise TypeError(f"Trainer: {name} must be a Module or a function of (output, target), got {loss!r}{hint}")
+    raise TypeError(
+        f"Trainer: {name} must be a Module or a function of (output, target), got {loss!r}{class_hint(loss)}"
+    )
 
 
 def _described(structure: Any) -> str:

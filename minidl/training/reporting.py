@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, html_table, html_text, through_link, user_path, write_atomically
+from ..nn.functional import softmax_forward
 from ..nn.modes import evaluating
 from .charts import curve_charts
 from .given import as_batches
@@ -101,9 +102,7 @@ class _Seen:
 
     def _note(self, x: Array, output: Array, target: Array) -> None:
         """Keep the worst mistakes of a batch."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            weights = np.exp(output - output.max(axis=1, keepdims=True))
-            shares = weights / weights.sum(axis=1, keepdims=True)
+        shares, _ = softmax_forward(output)
         nan = np.isnan(shares).any(axis=1)
         guesses = shares.argmax(axis=1)
         right = np.take_along_axis(shares, target[:, None], axis=1)[:, 0]

@@ -161,7 +161,7 @@ class Trainer(Reporting):
                 been stopped; a fit with a folder that does not contain one yet starts from the beginning. Model,
                 optimiser, loader and callbacks must be created as they were for the first fit.
             exact: False takes the weights, the optimiser's state, the epoch and the history from ``resume``, and lets
-                everything else be another: the optimiser's options, schedule (which begins anew), batches, callbacks.
+                everything else be another: the optimiser's options, schedule (which starts over), batches, callbacks.
 
         Returns:
             The `History` of this fit. Losses and accuracies are means over samples, not over batches; the training

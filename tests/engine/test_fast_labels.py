@@ -85,3 +85,11 @@ def test_dropout(shape, p, dtype):
         found.append(nn.Dropout(p, rng=np.random.default_rng(3))(np.ones(shape, dtype)))
     np.testing.assert_array_equal(*found)
     assert found[1].dtype == dtype
+
+
+@pytest.mark.parametrize("engine", ["numpy", "fast"])
+def test_labels_beyond_int64(engine):
+    """A label that would become that of ignored samples in 64 bits with a sign is no class."""
+    set_engine(engine)
+    with pytest.raises(ValueError, match="labels from 0 to 2, got 18446744073709551516 at index 1"):
+        nn.CrossEntropyLoss()(np.zeros((2, 3), np.float32), np.array([0, 2**64 - 100], np.uint64))

@@ -60,19 +60,16 @@ def correlate(x: Array, w: Array, bias: Array | None, geometry: Geometry, size: 
     source, first = _contiguous(x, room)
     target, dtype = block(out), x.dtype
     laid = layout(source.shape, w.shape, geometry, target.shape, x.itemsize, False)
-    packed, pieces = (
-        correlation.pack(correlation.filters_of(w, geometry.groups), geometry, laid.tiled, dtype),
-        laid.pieces,
-    )
+    packed = correlation.pack(correlation.filters_of(w, geometry.groups), geometry, laid.tiled, dtype)
     start = None if bias is None else np.array(bias)
     at = 0 if start is None else address(start)
     places = Places(address(source), address(packed), at, address(target), target.strides, size[0])
-    if len(pieces) > 1:
+    if len(laid.pieces) > 1:
         arrays = source, packed, start, out
         return out, [*first, _bind(correlation.perform, (laid, places, dtype), *arrays)]
-    scratch = room.scratch((correlation.room_for(pieces[0], x.itemsize),), dtype)
-    function, numbers = correlation.call(pieces[0], places, address(scratch), dtype)
-    return out, [*first, _bind(function, numbers, pieces, source, packed, start, out, scratch)]
+    scratch = room.scratch((correlation.room_for(laid.pieces[0], x.itemsize),), dtype)
+    function, numbers = correlation.call(laid.pieces[0], places, address(scratch), dtype)
+    return out, [*first, _bind(function, numbers, laid, source, packed, start, out, scratch)]
 
 
 def max_pool(x: Array, geometry: Geometry, size: Size, room: Room) -> Output:

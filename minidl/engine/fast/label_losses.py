@@ -16,9 +16,9 @@ def cross_entropy(
 ) -> tuple[Array, Array, Array, int] | None:
     """Return log-probabilities, their coefficients, the losses of the samples, and how many labels are not ignored.
 
-    None if x is not (N, C) with labels (N,), or a label is no class.
+    None if x is not (N, C) with labels (N,) that fit into int64, or a label is no class.
     """
-    if x.ndim != 2 or labels.shape != x.shape[:1] or not x.size:
+    if x.ndim != 2 or labels.shape != x.shape[:1] or not x.size or not np.can_cast(labels.dtype, np.int64):
         return None
     size, (samples, classes) = x.itemsize, x.shape
     labels = np.ascontiguousarray(labels, np.int64)

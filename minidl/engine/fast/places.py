@@ -46,5 +46,5 @@ def laid_out(x: Array, model: Array) -> Array:
 
 
 def in_passes(nbytes: float) -> float:
-    """Return about how many nanoseconds loops take that read or write so many bytes altogether."""
+    """Estimate how long loops take, in nanoseconds, that read or write ``nbytes`` bytes in all."""
     return nbytes / 60

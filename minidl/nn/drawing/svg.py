@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
-from ..._core import printable
+from ..._core import html_text
 from .blocks import Network
 from .places import SMALL, TEXT, Box, Frame, Line, Picture, header, params_of
 
@@ -43,14 +41,10 @@ def to_svg(network: Network, picture: Picture) -> str:
     parts += [_box(box) for box in picture.boxes]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minidl-net" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img"><title>{_text(title)}</title><style>{_STYLE}</style>'
-        f'<text class="k" x="{_MARGIN:g}" y="{_MARGIN + 11:g}">{_text(title)}</text>'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img"><title>{html_text(title)}</title><style>{_STYLE}</style>'
+        f'<text class="k" x="{_MARGIN:g}" y="{_MARGIN + 11:g}">{html_text(title)}</text>'
         f'<g transform="translate({_MARGIN + picture.left:.1f},{_MARGIN + _TITLE:.1f})">{"".join(parts)}</g></svg>'
     )
-
-
-def _text(value: str) -> str:
-    return escape(printable(value, keep="\n"))
 
 
 def _fitting(value: str, width: float, character: float) -> str:
@@ -60,16 +54,16 @@ def _fitting(value: str, width: float, character: float) -> str:
 
 
 def _write(kind: str, x: float, y: float, value: str) -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{_text(value)}</text>' if value else ""
+    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{html_text(value)}</text>' if value else ""
 
 
 def _box(box: Box) -> str:
     block, middle = box.block, box.y + box.height / 2
-    about = f"<title>{_text(block.detail)}</title>" if block.detail else ""
+    about = f"<title>{html_text(block.detail)}</title>" if block.detail else ""
     if block.sign:
         x, radius = box.x + box.width / 2, box.width / 2
         shape = f'<circle cx="{x:.1f}" cy="{middle:.1f}" r="{radius:g}"/>'
-        return f"<g><title>{_text(block.kind)}</title>{shape}{_write('k c', x, middle + 4, block.sign)}</g>"
+        return f"<g><title>{html_text(block.kind)}</title>{shape}{_write('k c', x, middle + 4, block.sign)}</g>"
     rounded = box.height / 2 if block.family == "end" else _CORNER
     shape = (
         f'<rect class="{block.family or "other"}" x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" '
@@ -83,8 +77,8 @@ def _box(box: Box) -> str:
     result = _fitting(block.shape, room - TEXT * len(kind) - 8, SMALL)
     name = _fitting(block.name, room - TEXT * len(kind) - SMALL * len(result) - 16, SMALL) if block.name else ""
     texts = [
-        f'<text x="{left:.1f}" y="{upper:.1f}"><tspan class="k">{_text(kind)}</tspan>'
-        + (f'<tspan class="m" dx="6">{_text(name)}</tspan>' if name else "")
+        f'<text x="{left:.1f}" y="{upper:.1f}"><tspan class="k">{html_text(kind)}</tspan>'
+        + (f'<tspan class="m" dx="6">{html_text(name)}</tspan>' if name else "")
         + "</text>",
         _write("m e", right, upper, result),
     ]
@@ -102,7 +96,8 @@ def _frame(frame: Frame) -> str:
         f'<rect class="{marks}" x="{frame.x:.1f}" y="{frame.y:.1f}" width="{frame.width:.1f}" '
         f'height="{frame.height:.1f}" rx="8"/>'
     )
-    words = f'<tspan class="k">{_text(f"{kind} {times}".strip())}</tspan><tspan class="m" dx="6">{_text(name)}</tspan>'
+    head = html_text(f"{kind} {times}".strip())
+    words = f'<tspan class="k">{head}</tspan><tspan class="m" dx="6">{html_text(name)}</tspan>'
     return f'{shape}<text x="{frame.x + 10:.1f}" y="{frame.y + 17:.1f}">{words}</text>'
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..._core import class_hint
 from ...nn.structure import joined, rebuild
 from .base import Metric
 
@@ -75,5 +76,6 @@ def as_metric(metric: Any) -> Metric:
         return metric
     if callable(metric) and not isinstance(metric, type):
         return FunctionMetric(metric)
-    hint = f"; did you mean {metric.__name__}()?" if isinstance(metric, type) else ""
-    raise TypeError(f"Trainer: each metric must be a Metric or a function of (outputs, targets), got {metric!r}{hint}")
+    raise TypeError(
+        f"Trainer: each metric must be a Metric or a function of (outputs, targets), got {metric!r}{class_hint(metric)}"
+    )
