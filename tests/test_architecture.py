@@ -15,7 +15,7 @@ PACKAGE = Path(minidl.__file__).parent
 # From the ground up; a file may import from its own floor and those below.
 FLOORS = [
     ["_version", "_core"],
-    ["engine", "reference"],
+    ["engine", "reference", "distributed"],
     ["nn", "functional"],
     ["testing", "_blame", "_gradcheck", "_losscheck"],
     ["optim"],

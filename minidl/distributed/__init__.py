@@ -1,0 +1,17 @@
+"""Several processes as one: what the ranks of an MPI communicator do together. Nothing in here imports mpi4py."""
+
+from .communicator import Communicator, check_comm
+from .group import Group, RankError, active_group, group_of, is_told_elsewhere
+from .launcher import launched_ranks, world
+
+__all__ = [
+    "Communicator",
+    "Group",
+    "RankError",
+    "active_group",
+    "check_comm",
+    "group_of",
+    "is_told_elsewhere",
+    "launched_ranks",
+    "world",
+]

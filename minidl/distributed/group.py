@@ -1,0 +1,361 @@
+"""Group: the ranks of a communicator, which meet, add up and stop together.
+
+Every operation of a group begins with a meeting, an Iallreduce of three integers of which the maximum is taken. Whoever
+leaves, because of an exception, Ctrl-C or a wish to stop, takes part in one more meeting and says so; all the others
+learn it where they meet next, and leave as well. So no rank waits for one that has gone. The integers also say which
+operation follows: ranks that are not in the same one find out instead of mixing up their numbers. Meetings do not
+block in MPI's terms, though they wait, because who leaves waits for a limited time, and MPI matches no other kind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .._core import Array
+from .communicator import Communicator
+
+__all__ = ["Group", "RankError", "active_group", "group_of", "is_told_elsewhere"]
+
+Object = TypeVar("Object")
+
+_GO, _STOP, _INTERRUPT, _FAIL = range(4)
+_PATIENCE = 5.0  # seconds that a rank that leaves waits for the others, before it ends them
+_ONCE = 0.5  # seconds within which several interrupts are one
+_SILENCE = 30.0  # seconds after which a rank says for whom it waits at the first meeting
+_OPERATIONS = (
+    "the end", "a first meeting", "an exchange of objects", "an object from rank 0", "a sum", "a gathering of numbers",
+    "a step", "a checkpoint",
+)  # fmt: skip
+
+
+class RankError(RuntimeError):
+    """Another rank has failed; its own message and traceback are printed there.
+
+    Attributes:
+        rank: its number.
+    """
+
+    def __init__(self, rank: int, message: str) -> None:
+        super().__init__(f"rank {rank} has failed: {message}")
+        self.rank = rank
+
+
+class Group:
+    """The ranks of a communicator.
+
+    Args:
+        comm: is duplicated, so that messages of the program's own are not mixed up with minidl's.
+
+    Attributes:
+        rank, size: the number of this process, and of all.
+        stopping: exceptions that are no failure but a wish to stop, made of one text.
+    """
+
+    stopping: tuple[type[Exception], ...] = ()
+
+    def __init__(self, comm: Communicator) -> None:
+        from mpi4py import MPI  # noqa: PLC0415 - whoever has a communicator has imported it
+
+        self.comm: Communicator = comm.Dup()
+        self.rank, self.size = comm.rank, comm.size
+        self.interrupted = False
+        self._sum, self._max, self._here = MPI.SUM, MPI.MAX, MPI.IN_PLACE
+        self._message = np.zeros(3, np.int64)
+        self._met, self._obeyed = False, 0.0
+        _install_hook(self)
+
+    # Meeting, and leaving
+
+    def meet(self, operation: str) -> None:
+        """Wait until every rank is here.
+
+        Raises:
+            RankError: one has left because of an exception.
+            KeyboardInterrupt: one was interrupted.
+            StopTraining: one wants to stop; whatever `stopping` says.
+            RuntimeError: they are not in the same operation.
+        """
+        self._say(_INTERRUPT if self.interrupted else _GO, operation)
+        request = self.comm.Iallreduce(self._here, self._message, op=self._max)
+        if self._met:
+            request.Wait()
+        else:
+            self._wait_first(request)
+        self._obey(None)
+
+    def leave(self, error: BaseException) -> None:
+        """Tell the other ranks, where they meet next, that this one goes, and why; end them all if they do not come.
+
+        What was raised by `meet` is known to all already.
+
+        Raises:
+            RankError, KeyboardInterrupt: others leave at the same time, for a weightier reason than this one's.
+        """
+        if _known(error):
+            return
+        code = _FAIL
+        if isinstance(error, KeyboardInterrupt):
+            code = _INTERRUPT
+        elif isinstance(error, self.stopping):
+            code = _STOP
+        self._say(code, _OPERATIONS[0])
+        request = self.comm.Iallreduce(self._here, self._message, op=self._max)
+        if not _done(request, _PATIENCE):
+            self.abort(error)
+        try:
+            self._obey(f"{type(error).__name__}: {error}" if code == _FAIL else str(error))
+        except (RankError, KeyboardInterrupt) as told:
+            if code == _FAIL:  # its own error is as good
+                _mark(error, quiet=True)
+            elif not isinstance(told, type(error)):
+                raise told from error
+        except self.stopping:
+            pass
+        _mark(error, quiet=is_told_elsewhere(error))
+
+    def abort(self, error: BaseException) -> None:
+        """Print an error and end the processes of all ranks at once."""
+        if not is_told_elsewhere(error):
+            traceback.print_exception(type(error), error, error.__traceback__)
+        _flush()
+        self.comm.Abort(1)
+
+    def _say(self, code: int, operation: str) -> None:
+        number = _OPERATIONS.index(operation)
+        # of several that leave, the one with the highest code, then the lowest rank, is the one whose reason counts
+        self._message[0] = code and code * self.size + self.size - 1 - self.rank
+        self._message[1:] = (number, -number) if code == _GO else (0, -len(_OPERATIONS))
+
+    def _obey(self, reason: str | None) -> None:
+        """Raise what the meeting has decided; ``reason`` is why this rank leaves, if it does."""
+        told, highest, lowest = (int(number) for number in self._message)
+        if not told:
+            if highest != -lowest:
+                own = [_OPERATIONS[number] for number in (-lowest, highest)]
+                raise _mark(
+                    RuntimeError(
+                        f"the ranks do not do the same: one is at {own[0]}, another at {own[1]}; call fit, evaluate, "
+                        "predict and state_dict on every rank, and give every rank the same callbacks"
+                    ),
+                    quiet=self.rank > 0,
+                )
+            return
+        code, rank = told // self.size, self.size - 1 - told % self.size
+        if code == _INTERRUPT:
+            self.interrupted, self._obeyed = False, time.monotonic()
+            raise _mark(KeyboardInterrupt())
+        text = self.comm.bcast(reason, root=rank)
+        if code == _STOP:
+            raise _mark(self.stopping[0](text))
+        if rank != self.rank:
+            raise _mark(RankError(rank, text), quiet=True)
+
+    def _wait_first(self, request: Any) -> None:
+        """Wait for the first meeting: if a rank does not come, because its script has ended before, this is told."""
+        while not _done(request, _SILENCE):
+            print(
+                f"minidl: rank {self.rank} of {self.size} waits for the others to begin. If one of them has ended with "
+                "an error, end this with Ctrl-C; started by 'mpiexec -n N python -m mpi4py SCRIPT', an error ends all",
+                file=sys.stderr,
+                flush=True,
+            )
+        self._met = True
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Surround what all ranks do together: an exception of one, or Ctrl-C, ends it on all of them.
+
+        Ctrl-C takes effect at the next meeting, a second one at once.
+        """
+        if self in _active:  # within another one
+            with self.leaving():
+                yield
+            return
+        handler = signal.getsignal(signal.SIGINT)
+        catches = threading.current_thread() is threading.main_thread() and callable(handler)
+
+        def interrupt(number: int, frame: Any) -> None:
+            now = time.monotonic()
+            if now - self._obeyed < _ONCE:  # the launcher passes on what the terminal has sent already
+                return
+            if self.interrupted and callable(handler):
+                handler(number, frame)
+            self.interrupted, self._obeyed = True, now
+
+        self.interrupted = False
+        _active.append(self)
+        if catches:
+            signal.signal(signal.SIGINT, interrupt)
+        try:
+            with self.leaving():
+                yield
+                self.meet("the end")
+        finally:
+            if catches:
+                signal.signal(signal.SIGINT, handler)
+            _active.remove(self)
+
+    @contextmanager
+    def leaving(self) -> Iterator[None]:
+        """Tell the others of an exception that leaves a with block."""
+        try:
+            yield
+        except BaseException as error:
+            self.leave(error)
+            raise
+
+    # Operations, which every rank must call
+
+    def sum(self, array: Array, operation: str = "a sum") -> Array:
+        """Replace an array by the sum of all ranks' arrays, of the same shape and dtype, in place; return it."""
+        self.meet(operation)
+        with self._unbroken():
+            self.comm.Allreduce(self._here, array, op=self._sum)
+        return array
+
+    def sums(self, arrays: list[Array], operation: str = "a sum") -> None:
+        """Replace several arrays as `sum` does, after one meeting."""
+        self.meet(operation)
+        with self._unbroken():
+            for array in arrays:
+                self.comm.Allreduce(self._here, array, op=self._sum)
+
+    def gather(self, array: Array) -> Array:
+        """Return the arrays of all ranks, of the same shape and dtype, stacked along a new first axis (ranks, ...)."""
+        self.meet("a gathering of numbers")
+        array = np.ascontiguousarray(array)
+        found = np.empty((self.size, *array.shape), array.dtype)
+        with self._unbroken():
+            self.comm.Allgather(array, found)
+        return found
+
+    def collect(self, value: Object, operation: str = "an exchange of objects") -> list[Object]:
+        """Return the objects of all ranks in their order; they are pickled."""
+        self.meet(operation)
+        return self.comm.allgather(value)
+
+    def from_first(self, value: Object) -> Object:
+        """Return rank 0's object; it is pickled."""
+        self.meet("an object from rank 0")
+        return self.comm.bcast(value, root=0)  # type: ignore[no-any-return]
+
+    def copy_first(self, arrays: list[Array]) -> None:
+        """Replace C-contiguous arrays by rank 0's, in place."""
+        self.meet("an object from rank 0")
+        with self._unbroken():
+            for array in arrays:
+                self.comm.Bcast(array, root=0)
+
+    @contextmanager
+    def _unbroken(self) -> Iterator[None]:
+        """Surround what follows a meeting: whoever fails in here cannot tell the others any more, and ends them."""
+        try:
+            yield
+        except BaseException as error:
+            self.abort(error)
+            raise
+
+
+_groups: dict[int, Group] = {}
+_active: list[Group] = []
+
+
+def group_of(comm: Communicator | None) -> Group | None:
+    """Return the group of a communicator, the same one each time; None if there is none, or one rank only.
+
+    The first call for a communicator must be made by all of its ranks.
+    """
+    if comm is None or comm.size == 1:
+        return None
+    handle = comm.py2f()
+    if handle not in _groups:
+        _groups[handle] = Group(comm)
+    return _groups[handle]
+
+
+def active_group() -> Group | None:
+    """Return the group that is doing something together now, such as a fit; None outside."""
+    return _active[-1] if _active else None
+
+
+# Errors that are printed once
+
+
+def _mark(error: Any, *, quiet: bool = False) -> Any:
+    """Note that every rank knows of an error; and that this rank need not print it."""
+    error._minidl_known, error._minidl_quiet = True, quiet
+    return error
+
+
+def _known(error: BaseException) -> bool:
+    return getattr(error, "_minidl_known", False)
+
+
+def is_told_elsewhere(error: BaseException) -> bool:
+    """Return whether another rank prints this error, or the one from which it has come."""
+    return any(getattr(one, "_minidl_quiet", False) for one in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+_hooked: list[Group] = []
+
+
+def _install_hook(group: Group) -> None:
+    """Let an exception that nobody catches end all ranks, printed once."""
+    _hooked.append(group)
+    if len(_hooked) > 1:
+        return
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not is_told_elsewhere(error):
+            previous(kind, error, trace)
+        _flush()
+        if not any(map(_known, _chain(error))):
+            group.comm.Abort(1)
+
+    sys.excepthook = hook
+
+
+def _done(request: Any, seconds: float) -> bool:
+    """Wait for a request; return whether it was completed in time."""
+    end = time.monotonic() + seconds
+    pause = 1e-5
+    while not request.Test():
+        if time.monotonic() > end:
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, 0.01)
+    return True
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _after_fork() -> None:
+    """A forked child is no rank."""
+    for own in (_groups, _active, _hooked):
+        own.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
