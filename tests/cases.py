@@ -316,4 +316,4 @@ NOT_LAYERS = {
     *("Activation", "Drawing", "ElementwiseLoss", "Loss", "Module", "Parameter", "Sequential", "Summary"),
 }
 NOT_LAYERS |= {*("ModuleDict", "ModuleList", "Parallel", "Residual")}  # tests/nn/test_blocks.py
-NOT_LAYERS |= {"init", "is_grad_enabled", "no_grad"}
+NOT_LAYERS |= {"convert_sync_batchnorm", "init", "is_grad_enabled", "no_grad"}

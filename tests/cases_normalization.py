@@ -3,6 +3,16 @@
 import numpy as np
 from case import F4, Case
 
+from minidl import nn
+
+
+def as_batch_norm(layer: nn.SyncBatchNorm2d, x: np.ndarray) -> np.ndarray:
+    """The output of the layer that it is in one process."""
+    twin = nn.BatchNorm2d(layer.num_features, layer.eps, track_running_stats=layer.track_running_stats).astype(x.dtype)
+    twin.load_state_dict(layer.state_dict())
+    return twin.eval()(x)
+
+
 NORMALIZATIONS = [
     Case(
         "BatchNorm1d",
@@ -30,6 +40,19 @@ NORMALIZATIONS = [
     ),
     Case("BatchNorm2d", (2,), {"momentum": None, "eps": 0.1}, (2, 2, 3, 3)),
     Case("BatchNorm2d", (1,), {"track_running_stats": False}, (2, 1, 3, 3)),
+    Case(
+        "SyncBatchNorm2d",
+        (3,),
+        {"momentum": 0.2},
+        (4, 3, 5, 4),
+        reference=as_batch_norm,
+        bad_options=(((0,), {}, ValueError, "SyncBatchNorm2d: num_features must be at least 1, got 0"),),
+        bad_inputs=(
+            ((np.zeros((2, 4), F4),), ValueError, r"SyncBatchNorm2d: expected an input of shape \(N, C, H, W\)"),
+            ((np.zeros((1, 3, 1, 1), F4),), ValueError, "SyncBatchNorm2d: expected more than one value per channel"),
+        ),
+    ),
+    Case("SyncBatchNorm2d", (2,), {"track_running_stats": False}, (2, 2, 3, 3), reference=as_batch_norm),
     Case(
         "InstanceNorm2d",
         (3,),

@@ -9,6 +9,7 @@ from .elementwise import in_pieces, kept_unless, multiply, select
 from .erf import erf
 from .im2col import col2im, im2col
 from .layout import empty, empty_like, flatten
+from .normalising import Joint
 from .product import product, resample
 from .sums import sum_over
 from .window import Geometry, correlation_geometry, offsets, output_size, window_geometry
@@ -17,6 +18,7 @@ __all__ = [
     "ENGINES",
     "Engine",
     "Geometry",
+    "Joint",
     "Room",
     "Step",
     "col2im",

@@ -27,6 +27,7 @@ from ..nn import (
     MaxPool1d,
     MaxPool2d,
     ReLU,
+    SyncBatchNorm2d,
     Unflatten,
 )
 from ..nn.activation import Activation
@@ -317,6 +318,7 @@ _LAYERS: dict[type, Binder] = {
     Linear: _linear,
     BatchNorm1d: _batch_norm,
     BatchNorm2d: _batch_norm,
+    SyncBatchNorm2d: _batch_norm,
     MaxPool1d: _max_pool,
     MaxPool2d: _max_pool,
     AvgPool2d: _avg_pool,

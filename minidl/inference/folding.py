@@ -31,6 +31,7 @@ from ..nn import (
     ReLU,
     ReLU6,
     Sigmoid,
+    SyncBatchNorm2d,
     Tanh,
 )
 from ..nn.structure import leaves, rebuild
@@ -40,7 +41,7 @@ __all__ = ["folded", "scale_and_shift", "weight_and_bias"]
 
 _NOTHING = Identity, Dropout, Dropout1d, Dropout2d, AlphaDropout
 _LINEAR = Conv2d, Conv1d, ConvTranspose2d, Linear
-_NORMS = BatchNorm1d, BatchNorm2d
+_NORMS = BatchNorm1d, BatchNorm2d, SyncBatchNorm2d
 _RISING = ReLU, ReLU6, Sigmoid, Tanh
 
 

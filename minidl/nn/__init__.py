@@ -37,7 +37,8 @@ from .smooth_activation import *
 from .softmax import *
 from .squeeze_excite import *
 from .summary import Summary as Summary
+from .sync_batch_norm import *
 from .unfold import *
 
-__all__ = ["init", "is_grad_enabled", "no_grad", "utils"]
+__all__ = ["convert_sync_batchnorm", "init", "is_grad_enabled", "no_grad", "utils"]
 __all__ += [name for name in globals() if name[0].isupper()]

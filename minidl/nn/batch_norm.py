@@ -23,6 +23,8 @@ __all__ = [
     "instance_norm_forward",
 ]
 
+Statistics = tuple[Array, Array]  # mean and variance
+
 
 def batch_norm_forward(
     x: Array,
@@ -150,7 +152,7 @@ class _TrackedNorm(Norm):
             running = self.running_mean, self.running_var
         out, cache, statistics = self._standardise(x, running)
         if self.training and self.track_running_stats:
-            self._track(*statistics, empty=not x.size)
+            self._track(statistics)
         self.save_for_backward(cache)
         return out
 
@@ -171,12 +173,15 @@ class _TrackedNorm(Norm):
         if self.num_batches_tracked is not None:
             self.num_batches_tracked = np.zeros((), np.int64)
 
-    def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
-        """Return the output, the cache, and mean and variance (unbiased: divided by one less) of the channels."""
-        out, cache, (mean, var) = batch_norm_forward(x, *self._parameters(), running=running, eps=self._eps(x))
-        return out, cache, (mean, unbiased(var, x.size // max(1, x.shape[1])))
+    def _standardise(self, x: Array, running: Statistics | None) -> tuple[Array, Any, Statistics | None]:
+        """Return the output, the cache, and mean and variance (unbiased: divided by one less) of the channels.
 
-    def _track(self, mean: Array, var: Array, *, empty: bool) -> None:
+        A batch that is empty has no statistics: None.
+        """
+        out, cache, (mean, var) = batch_norm_forward(x, *self._parameters(), running=running, eps=self._eps(x))
+        return out, cache, (mean, unbiased(var, x.size // x.shape[1])) if x.size else None
+
+    def _track(self, statistics: Statistics | None) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -184,9 +189,8 @@ class _TrackedNorm(Norm):
         if self._counts:
             self.num_batches_tracked += 1
             share = 1 / int(self.num_batches_tracked) if share is None else share
-        if empty:  # it counts, but has no statistics
-            return
-        track((self.running_mean, self.running_var), mean, var, share or 0.0)
+        if statistics is not None:  # an empty batch counts
+            track((self.running_mean, self.running_var), *statistics, share or 0.0)
 
     _counts: ClassVar[bool] = True
 
@@ -269,10 +273,11 @@ class InstanceNorm2d(_TrackedNorm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
 
-    def _standardise(self, x: Array, running: tuple[Array, Array] | None) -> tuple[Array, Any, tuple[Array, Array]]:
+    def _standardise(self, x: Array, running: Statistics | None) -> tuple[Array, Any, Statistics | None]:
         if running is not None:
             return super()._standardise(x, running)
         out, cache, (mean, var) = instance_norm_forward(x, *self._parameters(), eps=self._eps(x))
-        samples = max(1, len(x))
-        var = unbiased(var.sum(axis=0) / samples, x.shape[2] * x.shape[3])
-        return out, cache, (mean.sum(axis=0) / samples, var)
+        if not x.size:
+            return out, cache, None
+        var = unbiased(var.sum(axis=0) / len(x), x.shape[2] * x.shape[3])
+        return out, cache, (mean.sum(axis=0) / len(x), var)

@@ -60,9 +60,11 @@ class Module(Registering):
         needs_input_grad: False lets a layer skip the gradient of its input and return None from `backward`;
             parameter gradients are the same. Useful for a network's first layer. On a module whose backward is derived
             it also spares the layers in front that have nothing to train.
+        communicates: whether its passes in training exchange numbers with other processes: all must make the same ones.
     """
 
     needs_input_grad: bool = True
+    communicates: ClassVar[bool] = False
     for_lack_of_one: ClassVar[str] = "return one for each, or give it x.detach()"  # if backward gives too few gradients
     of_difference: ClassVar[bool] = False  # whether the second input's gradient is that of the first, negated
     _saved: list[Any]

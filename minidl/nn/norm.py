@@ -8,7 +8,7 @@ channels and (H, W) for a group norm, the last axes for a layer norm. With g = g
     dx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(var + eps),     dweight = sum grad * xhat,     dbias = sum grad
 
 and dx = g / sqrt(var + eps) where mean and variance were given, not taken from x. `batch_norm.py` and `layer_norm.py`
-say which axes; the passes over memory are the engine's.
+say which axes, `sync_batch_norm.py` takes the means over several processes; the passes over memory are the engine's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._core import Array, check_flag, check_float, check_grad, check_number, check_same_dtype
-from ..engine import Engine, current_engine
+from ..engine import Engine, Joint, current_engine
 from .module import Module
 from .parameter import Parameter, filled
 
@@ -52,13 +52,14 @@ def norm_forward(
     *,
     centred: bool = True,
     given: Given = None,
+    joint: Joint | None = None,
 ) -> tuple[Array, NormCache, tuple[Array, Array]]:
     """Standardise x over ``axes``, then scale and shift; the arguments are those of the engine's `normalise`.
 
     Returns the output of ``shape``, the cache for `norm_backward`, and (mean, var), the mean None if it is taken as 0.
     """
     engine = current_engine()
-    out, kept = engine.normalise(x, axes, eps, weight, bias, param_shape, centred, given)
+    out, kept = engine.normalise(x, axes, eps, weight, bias, param_shape, centred, given, joint)
     weight_shape, bias_shape = (() if parameter is None else parameter.shape for parameter in (weight, bias))
     return out.reshape(shape), NormCache(x, kept, weight_shape, bias_shape, shape, engine), (kept.mean, kept.var)
 

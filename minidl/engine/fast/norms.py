@@ -12,7 +12,7 @@ from ..._core import Array
 from ..._core.threads import cut, run
 from .. import normalising
 from ..layout import empty_like
-from ..normalising import Standardised
+from ..normalising import Joint, Standardised
 from . import norm_loops
 from .places import address, in_passes, laid_out
 from .vectors import BYTES
@@ -74,6 +74,8 @@ class _Kept(NamedTuple):
     has_bias: bool
     taken: bool  # whether the statistics are x's own
     param_shape: tuple[int, ...]
+    number: int  # of values in each statistic
+    joint: Joint | None
 
 
 @lru_cache(maxsize=4096)
@@ -162,11 +164,12 @@ def normalise(
     param_shape: tuple[int, ...],
     centred: bool,
     given: tuple[Array, Array] | None,
+    joint: Joint | None = None,
 ) -> tuple[Array, _Kept | Standardised]:
     """Standardise, then scale and shift."""
     plan = _plan(x.shape, x.strides, x.itemsize, axes if given is None else None, param_shape)
     if plan is None:
-        return normalising.normalise(x, axes, eps, weight, bias, param_shape, centred, given)
+        return normalising.normalise(x, axes, eps, weight, bias, param_shape, centred, given, joint)
     size, like = x.itemsize, x.dtype.type(0)
     weight, bias = (None if value is None else np.ascontiguousarray(value) for value in (weight, bias))
     count = plan.statistics.places
@@ -175,12 +178,15 @@ def normalise(
     work = np.empty(plan.work)
     at, room, source, target = address(values), address(work), address(x), address(out)
     of_weight, of_bias = (0 if value is None else address(value) for value in (weight, bias))
-    small = x.nbytes <= _SMALL
+    small = x.nbytes <= _SMALL and joint is None
+    values_each = plan.statistics.outer * plan.statistics.inner
     found = work[: 2 * count].reshape(2, count)
     if given is not None:
         found[0], found[1] = (value.reshape(-1)[_inside(plan)] for value in given)
     elif not small and centred:
         _moments(x, plan.statistics, found)
+        if joint is not None:
+            values_each, found[0], found[1] = joint.moments(values_each, found[0], found[1])
     elif not small:
         _mean_squares(x, plan.statistics, found)
     known = given is not None or not small
@@ -191,14 +197,15 @@ def normalise(
         _standardise(plan.factors, source, target, tiles, x)
     mean, var = (value.reshape(plan.in_order).transpose(plan.inverse) for value in values[:2])
     has_bias, taken = bias is not None, given is None
-    return out, _Kept(mean if centred else None, var, values, plan, weight, has_bias, taken, param_shape)
+    centre = mean if centred else None
+    return out, _Kept(centre, var, values, plan, weight, has_bias, taken, param_shape, values_each, joint)
 
 
 def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[Array, Array | None, Array | None]:
     """Return the gradients of x, weight and bias."""
     if isinstance(kept, Standardised):
         return normalising.normalise_grad(grad, x, kept)
-    mean, _, values, plan, weight, has_bias, taken, param_shape = kept
+    mean, _, values, plan, weight, has_bias, taken, param_shape, count, joint = kept
     size, like = x.itemsize, x.dtype.type(0)
     grad, dx = laid_out(grad, x), empty_like(x)
     work = np.empty(plan.work)
@@ -206,15 +213,20 @@ def normalise_grad(grad: Array, x: Array, kept: _Kept | Standardised) -> tuple[A
     db = np.empty(param_shape, x.dtype) if has_bias else None
     incoming, source, target, at, room = address(grad), address(x), address(dx), address(values), address(work)
     of_weight, to_weight, to_bias = (0 if value is None else address(value) for value in (weight, dw, db))
-    small, centred = x.nbytes <= _SMALL, mean is not None
+    small, centred = x.nbytes <= _SMALL and joint is None, mean is not None
     tiles = norm_loops.backward_tiles(plan.numbers, of_weight, at, room, size, like)
+    sums = work[: 2 * plan.factors.places].reshape(2, -1)
     if not small:
-        places = plan.factors.places
-        _product_sums(grad, x, plan.factors, tiles, work[: 2 * places].reshape(2, places))
+        _product_sums(grad, x, plan.factors, tiles, sums)
     norm_loops.backward(
         plan.numbers, incoming, source, target, of_weight, to_weight, to_bias, taken, centred, small, at, room, size,
         like,
     )  # fmt: skip
+    if joint is not None:  # slope and shift again, of all arrays; the loop divides by the number of this one's values
+        sums[...] = joint.sums(sums) * (plan.statistics.outer * plan.statistics.inner / count)
+        norm_loops.backward(
+            plan.numbers, incoming, source, target, of_weight, 0, 0, taken, centred, small, at, room, size, like
+        )
     if not small and taken:
         _standardise_grad(plan.factors, incoming, source, target, tiles, x)
     elif not small:
