@@ -1,4 +1,4 @@
-"""The command line: ``minidl inspect | train | evaluate | predict | summary | export | compare | info``.
+"""The command line: ``minidl inspect | train | sweep | evaluate | predict | summary | export | compare | info``.
 
 An error is one line on standard error, and one for each file if it is about several, and exit code 2. After Ctrl-C,
 what has been trained is saved, and the exit code is 130. This file imports nothing before it is ready for Ctrl-C.
@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 
 def main(arguments: "list[str] | None" = None) -> int:
-    """Run the command line; return the exit code: 0 done, 2 an error, 130 interrupted.
+    """Run the command line; return the exit code: 0 done, 1 some runs of a sweep failed, 2 an error, 130 interrupted.
 
     Args:
         arguments: without the program's name; None means those of the process.

@@ -1,16 +1,20 @@
-"""claimed: gives a training run a folder that no other run has."""
+"""claimed: gives a training run, or a sweep, a folder that no other one has."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from .._core import user_path
+from ..data.naming import named
 from ..training.checkpoint import CONFIG, has_checkpoint
 from ..training.folder_lock import LOCK, FolderLock
+from .recipe import Recipe
 
-__all__ = ["RUNS", "claimed", "is_free"]
+__all__ = ["check_place", "claimed"]
 
 RUNS = Path("runs")
 
@@ -22,6 +26,25 @@ def is_free(folder: Path) -> bool:
     return folder.is_dir() and all(
         path.name == LOCK or (path.name.startswith(".") and path.name.endswith(".partial")) for path in folder.iterdir()
     )
+
+
+def check_place(folder: Path | None, recipe: Recipe) -> None:
+    """Raise ValueError if new runs cannot have a folder, or folders in it.
+
+    Args:
+        folder: the folder; None: one that is yet to be found.
+        recipe: of the run; where its images lie, a run's folder would be taken for a class.
+    """
+    place = RUNS if folder is None else folder
+    with named("--root"):
+        root = user_path(recipe.root).resolve()
+    inside = root in (place.resolve(), *place.resolve().parents)
+    if recipe.data == "folder" and recipe.root and inside:
+        raise ValueError(f"--run {place}: this is inside --root {recipe.root} and would be taken for a class")
+    if folder is not None and not is_free(folder):
+        raise ValueError(f"--run {folder}: this is not an empty folder; continue a run with --resume {folder}")
+    if not os.access(next(p for p in (place, *place.absolute().parents) if p.exists()), os.W_OK):
+        raise ValueError(f"--run {place}: cannot write there")
 
 
 @contextlib.contextmanager

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .._core import printable
 from .command import add_command
-from .output import show
+from .output import aligned, show
 from .run import Run
 
 __all__ = ["add_compare"]
@@ -30,10 +29,7 @@ def compare(options: argparse.Namespace) -> int:
     runs = [Run.read(folder) for folder in options.folders]
     names = [str(run.folder) for run in runs]
     entries = {**_differences(runs), **_results([run.history() for run in runs])}
-    cells = [["", *map(printable, names)], *([name, *map(_cell, values)] for name, values in entries.items())]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells]
-    show(options, {"runs": names, **entries}, "\n".join(lines))
+    show(options, {"runs": names, **entries}, aligned([["", *names], *([name, *own] for name, own in entries.items())]))
     return 0
 
 
@@ -58,7 +54,3 @@ def _results(histories: list[list[dict[str, str]]]) -> dict[str, list[Any]]:
 
 def _column(rows: list[dict[str, str]], name: str) -> list[float]:
     return [float(row[name]) for row in rows if row.get(name)]
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else printable(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._core import plain, printable
 
-__all__ = ["complain", "say", "show"]
+__all__ = ["aligned", "complain", "say", "show"]
 
 _lost: list[OSError] = []  # why a line could not be written
 
@@ -51,6 +51,20 @@ def complain(who: str, text: object, files: Sequence[str] = ()) -> None:
     head = f"{who}: {printable(' '.join(str(text).split()))}"
     lines = [f"{head}:" if files else head, *(f"  {printable(' '.join(one.split()))}" for one in files)]
     print("\n".join(lines), file=sys.stderr)
+
+
+def aligned(rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows as a table whose columns are as wide as they need to be; None is shown as a dash."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"  # a learning rate is not 0.0000
+    return "-" if value is None else printable(value)
 
 
 def _plain(data: Any) -> Any:

@@ -21,12 +21,23 @@ from .inspect import add_inspect
 from .output import complain
 from .predict import add_predict
 from .summary import add_summary
+from .sweep import add_sweep
 from .train import add_train
 
 __all__ = ["run_command"]
 
 # In the order in which --help lists them.
-_COMMANDS = (add_inspect, add_train, add_evaluate, add_predict, add_summary, add_export, add_compare, add_info)
+_COMMANDS = (
+    add_inspect,
+    add_train,
+    add_sweep,
+    add_evaluate,
+    add_predict,
+    add_summary,
+    add_export,
+    add_compare,
+    add_info,
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,8 +12,10 @@ from importlib import import_module
 from typing import Any
 
 from .. import models, optim
+from .._core import user_path
 from ..data import class_weights, transforms
 from ..data.fitting import FITS
+from ..data.naming import named
 from ..data.split import labels_of
 from ..engine import ENGINES
 from ..nn import CrossEntropyLoss, Module
@@ -209,6 +211,15 @@ class Recipe:
             if name not in options:
                 raise ValueError(f"{source}: there is no entry {name!r}; known: {', '.join(options)}")
         return replace(self, **{name: options[name].convert(value, source) for name, value in values.items()})
+
+    def placed(self) -> Recipe:
+        """Return a recipe whose paths are found from every directory, once it is stored."""
+        found = {}
+        for name in ("root", "init"):
+            if path := getattr(self, name):
+                with named(f"--{name}"):
+                    found[name] = os.path.abspath(user_path(path))
+        return self.with_values(found)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entries by name."""

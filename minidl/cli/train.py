@@ -14,7 +14,6 @@ from .._core import printable, user_path, write_atomically
 from ..data import DataLoader, ImageFolder
 from ..data.dataset import whole_of
 from ..data.folder import class_counts, skipped_in
-from ..data.naming import named
 from ..interop.files import check_suffix, write_npz
 from ..modelfile.file import MODEL
 from ..nn import Module
@@ -23,7 +22,7 @@ from ..training.callbacks import CSVLogger, HealthMonitor
 from ..training.checkpoint import BEST, CONFIG, WEIGHTS, has_checkpoint, latest_checkpoint, set_damaged_aside
 from ..training.folder_lock import FolderLock
 from .calibration_section import calibration_section
-from .claim import RUNS, claimed, is_free
+from .claim import check_place, claimed
 from .command import add_command
 from .datasets import Images
 from .engines import faster_engine, use_engine
@@ -289,17 +288,8 @@ def _plan(options: argparse.Namespace) -> tuple[Recipe, Path | None]:
         check_trusted(options.config, model, options)
     recipe = Recipe.default(data, model).with_values(config, options.config).with_values(given)
     named_folder = None if options.folder is None else user_path(options.folder)
-    folder = RUNS if named_folder is None else named_folder
-    with named("--root"):
-        root = user_path(recipe.root).resolve()
-    inside = root in (folder.resolve(), *folder.resolve().parents)
-    if recipe.data == "folder" and recipe.root and inside:
-        raise ValueError(f"--run {folder}: this is inside --root {recipe.root} and would be taken for a class")
-    if named_folder is not None and not is_free(named_folder):
-        raise ValueError(f"--run {folder}: this is not an empty folder; continue a run with --resume {folder}")
-    if not os.access(next(p for p in (folder, *folder.absolute().parents) if p.exists()), os.W_OK):
-        raise ValueError(f"--run {folder}: cannot write there")
-    return _placed(recipe), named_folder
+    check_place(named_folder, recipe)
+    return recipe.placed(), named_folder
 
 
 def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple[Recipe, Path]:
@@ -317,17 +307,7 @@ def _plan_to_resume(options: argparse.Namespace, given: dict[str, Any]) -> tuple
             f"--resume: only {allowed} can be changed, not {', '.join(changed)}; --inexact lets all others change"
         )
     check_trusted(folder / CONFIG, recipe.model, options)
-    return _placed(recipe.with_values(given)), folder
-
-
-def _placed(recipe: Recipe) -> Recipe:
-    """Return a recipe whose paths are found from every directory, once it is stored."""
-    found = {}
-    for name in ("root", "init"):
-        if path := getattr(recipe, name):
-            with named(f"--{name}"):
-                found[name] = os.path.abspath(user_path(path))
-    return recipe.with_values(found)
+    return recipe.with_values(given).placed(), folder
 
 
 def _check_resume(folder: Path, recipe: Recipe, images: Images) -> None:

@@ -7,8 +7,8 @@ and files are fetched only if the command line says so again.
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
-from pathlib import Path
 
 from .datasets import Images
 from .output import say
@@ -26,7 +26,7 @@ def add_trust(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
     parser.add_argument("--trust", action="store_true", help="import the model that the run's config.toml names")
 
 
-def check_trusted(source: str | Path, model: str, options: argparse.Namespace) -> None:
+def check_trusted(source: str | os.PathLike[str], model: str, options: argparse.Namespace) -> None:
     """Raise ValueError unless a model that a file names is minidl's own, is named on the command line, or is trusted.
 
     Args:
@@ -43,7 +43,7 @@ def check_trusted(source: str | Path, model: str, options: argparse.Namespace) -
         )
 
 
-def stored_images(source: str | Path | None, recipe: Recipe, options: argparse.Namespace) -> Images:
+def stored_images(source: str | os.PathLike[str] | None, recipe: Recipe, options: argparse.Namespace) -> Images:
     """Read the dataset of a recipe.
 
     Args:

@@ -8,6 +8,7 @@ from .attribution import grad_cam_map, input_gradient
 from .boundary import BoundaryFrames, decision_boundary
 from .figures import confusion_matrix, curves, gradient_flow, lr_curve, reliability_diagram
 from .images import feature_maps, filters, grad_cam, image_grid, saliency
+from .options import option_effects
 
 __all__ = [
     "BoundaryFrames",
@@ -22,6 +23,7 @@ __all__ = [
     "image_grid",
     "input_gradient",
     "lr_curve",
+    "option_effects",
     "reliability_diagram",
     "saliency",
 ]
