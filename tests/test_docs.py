@@ -1,9 +1,9 @@
 """Whatever README and docs show is run, and prints what they say it prints.
 
 Python blocks of a page run in order in one namespace, in an empty folder; a text block right after one is what it
-prints. Numbers with a decimal point may differ in the last digits (another BLAS adds in another order), and the seconds
-of an epoch are not compared. Commands of minidl and of the examples are run; what sets up an environment or tests is
-left to .ci/run.
+prints. A TOML block that begins with a comment, the name of a file, is the content of that file. Numbers with a decimal
+point may differ in the last digits (another BLAS adds in another order), and the seconds of an epoch are not compared.
+Commands of minidl and of the examples are run; what sets up an environment or tests is left to .ci/run.
 
     python tests/test_docs.py [PAGE ...]    writes what the blocks print into the pages
     python tests/test_docs.py --pictures    draws the gallery's pictures
@@ -61,6 +61,14 @@ def run(body, namespace, name):
     return out.getvalue()
 
 
+def write_files(page):
+    """Write the files that a page shows, in the current directory."""
+    for block in blocks(page.read_text()):
+        name = re.match(r"# (\w+\.toml)\n", block.body)
+        if block.language == "toml" and name:
+            Path(name[1]).write_text(block.body)
+
+
 def assert_same_output(actual, expected):
     """The same words; integers equal, decimals within a fifth or 0.05; the seconds of an epoch left out."""
     actual, expected = (
@@ -81,7 +89,11 @@ def test_python_blocks_print_what_the_page_says(page, tmp_path, monkeypatch):
     ):
         if page.name in ("interop.md", "gallery.md") and used in page.read_text():
             pytest.importorskip(package)
+    if page.name == "sweeps.md":
+        pytest.importorskip("joblib")
+        pytest.importorskip("distributed")
     monkeypatch.setenv("MPLBACKEND", "agg")
+    write_files(page)
     namespace = {"__name__": "docs"}
     for block, shown in with_output(page.read_text()):
         printed = run(block.body, namespace, page.name)
@@ -104,6 +116,7 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypa
     if page.name == "your-own-images.md":  # whose first Python block makes the files that its commands use
         pytest.importorskip("matplotlib")
         run(next(block.body for block, _ in with_output(page.read_text())), {}, page.name)
+    write_files(page)
     for command in commands(page):
         words = command.split()
         if words[0] != "minidl":
@@ -111,6 +124,8 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypa
             continue
         if words[1] == "export":
             pytest.importorskip("onnx")
+        if words[1] == "sweep":
+            pytest.importorskip("joblib")
         assert main(words[1:]) == 0, command
         assert capsys.readouterr().err == "", command
 
@@ -142,6 +157,7 @@ def update(page):
     text = page.read_text()
     namespace, pieces, end = {"__name__": "docs"}, [], 0
     minidl.manual_seed(0)
+    write_files(page)
     for block, shown in with_output(text):
         printed = run(block.body, namespace, page.name)
         if shown is not None:

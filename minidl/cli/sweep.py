@@ -47,8 +47,8 @@ def add_sweep(commands: Any) -> None:
     )
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at a time (default: as many as there are CPUs)")
     parser.add_argument("--download", action="store_true", help="fetch the dataset's files if they are missing")
-    add_trust(parser, model=False)
-    parser.set_defaults(model=None, root=None)  # which this command has only in its file
+    add_trust(parser)
+    parser.set_defaults(root=None)  # it is in the file
 
 
 def run_sweep(

@@ -52,7 +52,8 @@ def check_runs(plan: Plan, source: str | os.PathLike[str], options: argparse.Nam
                 seen_models[net] = _model(recipe, images)
             _check(recipe, seen_models[net], images)
         except (ValueError, TypeError) as error:
-            raise type(error)(f"{source}: the run with {values}: {error}") from error
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{source}: the run with {values}: {error}") from error
 
 
 def _model(recipe: Recipe, images: Images) -> Module:
@@ -67,6 +68,8 @@ def _check(recipe: Recipe, model: Module, images: Images) -> None:
     """Make what a run makes before its first step."""
     if images.val is None or not recipe.val_fraction:
         raise ValueError("val_fraction = 0: a sweep compares its runs by validation; leave it out, or give 0.1")
+    if recipe.seed < 0:
+        raise ValueError(f"seed must not be negative, got {recipe.seed}")
     optimizer = recipe.make_optimizer(model)
     recipe.make_scheduler(optimizer, recipe.epochs * -(-len(images.train) // recipe.batch_size))
     recipe.make_transform(images.shape, len(images.classes))
