@@ -13,10 +13,11 @@ from .paths import *
 from .random import *
 from .signals import *
 from .text import *
-from .threads import available_cpus, blas_threads, cpu_quota, get_num_threads, set_num_threads
+from .threads import available_cpus, blas_threads, cpu_quota, get_num_threads, set_num_threads, share_cpus
 from .writing import *
 
 __all__ = ["available_cpus", "blas_threads", "cpu_quota", "get_num_threads", "release_memory", "set_num_threads"]
+__all__ += ["share_cpus"]
 __all__ += archives.__all__
 __all__ += bars.__all__
 __all__ += checks.__all__

@@ -35,6 +35,7 @@ __all__ = [
     "one_blas_thread",
     "run",
     "set_num_threads",
+    "share_cpus",
 ]
 
 _WORTH = 150_000  # nanoseconds; two threads break even at 90,000 (EPYC, Zen 5, virtual), later where they had slept
@@ -47,7 +48,9 @@ class _State:
     """The process's state: the number of threads, the workers and their jobs, who is inside `one_blas_thread`."""
 
     def __init__(self) -> None:
-        self.threads: int | None = None
+        self.threads: int | None = None  # as asked for
+        self.usual: int | None = None  # otherwise
+        self.sharing = 1  # processes that share the CPUs
         self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.workers = 0
         self.inside: dict[int, int] = {}
@@ -90,10 +93,18 @@ def get_num_threads() -> int:
     Unless `set_num_threads` was called, it is the number NumPy's BLAS is set to (OPENBLAS_NUM_THREADS and the like are
     respected), but no more than the CPUs that this process may use, whether its affinity or its container's quota
     limits them. It is one if NumPy was built with a BLAS whose threads cannot be limited (such as Apple's Accelerate).
+    Each of several ranks of a training on one machine takes its share of the CPUs.
     """
-    if _state.threads is None:
-        _state.threads = min(blas_threads() or 1, available_cpus())
-    return _state.threads
+    if _state.threads is not None:
+        return _state.threads
+    if _state.usual is None:
+        _state.usual = min(blas_threads() or 1, max(1, available_cpus() // _state.sharing))
+    return _state.usual
+
+
+def share_cpus(processes: int) -> None:
+    """Share the CPUs that this process may use with others: unless asked for more, it takes so much fewer threads."""
+    _state.sharing, _state.usual = processes, None
 
 
 def available_cpus() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._core import Array, check_flag, check_int, class_hint, default_rng, described
+from ..distributed import check_comm, group_of
+from ..distributed.shares import share
+from ..nn.structure import rebuild
 from .collate import DatasetLike, check_dataset
 from .dataset import Batch, batch_of
 from .naming import named
@@ -35,6 +39,9 @@ class DataLoader:
         transform: a `minidl.data.transforms.Transform`, or a function of the first array of each batch (the images)
             that returns its replacement.
         prefetch: number of batches that a thread prepares in advance; 0 for no thread.
+        comm: a communicator of mpi4py, whose ranks share out each batch: ``batch_size`` is that of all of them, the
+            order is rank 0's, and each rank gets its part of every batch, the last one too. Every rank must iterate. A
+            Trainer with a ``comm`` does this with any loader; only a loop of your own needs it.
         num_workers, pin_memory: PyTorch's; without effect here, where `prefetch` prepares batches in advance.
 
     Warns:
@@ -45,7 +52,8 @@ class DataLoader:
         arrays if the samples are dicts; and tuples or dicts in a tuple, if the samples have them.
 
     Raises:
-        ValueError: the dataset is empty, batch_size is less than 1, or both shuffle and sampler are given.
+        ValueError: the dataset is empty, batch_size is less than 1, or both shuffle and sampler are given; there are
+            more ranks than samples in a batch.
         TypeError: an argument has the wrong type.
     """
 
@@ -60,6 +68,7 @@ class DataLoader:
         rng: np.random.Generator | None = None,
         transform: Transform | Callable[[Array], Array] | None = None,
         prefetch: int = 0,
+        comm: Any = None,
         num_workers: int = 0,
         pin_memory: bool = False,
     ) -> None:
@@ -92,11 +101,18 @@ class DataLoader:
                 default_rng(rng)
         self.rng, self.transform, self.sampler = rng, transform, sampler
         self.prefetch = check_int("DataLoader", "prefetch", prefetch, minimum=0)
+        self.comm = check_comm("DataLoader", comm)
+        self._whole_batches = False  # whether a rank takes some of the batches, and not its part of each
+        self._check_shares()
         self._position = (0, 0)  # of the current pass: its seed and the number of batches yielded
         self._resume: tuple[int, int] | None = None  # where the next pass begins; None: at its start, with a new seed
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
+        return len(self._numbers())
+
+    def _batches(self) -> int:
+        """Return the number of batches in a pass of all ranks."""
         samples = len(self.dataset if self.sampler is None else self.sampler)
         return samples // self.batch_size if self.drop_last else -(-samples // self.batch_size)
 
@@ -106,14 +122,51 @@ class DataLoader:
         given = "".join(f", {name}={value!r}" for name, value in options.items() if value)
         return f"DataLoader({self.dataset!r}{given}: {len(self):,} batches)"
 
+    def _numbers(self) -> range:
+        """Return the numbers of the batches of a pass."""
+        count = self._batches()
+        own = share(count, *self._rank_of()) if self._whole_batches else slice(0, count)
+        return range(own.start, own.stop)
+
+    def _rank_of(self) -> tuple[int, int]:
+        """Return this process's rank, and how many there are."""
+        return (0, 1) if self.comm is None else (self.comm.rank, self.comm.size)
+
+    def _of_rank(self, comm: Any, *, whole_batches: bool = False) -> DataLoader:
+        """Return a loader of the same batches for one of several ranks: its part of each, or some of them as they are.
+
+        Raises:
+            ValueError: there are more ranks than samples in a batch.
+        """
+        own = copy.copy(self)
+        own.comm, own._whole_batches = comm, whole_batches
+        own._check_shares()
+        return own
+
+    def _check_shares(self) -> None:
+        _, ranks = self._rank_of()
+        samples = len(self.dataset if self.sampler is None else self.sampler)
+        least = min(self.batch_size, samples)
+        if self._whole_batches or least >= ranks:
+            return
+        what = f"the dataset has {samples} samples"
+        if self.batch_size < ranks:
+            what = f"batch_size is {self.batch_size}, that of all ranks together"
+        raise ValueError(
+            f"DataLoader: {what}, but there are {ranks} ranks, of which some would get nothing; make it larger, or "
+            f"start fewer processes: mpiexec -n {least}"
+        )
+
     def __iter__(self) -> Iterator[Batch]:
         random = self.shuffle or self.sampler is not None or isinstance(self.transform, Transform)
         if self._resume is not None:
             (seed, first), self._resume = self._resume, None
         else:
             seed, first = int(default_rng(self.rng).integers(2**63)) if random else 0, 0
+            group = group_of(self.comm)
+            seed = seed if group is None else group.from_first(seed)
         order = self._order(seed)
-        numbers = range(first, len(self))
+        numbers = self._numbers()[first:]
         made = (self._batch(order, seed, number) for number in numbers)
         for number, batch in zip(numbers, prefetched(made, self.prefetch) if self.prefetch else made, strict=True):
             self._position = seed, number + 1
@@ -138,7 +191,7 @@ class DataLoader:
         """
         if missing := [name for name in ("seed", "batch", "rng") if name not in state]:
             raise ValueError(f"DataLoader: cannot load state: missing {', '.join(missing)}")
-        if state["batch"] > len(self) or (state["rng"] is None) != (self.rng is None):
+        if state["batch"] > self._batches() or (state["rng"] is None) != (self.rng is None):
             raise ValueError("DataLoader: cannot load state: it belongs to a different loader")
         if self.rng is not None:
             self.rng.bit_generator.state = state["rng"]
@@ -164,7 +217,19 @@ class DataLoader:
         return order
 
     def _batch(self, order: Array, seed: int, number: int) -> Batch:
-        batch = batch_of(self.dataset, order[number * self.batch_size : (number + 1) * self.batch_size])
+        """Return a batch, or this rank's part of it."""
+        chosen, stream = order[number * self.batch_size : (number + 1) * self.batch_size], [seed, number]
+        rank, ranks = self._rank_of()
+        if ranks == 1 or self._whole_batches:
+            return self._transformed(chosen, stream)
+        own = chosen[share(len(chosen), rank, ranks)]
+        if not len(own):  # of a last batch of fewer samples than ranks
+            return rebuild(self._transformed(chosen[:1], stream), lambda array: array[:0])
+        return self._transformed(own, [*stream, rank])
+
+    def _transformed(self, chosen: Array, stream: list[int]) -> Batch:
+        """Return samples, transformed by random numbers that follow from ``stream``."""
+        batch = batch_of(self.dataset, chosen)
         if self.transform is not None and not (isinstance(batch, (tuple, list)) and hasattr(batch[0], "__array__")):
             kind = type(batch[0] if isinstance(batch, (tuple, list)) else batch).__name__
             where = " first" if isinstance(batch, (tuple, list)) else ""
@@ -173,7 +238,7 @@ class DataLoader:
                 "__getitem__, with the image first, or transform there"
             )
         if isinstance(self.transform, Transform):
-            transformed = self.transform.apply(batch, np.random.Generator(np.random.PCG64([seed, number])))
+            transformed = self.transform.apply(batch, np.random.Generator(np.random.PCG64(stream)))
         elif self.transform is not None:
             transformed = (self.transform(batch[0]), *batch[1:])
         else:

@@ -10,6 +10,7 @@ block in MPI's terms, though they wait, because who leaves waits for a limited t
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .._core import Array
+from .._core import Array, share_cpus
 from .communicator import Communicator
 
 __all__ = ["Group", "RankError", "active_group", "group_of", "is_told_elsewhere"]
@@ -73,6 +74,7 @@ class Group:
         self._sum, self._max, self._here = MPI.SUM, MPI.MAX, MPI.IN_PLACE
         self._message = np.zeros(3, np.int64)
         self._met, self._obeyed = False, 0.0
+        share_cpus(_sharing(self.comm))
         _install_hook(self)
 
     # Meeting, and leaving
@@ -331,6 +333,15 @@ def _install_hook(group: Group) -> None:
             group.comm.Abort(1)
 
     sys.excepthook = hook
+
+
+def _sharing(comm: Communicator) -> int:
+    """Return how many ranks, this one included, may use the CPUs that this one may use: those of its machine, unless
+    the launcher has bound each to CPUs of its own.
+    """
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    own = platform.node(), cpus
+    return comm.allgather(own).count(own)
 
 
 def _done(request: Any, seconds: float) -> bool:

@@ -309,11 +309,13 @@ class CSVLogger(Callback):
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Delete what a process that was killed while it wrote the file has left beside it."""
-        remove_leftovers(self.path)
+        if trainer.rank == 0:
+            remove_leftovers(self.path)
 
     def on_epoch_end(self, trainer: Trainer) -> None:
-        """Write the file."""
-        write_atomically(self.path, csv_of(trainer.history).encode())
+        """Write the file; of several ranks the first does."""
+        if trainer.rank == 0:
+            write_atomically(self.path, csv_of(trainer.history).encode())
 
 
 class TensorBoardLogger(Callback):
@@ -336,13 +338,13 @@ class TensorBoardLogger(Callback):
         self._writer: Any = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Open the event file."""
-        self._writer = self._make(str(self.folder))
+        """Open the event file; of several ranks the first does."""
+        self._writer = self._make(str(self.folder)) if trainer.rank == 0 else None
 
     def on_epoch_end(self, trainer: Trainer) -> None:
         """Write the epoch's numbers."""
         for name, value in trainer.history.rows[-1].items():
-            if name != "epoch" and np.isfinite(value):
+            if self._writer is not None and name != "epoch" and np.isfinite(value):
                 self._writer.add_scalar(name, value, trainer.epoch)
 
     def on_fit_end(self, trainer: Trainer) -> None:

@@ -7,16 +7,18 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..data import ArrayDataset
+from ..distributed import Group
 from ..inference.repeated import Repeated
 from ..nn import Module
 from ..nn.modes import evaluating
 from ..nn.structure import joined, leaves, rebuild
-from .batches import Batches, BatchForm
+from .batches import Batches, BatchForm, count_batches
 from .given import as_batches, size_of
 from .meter import Meter, Meters
 from .objective import Objective, call
 from .order import check_order
 from .progress import Progress
+from .sharing import own_batches
 
 __all__ = ["evaluate", "predict"]
 
@@ -28,17 +30,17 @@ def evaluate(
 ) -> AnyMeter:
     """Add loss, accuracy and metrics of all batches to a Meter, and return it; `Trainer.evaluate` describes them."""
     with evaluating(model):
-        for batch, bar in progress.track(data, "evaluating"):
+        for batch, bar in progress.track(data, "evaluating", total=count_batches(data)):
             x, target, *weights = form.split(batch)
             with np.errstate(over="ignore", invalid="ignore"):  # of the arithmetic; a loader's warnings are shown
                 meter.take(objective.measure(call(model, x), target, *weights))
             bar.set_postfix_str(str(meter), refresh=False)
-    if meter.nan:
-        progress.line(f"evaluate: the output is NaN for {meter.nan:,} samples, which count as wrong")
     return meter
 
 
-def predict(model: Module, data: Any, batch_size: int | None, progress: Progress, form: BatchForm) -> Any:
+def predict(
+    model: Module, data: Any, batch_size: int | None, progress: Progress, form: BatchForm, group: Group | None = None
+) -> Any:
     """Return the outputs for all samples; `Trainer.predict` describes them."""
     source: Any = ArrayDataset(data) if hasattr(data, "__array__") else data
     if isinstance(data, (tuple, dict)):
@@ -48,12 +50,15 @@ def predict(model: Module, data: Any, batch_size: int | None, progress: Progress
     else:
         source = as_batches("predict", source, batch_size)
     check_order(source)
-    outputs: list[Any] = []
+    source, outputs = own_batches(group, source), list[Any]()
     forward = Repeated(model)
     with evaluating(model):
-        for batch, _ in progress.track(source, "predicting"):
+        for batch, _ in progress.track(source, "predicting", total=count_batches(source)):
             with np.errstate(over="ignore", invalid="ignore"):
                 outputs.append(call(forward, form.input_of(batch)))
+    if group is not None:  # in the order of the batches
+        parts = group.collect(list(zip(source.numbers, outputs, strict=True)))
+        outputs = [output for _, output in sorted((one for part in parts for one in part), key=lambda one: one[0])]
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")
     return joined(outputs, owner="Trainer.predict")

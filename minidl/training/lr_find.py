@@ -144,11 +144,19 @@ class _Search(Callback):
 
 def _double(trainer: Trainer, search: _Search) -> Trainer:
     """Return a Trainer of copies of the model, the loss and the optimiser, without anything that is only told."""
-    left_out = (trainer.state, trainer.callbacks, trainer.metrics, trainer.scheduler, trainer._hooks, trainer._step)
+    left_out = (
+        trainer.comm,
+        trainer.state,
+        trainer.callbacks,
+        trainer.metrics,
+        trainer.scheduler,
+        trainer._hooks,
+        trainer._step,
+    )
     double = copy.deepcopy(trainer, {id(part): part for part in left_out if part is not None})
     double.callbacks, double.scheduler, double.on_nonfinite = [search], None, "raise"
     double.metrics = {} if isinstance(trainer.metrics, dict) else []
-    double.progress, double._made = Progress("none"), {}
+    double.progress, double._made = Progress("none", trainer.rank), {}
     double.state, double._hooks, double._step = double._new_state(), Hooks(double.callbacks), None
     return double
 

@@ -160,6 +160,22 @@ class Meter:
             result["mae"] = sums["error"] / sums["elements"]
         return result
 
+    def merge(self, other: Meter) -> None:
+        """Add what another meter of the same loss and metrics has measured.
+
+        Raises:
+            TypeError: a metric keeps what it measures in a way that cannot be merged.
+        """
+        for name, value in other._sums.items():
+            self._sums[name] += value
+        for metric, theirs in zip(self.metrics, other.metrics, strict=True):
+            if other.counted and not theirs.sums and type(theirs).merge is Metric.merge:
+                raise TypeError(
+                    f"Trainer: {type(theirs).__name__} keeps what it measures outside of its sums, which ranks cannot "
+                    "put together; let update() call add(), or define merge(), state_dict() and load_state_dict()"
+                )
+            metric.merge(theirs)
+
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all sums."""
         return {"sums": dict(self._sums), "metrics": [metric.state_dict() for metric in self.metrics]}
@@ -224,6 +240,11 @@ class Meters:
     def losses(self) -> dict[str, float]:
         """Return the losses, and accuracies or mean absolute errors, so far."""
         return {"loss": self._total(), **self._prefixed([meter.losses() for meter in self.meters])}
+
+    def merge(self, other: Meters) -> None:
+        """Add what others of the same losses and metrics have measured."""
+        for meter, theirs in zip(self.meters, other.meters, strict=True):
+            meter.merge(theirs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all sums."""

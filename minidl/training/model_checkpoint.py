@@ -73,6 +73,9 @@ class ModelCheckpoint(Callback):
             ValueError: it holds the checkpoints of another fit, and this one does not continue it.
             RuntimeError: another fit is writing to it, in this process or another one.
         """
+        self._history = trainer.history
+        if trainer.rank:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FolderLock(self.folder)
         try:
@@ -86,7 +89,6 @@ class ModelCheckpoint(Callback):
         except BaseException:
             self._lock.release()
             raise
-        self._history = trainer.history
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Let the folder go."""
@@ -95,7 +97,7 @@ class ModelCheckpoint(Callback):
 
     def on_save(self, trainer: Trainer) -> None:
         """Save the state if it is time, and the weights if the epoch that has ended is the best one."""
-        if trainer.state.finished:
+        if trainer.state.finished and trainer.rank == 0:
             *before, last = trainer.history.rows
             best = self._best_of(before)
             # a custom training step need not give a loss
@@ -107,9 +109,12 @@ class ModelCheckpoint(Callback):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        """Save the state now."""
+        """Save the state now; of several ranks each must call this, and the first writes it."""
+        state = trainer.state_dict()
+        if trainer.rank:
+            return
         last, new = self.folder / LAST, self.folder / NEW
-        write_checkpoint(new, trainer.state_dict())
+        write_checkpoint(new, state)
         if last.exists():
             last.replace(self.folder / BEFORE)
         new.replace(last)

@@ -58,6 +58,14 @@ class Numbers:
         means = {name: value / weight for name, (value, weight) in self._sums.items()}
         return {**({"loss": means["loss"]} if "loss" in means else {}), **means}
 
+    def merge(self, other: Numbers) -> None:
+        """Add what others have measured."""
+        self._samples += other._samples
+        for name, theirs in other._sums.items():
+            sums = self._sums.setdefault(name, [0.0, 0.0])
+            sums[0] += theirs[0]
+            sums[1] += theirs[1]
+
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all sums."""
         return {"samples": self._samples, "sums": {name: list(sums) for name, sums in self._sums.items()}}

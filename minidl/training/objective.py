@@ -81,6 +81,11 @@ class Objective:
                 counted = True
         return (total if counted else math.nan), counted
 
+    def mean_of(self, shares: Sequence[Any]) -> tuple[float, bool]:
+        """Return the loss of several batches together from the sums of each loss; and whether anything counted."""
+        known = [(part, one) for part, one in zip(self.parts, shares, strict=True) if one.weight]
+        return (sum(part.weight * one.total / one.weight for part, one in known) if known else math.nan), bool(known)
+
 
 def total(parts: Sequence[Part], done: Done, *, shared_out: bool = False) -> Any:
     """Return the weighted sum of a batch's losses, with the way back; with ``shared_out``, of sums and not of means."""

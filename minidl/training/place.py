@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..distributed import Communicator
 from ..nn.structure import rebuild
 from .history import History
 from .state import FitState
@@ -39,6 +40,7 @@ class Place:
     """
 
     state: FitState
+    comm: Communicator | None = None
     _step: Step | None
     _given: Sequence[Any] = ()  # the batches of the current step, and what they gave
     _done: Sequence[Any] = ()
@@ -48,7 +50,8 @@ class Place:
         """The batches of the current step, one unless ``accumulate`` is larger; none outside of a step's hooks.
 
         Nothing is copied, and nothing is kept after `Callback.on_batch_end`: copy what you need for longer. Of a
-        `training_step` of your own only the inputs are known: the whole batch, as the loader gave it.
+        `training_step` of your own only the inputs are known: the whole batch, as the loader gave it. Of several ranks
+        each has its part of the batches, none if it has no samples.
         """
         if self.state.own_step:
             return tuple(SeenBatch(rebuild(batch, _read_only), None) for batch in self._given)
@@ -62,6 +65,11 @@ class Place:
         """Return the loss of several batches together, and whether anything counted in them."""
         assert self._step is not None
         return self._step.mean(done)
+
+    @property
+    def rank(self) -> int:
+        """The number of this process among those that train together; 0 is the first, or the only one."""
+        return 0 if self.comm is None else self.comm.rank
 
     @property
     def epoch(self) -> int:

@@ -22,7 +22,7 @@ from .meter import meter_of
 from .model_checkpoint import ModelCheckpoint
 from .optimizers import Optimizers, members
 from .progress import Progress
-from .state import FitState
+from .state import FitState, ranks_of
 
 __all__ = [
     "check_data",
@@ -219,6 +219,12 @@ def take_over(state: FitState, continuing: Continuing, found: Found, progress: P
 def tell_differences(state: FitState, saved: Mapping[str, Any], progress: Progress) -> None:
     """Tell what is not as it was in the fit that is resumed from ``saved``, though it may be."""
     found = state.differences(saved)
+    if ranks_of(saved) != state.ranks:
+        ranks = "1 rank" if state.ranks == 1 else f"{state.ranks} ranks"
+        progress.line(
+            f"resumed on {ranks}, it was made by {ranks_of(saved)}: it goes on from the same sample, but the bits "
+            "differ: sums are taken in another order, and random layers and transforms draw other numbers"
+        )
     for name, theirs, ours in found:
         progress.line(f"resumed with {name} {ours}; it was {theirs}")
     if state.optimizer is None or not any(name.startswith("scheduler.") for name, _, _ in found):

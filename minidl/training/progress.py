@@ -33,10 +33,14 @@ class Progress:
         style: 'bar' (and a line per epoch), 'lines' (only a line per epoch), 'none', or 'auto': a bar if standard error
             is a terminal or this is a notebook, lines otherwise. A fit in a notebook has one table instead of bars and
             lines. The environment variable TQDM_DISABLE=1 hides bars and tables.
+        rank: of several processes the first alone shows anything.
     """
 
-    def __init__(self, style: str = "auto") -> None:
+    def __init__(self, style: str = "auto", rank: int = 0) -> None:
         self.style = check_choice("Trainer", "progress", style, ("auto", "bar", "lines", "none"))
+        self._shows = rank == 0
+        if not self._shows:
+            self.style = "none"
         self._table: LiveTable | None = None
         self._held: list[str] | None = None
 
@@ -132,6 +136,6 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Tell the user something that matters: as a line, or as a RuntimeWarning if the style is 'none'."""
-        if self.style == "none":
+        if self.style == "none" and self._shows:
             warnings.warn(printable(text, keep="\n"), RuntimeWarning, stacklevel=3)
         self.line(text)

@@ -62,6 +62,8 @@ class Reporting(TrainingStep):
         if data is not None:
             batches = as_batches("report", data, batch_size)
             numbers = trainer.evaluate(batches)
+            if trainer.rank:
+                return
             shown = [(name, f"{value:.4f}") for name, value in numbers.items() if np.ndim(value) == 0]
             seen = _Seen(self, batches)
             if seen.matrix is not None:
@@ -73,7 +75,8 @@ class Reporting(TrainingStep):
             model = model_section(self.model, seen.shape, seen.dtype) if seen.shape else ""
         parts = section("Trainer", html_table((), describe_trainer(trainer).items()))
         sections.append(halves(*filter(None, (model, parts))))
-        write_atomically(place, report_page(title, sections))
+        if trainer.rank == 0:
+            write_atomically(place, report_page(title, sections))
 
 
 class _Seen:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._core import default_rng, printable
 from ..data import DataLoader
+from ..distributed import Group
 from ..nn import Module
 from ..nn.generators import generators
 from ..optim import Optimizer
@@ -27,8 +28,9 @@ from .meter import Meter, Meters, meter_of
 from .numbers import Numbers
 from .optimizers import Optimizers, members
 from .restoring import Restoring, check_generator, check_rows, entry
+from .sharing import merged_states
 
-__all__ = ["FitState"]
+__all__ = ["FitState", "ranks_of"]
 
 # The counters in a checkpoint: the name in the file, and here.
 _COUNTERS = {
@@ -61,7 +63,8 @@ class FitState:
         skipped: batches of the epoch that made no step, because something was not finite.
         first_lr: learning rate at the beginning of the epoch.
         position: where the pass over the loader is, whatever callbacks do with the loader in the meantime.
-        meter: running means of the epoch.
+        meter: running means of the epoch, of this rank.
+        group: the ranks that fit together; None: one process.
     """
 
     model: Module
@@ -88,12 +91,14 @@ class FitState:
     sample_weights: bool | str = False
     options: dict[str, Any] = field(default_factory=dict)
     own_step: bool = False
+    group: Group | None = None
     meter: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.meter = self._new_meter()
+        self.meter = self.new_meter()
 
-    def _new_meter(self) -> Meter | Meters | Numbers:
+    def new_meter(self) -> Meter | Meters | Numbers:
+        """Return an empty meter for an epoch."""
         return Numbers() if self.own_step else meter_of(self.loss, self.metrics, training=True)
 
     # The epoch, step by step
@@ -102,7 +107,7 @@ class FitState:
         """Begin the next epoch."""
         self.epoch, self.batch, self.skipped = self.epoch + 1, 0, 0
         self.finished = self.passed = False
-        self.meter = self._new_meter()
+        self.meter = self.new_meter()
         self.first_lr = math.nan if self.optimizer is None else float(self.optimizer.param_groups[0]["lr"])
 
     def remaining(self) -> Iterable[Any]:
@@ -139,18 +144,28 @@ class FitState:
     # The checkpoint
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything the fit needs to continue from here, and a description of what the state belongs to."""
+        """Return everything the fit needs to continue from here, and a description of what the state belongs to.
+
+        With several ranks every one of them must call this: it holds each one's random generators and sums.
+        """
+        own = {"rngs": [rng.bit_generator.state for rng in self._rngs()], "meter": self.meter.state_dict()}
+        ranks = [own]
+        if self.group is not None:
+            found = self.group.collect((own, self.stop), "a checkpoint")
+            ranks, self.stop = [state for state, _ in found], any(stop for _, stop in found)
+        meter = merged_states([one["meter"] for one in ranks], self.new_meter) if len(ranks) > 1 else self.meter
         return {
             "made_of": self._made_of(),
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
             "scheduler": _state_of(self.scheduler),
-            "rngs": [rng.bit_generator.state for rng in self._rngs()],
+            "rngs": ranks[0]["rngs"],
             "loader": {**self.loader.state_dict(), **self.position} if hasattr(self.loader, "state_dict") else None,
             "callbacks": [callback.state_dict() for callback in self.callbacks],
             "history": self.history.rows,
-            "meter": self.meter.state_dict(),
+            "meter": meter.state_dict(),
+            **({"ranks": ranks} if self.group is not None else {}),
             **{key: getattr(self, name) for key, name in _COUNTERS.items()},
         }
 
@@ -176,8 +191,8 @@ class FitState:
         restoring.add("loss", self.loss, state["loss"])
         if self.optimizer is not None:
             restoring.add("optimizer", self.optimizer, state["optimizer"])
-        for number, (scheduler, own) in enumerate(self._of_schedulers(state)):
-            restoring.add(f"scheduler[{number}]", scheduler, own)
+        for number, (scheduler, its) in enumerate(self._of_schedulers(state)):
+            restoring.add(f"scheduler[{number}]", scheduler, its)
         position = self.position
         if hasattr(self.loader, "state_dict") and (state["loader"] is not None or isinstance(self.loader, DataLoader)):
             restoring.add("loader", self.loader, state["loader"])
@@ -186,21 +201,23 @@ class FitState:
                 reached = 0 if counters["passed"] else counters["batch"]
                 if isinstance(self.loader, DataLoader) and position["batch"] != reached:
                     raise ValueError(f"it is at batch {position['batch']}, the fit at {reached}")
+        own = self._of_rank(state)
         with entry("rngs"):
-            rngs = list(zip(self._rngs(), stored_list("it", state["rngs"]), strict=False))
-            for number, (rng, own) in enumerate(rngs):
-                check_generator(f"number {number}", rng, own)
-        for number, (callback, own) in enumerate(zip(self.callbacks, self._of_callbacks(state), strict=True)):
-            restoring.add(f"callbacks[{number}], {type(callback).__name__}", callback, own, self.model)
-        meter = self._new_meter()
+            rngs = list(zip(self._rngs(), stored_list("it", own["rngs"]), strict=False))
+            for number, (rng, its) in enumerate(rngs):
+                check_generator(f"number {number}", rng, its)
+        for number, (callback, its) in enumerate(zip(self.callbacks, self._of_callbacks(state), strict=True)):
+            restoring.add(f"callbacks[{number}], {type(callback).__name__}", callback, its, self.model)
+        meter = self.new_meter()
         with entry("meter"), np.errstate(all="ignore"):
-            meter.load_state_dict(state["meter"])
+            if "meter" in own:
+                meter.load_state_dict(own["meter"])
         with entry("history"):
             rows = check_rows(state["history"], counters["epoch"], counters["finished"])
 
         def restore() -> None:
-            for rng, own in rngs:
-                rng.bit_generator.state = own
+            for rng, its in rngs:
+                rng.bit_generator.state = its
             self.meter, self.history.rows, self.position = meter, rows, position
             for name, value in counters.items():
                 setattr(self, name, value)
@@ -215,6 +232,22 @@ class FitState:
             setattr(there, name, value)
         there.scheduler = [_ahead(scheduler, own) for scheduler, own in self._of_schedulers(state)]
         return there
+
+    @property
+    def _rank(self) -> int:
+        return 0 if self.group is None else self.group.rank
+
+    @property
+    def ranks(self) -> int:
+        """How many ranks fit together, 1 for one process."""
+        return 1 if self.group is None else self.group.size
+
+    def _of_rank(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return this rank's generators and sums; of another number of ranks, the first gets the sums of all."""
+        if self.group is not None and ranks_of(state) == self.ranks:
+            with entry("ranks"):
+                return stored_dict(f"number {self._rank}", state["ranks"][self._rank], "rngs", "meter")
+        return state if self._rank == 0 else {"rngs": state["rngs"]}
 
     def _counters(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the counters in a state, by their names here, or raise ValueError."""
@@ -311,6 +344,11 @@ class FitState:
         """Return minidl's own random generator, the first of those that a checkpoint holds."""
         return self._rngs()[0]
 
+    def generators(self) -> list[np.random.Generator]:
+        """Return every generator that the fit draws from."""
+        own = getattr(self.loader, "rng", None)
+        return [*self._rngs(), *([own] if isinstance(own, np.random.Generator) else [])]
+
     def _made_of(self) -> dict[str, Any]:
         """Return what must be the same in the fit that continues."""
         names = ("batch_size", "shuffle", "drop_last")
@@ -334,6 +372,12 @@ class FitState:
         direct, inside = generators(self.model, self.loss)
         own = getattr(self.val, "rng", None)
         return [default_rng(), *direct, *([own] if isinstance(own, np.random.Generator) else []), *inside]
+
+
+def ranks_of(state: Mapping[str, Any]) -> int:
+    """Return by how many ranks the state of a fit was made."""
+    with entry("ranks"):
+        return len(stored_list("it", state["ranks"])) if "ranks" in state else 1
 
 
 def _ahead(scheduler: Any, state: Any) -> Any:

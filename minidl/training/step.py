@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 
 from .._core import Array
+from ..distributed import Group
 from ..nn import Module, Parameter
 from ..nn.batch_loss import BatchLoss
 from ..nn.buffers import BufferSnapshot
 from ..nn.modes import without_input_grad
 from ..nn.record import has_backward
+from ..nn.structure import leaves
 from ..optim import Optimizer, clip_grad_norm_
 from .batches import Batch
 from .diagnosis import NonFinite, first_non_finite
 from .objective import Done, Objective, call, total
 from .optimizers import Optimizers
+from .ranks import Ranks, Share
 
-__all__ = ["Step", "grad_norms"]
+__all__ = ["Step", "grad_norms", "samples_of"]
 
 
 class Step:
@@ -32,8 +35,10 @@ class Step:
     Args:
         model, objective, optimizer: what is trained, and by what.
         clip_grad_norm: upper limit for the norm of all gradients together; None for no limit.
+        group: the ranks that make each step together, from their shares of the batches; None: one process.
 
     Attributes:
+        whole: the loss of the last step, of all batches and ranks together, and whether anything counted.
         grad_norm: norm of all gradients together in the last step, before clipping.
         before: called with what the batches gave, when the gradients are complete and not clipped yet; or None.
     """
@@ -41,7 +46,12 @@ class Step:
     before: Callable[[Sequence[Any]], None] | None = None
 
     def __init__(
-        self, model: Module, objective: Objective, optimizer: Optimizer | Optimizers, clip_grad_norm: float | None
+        self,
+        model: Module,
+        objective: Objective,
+        optimizer: Optimizer | Optimizers,
+        clip_grad_norm: float | None,
+        group: Group | None = None,
     ) -> None:
         self.model, self.objective, self.optimizer, self.clip_grad_norm = model, objective, optimizer, clip_grad_norm
         self.loss = objective.loss
@@ -51,9 +61,12 @@ class Step:
         self.grad_norm = math.nan
         # found once: searching the model takes as long as a small layer
         self._buffers, self._parameters = BufferSnapshot(model), list(model.params())
+        self._ranks = None if group is None else Ranks(group, model, self._all(), self._buffers)
+        self._problem: NonFinite | None = None
+        self.whole = (math.nan, False)
 
     def __call__(self, batches: Sequence[Batch]) -> list[Done]:
-        """Make one step from all the batches; return the losses, output and target of each.
+        """Make one step from all the batches; return the losses, output and target of each that is not empty.
 
         The gradient of the training data is not computed, and an overflow is reported with the loss, not as a warning;
         both for the duration of the step only, so that callbacks and loaders see nothing of it.
@@ -69,7 +82,7 @@ class Step:
         self._clear()
         with without_input_grad(self.model), np.errstate(over="ignore", invalid="ignore"):
             done = self._run(batches)
-            complete = any(one.counts for one in done)
+            complete = self.whole[1]
             if complete and self.before is None:
                 self._clip_and_step()
         if complete and self.before is not None:
@@ -87,14 +100,21 @@ class Step:
 
     def _run(self, batches: Sequence[Batch]) -> list[Done]:
         try:
-            if len(batches) > 1:
+            share_out = len(batches) > 1 or self._ranks is not None
+            if share_out:
                 self._sums = [{} for _ in self.objective.parts]
-            done = [self._backward(batch, share_out=len(batches) > 1) for batch in batches]
-            if not any(one.counts for one in done):
+            done = [one for batch in batches if (one := self._backward(batch, share_out)) is not None]
+            shares = self._shares(done) if share_out else []
+            if self._ranks is not None:
+                shares = self._ranks.add_up(shares, sum(map(samples_of, batches)), self._take_problem())
+                self.whole = self.objective.mean_of(shares)
+            else:
+                self.whole = self.objective.mean(done)
+            if not self.whole[1]:
                 self._buffers.restore()
                 return done
-            if len(batches) > 1:
-                self._share_out(done)
+            if share_out:
+                self._share_out(shares)
             self.grad_norm = self._check_gradients()
             if not self._idle_told and all(loss.weight for one in done for loss in one.losses):
                 self._idle_told = True
@@ -136,8 +156,13 @@ class Step:
                 stacklevel=2,
             )
 
-    def _backward(self, batch: Batch, share_out: bool) -> Done:
+    def _backward(self, batch: Batch, share_out: bool) -> Done | None:
+        """Go through a batch, there and back; return what it gave, None if it is a share without samples."""
         x, target, *weights = batch
+        if self._ranks is not None and not samples_of(batch):
+            if self._ranks.communicates:
+                self._ranks.pass_on(call(self.model, x))
+            return None
         output = self.model(x) if type(x) is np.ndarray else call(self.model, x)
         explicit = self._explicit and type(output) is np.ndarray
         done = self.objective.measure(output, target, *weights, walked=not explicit)
@@ -145,14 +170,28 @@ class Step:
             if loss.weight and not math.isfinite(loss.mean):
                 key = self.objective.parts[number].key
                 of = "" if key is None else f" of {key!r}"
-                raise NonFinite(f"the loss{of} is {loss.mean}", first_non_finite(self.model, x))
-        if explicit:
+                self._note(f"the loss{of} is {loss.mean}", x)
+        if self._ranks is not None and not done.counts:
+            self._ranks.pass_on(output)
+        elif explicit:
             self._walk_back(done.losses[0], output, share_out)
         elif done.counts and (len(done.losses) == 1 or not share_out):
             total(self.objective.parts, done, shared_out=share_out).backward()
         else:
             self._walk_back_each(done)
         return done
+
+    def _note(self, what: str, x: Any) -> None:
+        """Raise that something is not finite; or keep it until all ranks have come so far: they wait for each other."""
+        searches = self._ranks is None or not self._ranks.communicates
+        where = first_non_finite(self.model, x) if searches else "in its share of the batch"
+        if self._ranks is None:
+            raise NonFinite(what, where)
+        self._problem = self._problem or NonFinite(what, where)
+
+    def _take_problem(self) -> NonFinite | None:
+        problem, self._problem = self._problem, None
+        return problem
 
     def _walk_back(self, loss: BatchLoss, output: Array, share_out: bool) -> None:
         """Go back from one loss, with a backward pass of its own, of one output."""
@@ -181,19 +220,33 @@ class Step:
                     sums[id(parameter)] = parameter.grad if before is None else before + parameter.grad
                     parameter.grad = None
 
-    def _share_out(self, done: list[Done]) -> None:
-        """Divide the gradients of the sums of losses, of all batches, by what their means are divided by."""
-        for number, part in enumerate(self.objective.parts):
+    def _shares(self, done: Sequence[Done]) -> list[Share]:
+        """Return what the batches have given, for each loss: of one, gradients are in the parameters."""
+        if len(self.objective.parts) == 1:
+            self._sums = [self._gradients()]
+        shares = []
+        for number, sums in enumerate(self._sums):
             losses = [one.losses[number] for one in done if one.losses[number].weight]
-            scale = 1 / sum(loss.weight for loss in losses) if losses and losses[0].is_mean else 1.0
-            if len(self.objective.parts) == 1:
-                for parameter in self._trained() if scale != 1.0 else ():
-                    if parameter.grad is not None:
-                        parameter.grad *= scale
-                return
+            weight = float(sum(loss.weight for loss in losses))
+            shares.append(Share(weight, float(sum(loss.mean * loss.weight for loss in losses)), sums))
+        return shares
+
+    def _share_out(self, shares: Sequence[Share]) -> None:
+        """Divide the gradients of the sums of losses, of all batches, by what their means are divided by."""
+        for part, one in zip(self.objective.parts, shares, strict=True):
+            scale = 1 / one.weight if one.weight and getattr(part.loss, "is_mean", True) else 1.0
             for parameter in self._all():
-                if (grad := self._sums[number].get(id(parameter))) is not None:
+                if (grad := one.gradients.get(id(parameter))) is None:
+                    continue
+                if len(shares) > 1:
                     parameter.add_grad(grad * grad.dtype.type(part.weight * scale))
+                    continue
+                parameter.grad = grad
+                if scale != 1.0:
+                    parameter.grad *= scale
+
+    def _gradients(self) -> dict[int, Array]:
+        return {id(p): p.grad for p in self._all() if p.grad is not None}
 
     def _all(self) -> list[Parameter]:
         """Return the parameters of the model, and what else the optimiser has, such as the loss's."""
@@ -216,6 +269,12 @@ class Step:
                 )
             return math.sqrt(sum(float(np.vdot(g, g)) for g in (grad.astype(np.float64) for grad in grads)))
         return math.sqrt(total)
+
+
+def samples_of(batch: Any) -> int:
+    """Return the number of samples in a batch, 1 if it does not tell."""
+    first: Any = next(leaves(batch), None)
+    return len(first) if np.ndim(first) else 1
 
 
 def _finite(array: Array) -> bool:

@@ -13,13 +13,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._core import check_choice, check_int, check_kind, check_number, release_memory
+from ..distributed import Communicator, Group, check_comm, group_of
+from ..distributed.streams import diverge, rejoin
 from ..nn import Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
 from ..optim.ema import applied
+from .alike import check_alike, checksum_of
 from .batches import Batch, Batches, BatchForm, count_batches
 from .callback import Callback, StopTraining
-from .checkpoint import set_damaged_aside
+from .checkpoint import Found, set_damaged_aside
+from .continuing import Continuing
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
 from .evaluation import evaluate, predict
 from .function_callback import as_callbacks
@@ -36,8 +40,9 @@ from .optimizers import Optimizers, Schedule, schedules_of
 from .preflight import check_data, check_parameters, check_start, find_start, take_over, tell_differences
 from .progress import Progress
 from .reporting import Reporting
+from .sharing import merged, own_batches, shared
 from .shown import describe_trainer, trainer_html
-from .state import FitState
+from .state import FitState, ranks_of
 from .training_step import TrainingStep
 
 __all__ = ["Trainer"]
@@ -76,10 +81,13 @@ class Trainer(Reporting):
             after each epoch.
         on_nonfinite: what to do when a loss or a gradient is not finite: 'raise', or 'skip' the step.
         progress: 'auto', 'bar', 'lines' or 'none'; see `minidl.training.progress.Progress`.
+        comm: a communicator of mpi4py, such as ``MPI.COMM_WORLD``, whose ranks train together, each from its part of
+            every batch, with the numbers of one process; see docs/scaling.md. None: this process alone.
 
     Attributes:
         state: the `FitState` of the current or last fit.
         epoch, batch, steps, batch_loss, lr, grad_norm, history: where the fit is; each has its own documentation.
+        rank: the number of this process among those that train together, 0 for the first.
         stop: set it to True, in a callback, to end the fit after the current epoch.
         resumed: whether the fit continues from a checkpoint.
 
@@ -104,6 +112,7 @@ class Trainer(Reporting):
         callbacks: Iterable[Callback | Callable[[Any], Any]] = (),
         on_nonfinite: str = "raise",
         progress: str = "auto",
+        comm: Communicator | None = None,
     ) -> None:
         check_kind("Trainer", "model", model, Module)
         self.loss = as_loss(loss, loss_weights)
@@ -121,7 +130,8 @@ class Trainer(Reporting):
         if sample_weights and any(isinstance(part.loss, FunctionLoss) for part in parts_of(self.loss)):
             raise ValueError("Trainer: sample_weights need a loss with a reduction; a function of a batch has none")
         self.on_nonfinite = check_choice("Trainer", "on_nonfinite", on_nonfinite, ("raise", "skip"))
-        self.progress = Progress(progress)
+        self.comm = check_comm("Trainer", comm)
+        self.progress = Progress(progress, self.rank)
         self.state, self.resumed = self._new_state(), False
         self._hooks, self._step = Hooks(self.callbacks), None
         self._running, self._noted, self._kept = False, "", 0
@@ -176,50 +186,63 @@ class Trainer(Reporting):
                 model's parameters, the schedule ends before the fit, a column that is watched cannot exist, or the
                 checkpoints are damaged or belong to a different model.
         """
-        train, val = batches_of_fit(train, val, self.form, self.loss, batch_size, validation_split, rng)
-        epochs, optimizer = self._check_fit(train, val, epochs)
-        differences = check_parameters(self.model, self.loss, optimizer)
-        if differences and differences != self._noted:  # once, not in every fit
-            warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
-        self._noted = differences
-        found = find_start(resume, exact, self.progress)
-        saved, notes, _ = found
-        state = self._new_state(train, val)
-        options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}
-        step = type(self).training_step.__qualname__
-        state.options = describe_fit(state, epochs, training_step=step, **options)
-        # what was made stays what it was made as, whatever earlier fits have changed
-        self._made.update({name: value for name, value in state.options.items() if name not in self._made})
-        state.options.update({name: self._made[name] for name in PARTS})
-        continuing = check_start(state, found, epochs, self.progress, exact=exact)
-        before, self.state, self.resumed = self.state, state, saved is not None
-        self._hooks, self._kept = Hooks(self.callbacks), 0
-        self._step = self._new_step(optimizer)
-        try:
-            with self._fitting():
-                if continuing is not None:  # first, as callbacks that are new look at the weights
-                    take_over(state, continuing, found, self.progress)
-                self._hooks.call(self, "on_fit_start")
-                if saved is not None:
-                    if continuing is None:
-                        self.load_state_dict(saved)
-                        tell_differences(state, saved, self.progress)
-                    if notes and resume is not None:
-                        set_damaged_aside(resume)
-                    if self.stop:
-                        self.progress.note(f"the fit was stopped after epoch {self.epoch}; there is nothing left to do")
-                self._hooks.judged_weights(self)  # by one callback at most
-                self._kept = self.epoch - (not state.finished)
-                while not self.stop and (self.epoch < epochs or not self.state.finished):
-                    self._fit_epoch(epochs)
-        except BaseException:
-            if state.epoch == 0:  # it has not begun: the history of an earlier fit is not lost
-                self.state = before
-            raise
-        finally:
-            self._given = self._done = ()
-            release_memory()
-        return self.history
+        with self._together() as group:
+            train, val = batches_of_fit(train, val, self.form, self.loss, batch_size, validation_split, rng)
+            epochs, optimizer = self._check_fit(train, val, epochs)
+            differences = check_parameters(self.model, self.loss, optimizer)
+            if differences and differences != self._noted:  # once, not in every fit
+                warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
+            self._noted = differences
+            found = find_start(resume, exact, self.progress) if self.rank == 0 else Found(None, [], None)
+            found = found if group is None else group.from_first(found)
+            saved = found.state
+            state = self._new_state(shared(group, train), val, group)
+            options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}
+            step = type(self).training_step.__qualname__
+            state.options = describe_fit(state, epochs, training_step=step, **options)
+            # what was made stays what it was made as, whatever earlier fits have changed
+            self._made.update({name: value for name, value in state.options.items() if name not in self._made})
+            state.options.update({name: self._made[name] for name in PARTS})
+            if group is not None:
+                check_alike(group, state, self.progress)
+            continuing = check_start(state, found, epochs, self.progress, exact=exact)
+            before, self.state, self.resumed = self.state, state, saved is not None
+            self._hooks, self._kept = Hooks(self.callbacks), 0
+            self._step = self._new_step(optimizer)
+            try:
+                with self._fitting():
+                    self._begin(found, continuing, resume)
+                    while not self._stops() and (self.epoch < epochs or not self.state.finished):
+                        self._fit_epoch(epochs)
+            except BaseException:
+                if state.epoch == 0:  # it has not begun: the history of an earlier fit is not lost
+                    self.state = before
+                raise
+            finally:
+                self._given = self._done = ()
+                release_memory()
+            if group is not None:
+                rejoin(group, state.generators())
+            return self.history
+
+    def _begin(self, found: Found, continuing: Continuing | None, resume: str | os.PathLike[str] | None) -> None:
+        """Let callbacks begin, and continue from the checkpoint that was found, if any."""
+        state, saved = self.state, found.state
+        if continuing is not None:  # first, as callbacks that are new look at the weights
+            take_over(state, continuing, found, self.progress)
+        self._hooks.call(self, "on_fit_start")
+        if saved is not None:
+            if continuing is None:
+                self.load_state_dict(saved)
+                tell_differences(state, saved, self.progress)
+            if found.notes and resume is not None and self.rank == 0:
+                set_damaged_aside(resume)
+            if self.stop:
+                self.progress.note(f"the fit was stopped after epoch {self.epoch}; there is nothing left to do")
+        if state.group is not None and (saved is None or continuing is not None or ranks_of(saved) != state.ranks):
+            diverge(state.group, state.generators())
+        self._hooks.judged_weights(self)  # by one callback at most
+        self._kept = self.epoch - (not state.finished)
 
     def _fit_epoch(self, epochs: int) -> None:
         """Train for an epoch, or for what is left of it after a resume, then validate."""
@@ -237,7 +260,8 @@ class Trainer(Reporting):
                 self._hooks.call(self, "on_batch_end", "on_save")
             self._given = self._done = ()
         row = self._measure()
-        row["seconds"] = time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        row["seconds"] = seconds if state.group is None else float(state.group.gather(np.array(seconds))[0])
         state.schedule("epoch")
         numbers = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
         state.finished = True
@@ -276,7 +300,7 @@ class Trainer(Reporting):
         with np.errstate(over="ignore", invalid="ignore"):
             for one in done:
                 state.meter.take(one)
-        mean, counted = self._mean_of(done)
+        mean, counted = self._step.whole
         if not counted:
             return False
         state.batch_loss, self._done = mean, done
@@ -287,9 +311,10 @@ class Trainer(Reporting):
         """Add the epoch's row to the history, with what training and validation measured; return it."""
         state = self.state
         row: dict[str, float] = {"epoch": state.epoch, "lr": state.first_lr}
-        if state.skipped and not state.meter.counted:
+        meter = merged(state.group, state.meter, state.new_meter)
+        if state.skipped and not meter.counted:
             raise self._non_finite(f"every loss or gradient of epoch {state.epoch} was not finite", "no step was made")
-        row.update(measured_columns("train", state.meter, state, self.progress))
+        row.update(measured_columns("train", meter, state, self.progress))
         if state.skipped:
             row["skipped"] = state.skipped
         if broken := first_non_finite_parameter(self.model):
@@ -325,11 +350,18 @@ class Trainer(Reporting):
         Raises:
             ValueError: there are no batches, they have other parts, or a batch_size is given with them.
         """
-        return self._evaluate(as_batches("evaluate", data, batch_size)).result("evaluate")
+        with self._together():
+            return self._evaluate(as_batches("evaluate", data, batch_size)).result("evaluate")
 
     def _evaluate(self, data: Batches) -> Meter | Meters:
+        group = group_of(self.comm)
+        own = data if group is None else own_batches(group, data)
         meter = meter_of(self.loss, self.metrics)
-        return evaluate(self.model, Objective(self.loss), data, meter, self.progress, self.form)
+        evaluate(self.model, Objective(self.loss), own, meter, self.progress, self.form)
+        meter = merged(group, meter, lambda: meter_of(self.loss, self.metrics))
+        if meter.nan:
+            self.progress.line(f"evaluate: the output is NaN for {meter.nan:,} samples, which count as wrong")
+        return meter
 
     def predict(self, data: Any, batch_size: int | None = None) -> Any:
         """Return the model's outputs, computed in batches.
@@ -350,7 +382,8 @@ class Trainer(Reporting):
             ValueError: there are no samples; or a DataLoader shuffles, has a sampler, or drops the last samples.
         """
         try:
-            return predict(self.model, data, batch_size, self.progress, self.form)
+            with self._together() as group:
+                return predict(self.model, data, batch_size, self.progress, self.form, group)
         finally:
             release_memory()
 
@@ -388,7 +421,39 @@ class Trainer(Reporting):
 
     # Beginning and end
 
-    def _new_state(self, train: Batches | None = None, val: Batches | None = None) -> FitState:
+    @contextmanager
+    def _together(self) -> Iterator[Group | None]:
+        """Surround what all ranks do: an error of one, or Ctrl-C, ends it on all of them. The first alone warns."""
+        group = group_of(self.comm)
+        if group is None:
+            yield None
+            return
+        group.stopping = (StopTraining,)
+        with group.together(), warnings.catch_warnings() if group.rank else nullcontext():
+            if group.rank:
+                warnings.filterwarnings("ignore", "Trainer", UserWarning)
+            yield group
+
+    def _stops(self) -> bool:
+        """Return whether the fit ends after the epoch: on every rank if a callback on one of them wants it.
+
+        Raises:
+            RuntimeError: the ranks do not have the same weights any more.
+        """
+        group = self.state.group
+        if group is not None:
+            found = group.gather(np.array([self.stop, checksum_of(self.state)], np.int64))
+            if (other := np.flatnonzero(found[:, 1] != found[0, 1])).size:
+                raise RuntimeError(
+                    f"Trainer.fit: after epoch {self.epoch} the weights of rank {other[0]} are not those of rank 0 any "
+                    "more: a callback or a training_step has changed them there; let it do the same on every rank"
+                )
+            self.stop = bool(found[:, 0].any())
+        return self.stop
+
+    def _new_state(
+        self, train: Batches | None = None, val: Batches | None = None, group: Group | None = None
+    ) -> FitState:
         parts = (self.model, self.loss, self.optimizer, self.scheduler)
         return FitState(
             *parts,
@@ -399,6 +464,7 @@ class Trainer(Reporting):
             val,
             sample_weights=self.sample_weights,
             own_step=type(self).training_step is not TrainingStep.training_step,
+            group=group,
         )
 
     def _check_fit(self, train: Batches, val: Batches | None, epochs: int) -> tuple[int, Any]:
@@ -419,7 +485,8 @@ class Trainer(Reporting):
         try:
             with modes_kept(self.model), self.progress.table(lambda: self.history):
                 try:
-                    yield
+                    with nullcontext() if self.state.group is None else self.state.group.leaving():
+                        yield
                 except KeyboardInterrupt:
                     self.history.interrupted = True
                     finished = "1 epoch is" if self._kept == 1 else f"{self._kept} epochs are"

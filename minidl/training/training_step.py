@@ -10,14 +10,14 @@ import numpy as np
 
 from ..nn import Module
 from ..nn.loss_value import LossValue
-from ..nn.structure import leaves
 from .batches import Batch, BatchForm
 from .diagnosis import NonFinite, first_non_finite_parameter
 from .hooks import Hooks
 from .numbers import Logged, as_numbers
 from .objective import Objective, call, total
 from .place import Place
-from .step import Step
+from .ranks import Share
+from .step import Step, samples_of
 
 __all__ = ["OwnStep", "TrainingStep"]
 
@@ -68,13 +68,14 @@ class TrainingStep(Place):
         if self.state.own_step:
             step: Step = OwnStep(self, optimizer, self.clip_grad_norm)
         else:
-            step = Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm)
+            step = Step(self.model, Objective(self.loss), optimizer, self.clip_grad_norm, self.state.group)
         if self._hooks.of("on_before_step"):
             step.before = self._before_step
         return step
 
     def _before_step(self, done: Sequence[Any]) -> None:
-        (self.state.batch_loss, _), self._done = self._mean_of(done), done
+        assert self._step is not None
+        (self.state.batch_loss, _), self._done = self._step.whole, done
         self._hooks.call(self, "on_before_step")  # type: ignore[arg-type]
 
 
@@ -88,7 +89,7 @@ class OwnStep(Step):
     """
 
     def __init__(self, trainer: TrainingStep, optimizer: Any, clip_grad_norm: float | None) -> None:
-        super().__init__(trainer.model, Objective(trainer.loss), optimizer, clip_grad_norm)
+        super().__init__(trainer.model, Objective(trainer.loss), optimizer, clip_grad_norm, trainer.state.group)
         self.trainer = trainer
 
     def __call__(self, batches: Sequence[Batch]) -> list[Any]:
@@ -104,6 +105,8 @@ class OwnStep(Step):
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 found, automatic = self._make(batches)
+                if self._ranks is None:
+                    self.whole = self.mean(found)
                 if automatic and self.before is None:
                     self._clip_and_step()
             if automatic and self.before is not None:
@@ -116,9 +119,11 @@ class OwnStep(Step):
 
     def _make(self, batches: Sequence[Batch]) -> tuple[list[Any], bool]:
         """Call the training step on each batch; return what was measured, and whether the Trainer makes the step."""
-        found, automatic = list[Logged](), False
+        found, automatic, share_out = list[Logged](), False, len(batches) > 1 or self._ranks is not None
         for batch in batches:
-            samples = _samples(batch)
+            samples = samples_of(batch)
+            if not samples:  # of a share
+                continue
             result = self.trainer.training_step(batch)
             if result is None or isinstance(result, Logged):
                 self._check_manual(result)
@@ -130,10 +135,17 @@ class OwnStep(Step):
                 continue
             automatic = True
             found.append(Logged(as_numbers({**numbers, "loss": float(loss)}), samples))
-            (loss * samples if len(batches) > 1 else loss).backward()
+            (loss * samples if share_out else loss).backward()
+        whole = sum(one.samples for one in found)
+        if self._ranks is not None:
+            share = Share(whole, sum(one.numbers["loss"] * one.samples for one in found), self._gradients())
+            (share,) = self._ranks.add_up([share], whole, self._take_problem())
+            whole, automatic = int(share.weight), share.weight > 0
+            self.whole = self.objective.mean_of([share])
+            for parameter in self._all():
+                parameter.grad = share.gradients.get(id(parameter))
         if automatic:
-            if len(batches) > 1:
-                whole = sum(one.samples for one in found)
+            if share_out:
                 for parameter in self._all():
                     if parameter.grad is not None:
                         parameter.grad *= 1 / whole
@@ -154,10 +166,18 @@ class OwnStep(Step):
             )
         if loss.terms and not math.isfinite(loss):
             where = first_non_finite_parameter(self.model) or "training_step() returned it"
-            raise NonFinite(f"the loss is {float(loss)}", where)
+            problem = NonFinite(f"the loss is {float(loss)}", where)
+            if self._ranks is None:
+                raise problem
+            self._problem = self._problem or problem
         return loss
 
     def _check_manual(self, result: Logged | None) -> None:
+        if self._ranks is not None:
+            raise ValueError(
+                "Trainer: with several ranks the Trainer makes the steps, from the gradients of all of them; let this "
+                "training_step return the loss instead of making steps itself"
+            )
         if self.clip_grad_norm is not None:
             raise ValueError(
                 "Trainer: clip_grad_norm is for steps that the Trainer makes; this training_step makes them itself, "
@@ -176,9 +196,3 @@ class OwnStep(Step):
         known = [one for one in done if "loss" in one.numbers]
         whole = sum(one.samples for one in known)
         return (sum(one.numbers["loss"] * one.samples for one in known) / whole if whole else math.nan), bool(done)
-
-
-def _samples(batch: Any) -> int:
-    """Return the number of samples in a batch, 1 if it does not tell."""
-    first: Any = next(leaves(batch), None)
-    return len(first) if np.ndim(first) else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,19 @@ class FunctionMetric(Metric):
             got = f"an array of shape {np.shape(value)}" if np.ndim(value) else type(value).__name__
             raise TypeError(f"Trainer: the metric {self.name}() must return a number, got {got}")
         return float(value)
+
+    def merge(self, other: Metric) -> None:
+        """Add the batches of another one."""
+        assert isinstance(other, FunctionMetric)
+        self._parts += other._parts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the batches."""
+        return {"parts": list(self._parts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._parts = list(state["parts"])
 
     def reset(self) -> None:
         """Forget everything that was added."""
