@@ -63,9 +63,10 @@ class _Cut:
         """Raise ValueError on every rank if they have different batches, which no cutting makes one."""
         found = self._group.gather(np.array([_checksum(batch)]))[:, 0]
         if (found != found[0]).any():
+            other = int(np.argmax(found != found[0]))
             raise ValueError(
-                f"Trainer.fit: rank {int(np.argmax(found != found[0]))} has another batch than rank 0: its batches are "
-                "in an order of their own; give arrays, a dataset or minidl's DataLoader, or let every rank shuffle alike"
+                f"Trainer.fit: rank {other} has another batch than rank 0: its batches are in an order of their own; give "
+                "arrays, a dataset or minidl's DataLoader, or let every rank shuffle alike"
             )
 
 

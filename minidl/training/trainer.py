@@ -261,7 +261,7 @@ class Trainer(Reporting):
             self._given = self._done = ()
         row = self._measure()
         seconds = time.perf_counter() - start
-        row["seconds"] = seconds if state.group is None else float(state.group.gather(np.array(seconds))[0])
+        row["seconds"] = seconds if state.group is None else float(state.group.gather(np.array([seconds]))[0, 0])
         state.schedule("epoch")
         numbers = "  ".join(f"{name} {row[name]:.4f}" for name in row if name.startswith(("train_", "val_")))
         state.finished = True
