@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from ..distributed import launched_ranks
 from .run import Run
 
 __all__ = ["resume_command"]
@@ -17,7 +18,8 @@ def resume_command(run: Run, out: Path | None = None) -> str:
         run: the run. If its model is code of the user's, the command names it: otherwise it would be refused.
         out: a file that gets a copy of the weights.
     """
-    words = ["minidl", "train", "--resume", str(run.folder)]
+    ranks = launched_ranks()
+    words = [*(["mpiexec", "-n", str(ranks)] if ranks > 1 else []), "minidl", "train", "--resume", str(run.folder)]
     if ":" in run.recipe.model:
         words += ["--model", run.recipe.model]
     if out is not None:

@@ -22,7 +22,8 @@ def find_lr(run: Run, trainer: Trainer, loader: DataLoader, options: argparse.Na
     """Return the run with the learning rate that `lr_find` suggests; draw what it found into lr.svg."""
     found = lr_find(trainer, loader)
     rate = float(f"{found.suggestion:.2g}")  # what is printed is what is used
-    write_atomically(run.folder / PICTURE, lr_picture(found, rate).encode())
+    if trainer.rank == 0:
+        write_atomically(run.folder / PICTURE, lr_picture(found, rate).encode())
     say(options, f"learning rate: {rate:g}, a tenth of that with the smallest loss; see {run.folder / PICTURE}")
     return replace(run, recipe=run.recipe.with_values({"lr": rate}))
 

@@ -12,14 +12,25 @@ from typing import Any
 
 from .._core import plain, printable
 
-__all__ = ["aligned", "complain", "say", "show"]
+__all__ = ["aligned", "complain", "is_muted", "mute", "say", "show"]
 
 _lost: list[OSError] = []  # why a line could not be written
+_muted = [False]  # whether this process is one of several, of which another one prints
+
+
+def mute(muted: bool = True) -> None:
+    """Print nothing from now on; or go on printing."""
+    _muted[0] = muted
+
+
+def is_muted() -> bool:
+    """Return whether another process prints."""
+    return _muted[0]
 
 
 def say(options: argparse.Namespace, text: str) -> None:
     """Print a line, unless --quiet or --json. If it cannot be written, the work continues silently."""
-    if options.quiet or options.json:
+    if options.quiet or options.json or is_muted():
         return
     try:
         print(printable(text, keep="\n"), flush=True)
@@ -35,6 +46,8 @@ def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
     Raises:
         OSError: it cannot be written, or a line before it could not; a reader who has left a pipe wants none.
     """
+    if is_muted():
+        return
     if _lost:
         raise _lost.pop()
     try:
@@ -48,6 +61,8 @@ def show(options: argparse.Namespace, data: dict[str, Any], text: str) -> None:
 
 def complain(who: str, text: object, files: Sequence[str] = ()) -> None:
     """Print a warning or an error, on one line of standard error; files that it is about follow, one on each line."""
+    if is_muted():
+        return
     head = f"{who}: {printable(' '.join(str(text).split()))}"
     lines = [f"{head}:" if files else head, *(f"  {printable(' '.join(one.split()))}" for one in files)]
     print("\n".join(lines), file=sys.stderr)

@@ -13,12 +13,13 @@ from typing import NoReturn
 from .._core import printable
 from .._version import __version__
 from ..data.unreadable import UnreadableImagesError
+from ..distributed import is_told_elsewhere, launched_rank
 from .compare import add_compare
 from .evaluate import add_evaluate
 from .export import add_export
 from .info import add_info
 from .inspect import add_inspect
-from .output import complain
+from .output import complain, is_muted, mute
 from .predict import add_predict
 from .summary import add_summary
 from .sweep import add_sweep
@@ -42,7 +43,9 @@ _COMMANDS = (
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line."""
+        """Say what is wrong in one line; of several processes that were started together, the first does."""
+        if launched_rank():
+            self.exit(2)
         self.exit(2, printable(f"{self.prog}: error: {message} (try '{self.prog} --help')") + "\n")
 
 
@@ -72,7 +75,14 @@ def run_command(arguments: Sequence[str] | None) -> int:
 
             warnings.showwarning = tell  # type: ignore[assignment]
             return int(options.run(options))
+    except KeyboardInterrupt:
+        if is_muted():
+            return 130
+        raise
     except Exception as error:
+        if is_told_elsewhere(error):  # on another rank
+            return 2
+        mute(False)
         if os.environ.get("MINIDL_TRACEBACK"):
             raise
         who = f"minidl {options.command}: error"

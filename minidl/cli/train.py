@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import load, manual_seed, save, set_num_threads
+from .. import get_num_threads, load, manual_seed, save, set_num_threads
 from .._core import printable, user_path, write_atomically
 from ..data import DataLoader, ImageFolder
 from ..data.dataset import whole_of
 from ..data.folder import class_counts, skipped_in
+from ..distributed import Group, group_of, world
 from ..interop.files import check_suffix, write_npz
 from ..modelfile.file import MODEL
-from ..nn import Module
+from ..nn import Module, convert_sync_batchnorm
 from ..training import History, ModelCheckpoint, Trainer
 from ..training.callbacks import CSVLogger, HealthMonitor
 from ..training.checkpoint import BEST, CONFIG, WEIGHTS, has_checkpoint, latest_checkpoint, set_damaged_aside
@@ -32,7 +34,7 @@ from .initial_weights import initial_weights
 from .lr_search import FIND, find_lr
 from .measure import batch_size_for, measure
 from .options import add_flags
-from .output import complain, say, show
+from .output import complain, mute, say, show
 from .readable import readable_images
 from .recipe import Recipe
 from .report import write_report
@@ -85,7 +87,17 @@ def _first_seed(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    """Train once."""
+    """Train once, alone or as one of several ranks: then the first of them claims the folder, writes and prints."""
+    group = group_of(world())
+    if group is None:
+        return _prepare(options, None)
+    mute(group.rank > 0)
+    with group.together():
+        return group.from_first(_prepare(options, group))
+
+
+def _prepare(options: argparse.Namespace, group: Group | None) -> Outcome:
+    """Find out what is to be done, read the images, hold the folder, and train."""
     out = None if options.out is None else _check_out(options.out)
     recipe, folder = _plan(options)
     if recipe.threads:
@@ -95,31 +107,70 @@ def _run(options: argparse.Namespace) -> Outcome:
     images = stored_images(options.config or options.resume, recipe, options)
     images = readable_images(images, options, skip=recipe.skip_broken)
     with ExitStack() as stack:  # nobody else writes into the folder meanwhile
-        if folder is None or not options.resume:
-            folder = stack.enter_context(claimed(folder, recipe.data))
-        else:
-            stack.enter_context(FolderLock(folder))
-            _check_resume(folder, recipe, images)
-            if options.inexact:  # otherwise the fit refuses a folder that has changed in any way
-                check_test_images(folder, images)
+        if group is None or group.rank == 0:
+            folder = _held(stack, folder, recipe, images, options)
+        folder = folder if group is None else Path(group.from_first(str(folder)))
+        assert folder is not None
         run = Run(folder, recipe, images.classes, images.shape)
         try:
-            return _train(run, images, out, options)
+            return _train(run, images, out, options, group)
         except KeyboardInterrupt:  # a second one, while what has been trained is saved and measured
             if (folder / CONFIG).exists():
                 say(options, f"go on with {resume_command(run, out)}")
             raise
 
 
-def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespace) -> Outcome:
-    """Train the run's model, save its weights, and measure it."""
-    model = run.make_model()
-    if run.recipe.init and not has_checkpoint(run.folder):
-        say(options, initial_weights(model, run.recipe.init))
+def _held(stack: ExitStack, folder: Path | None, recipe: Recipe, images: Images, options: argparse.Namespace) -> Path:
+    """Return the run's folder, held until the stack is left; of a run to be resumed, it is checked."""
+    if folder is None or not options.resume:
+        return stack.enter_context(claimed(folder, recipe.data))
+    stack.enter_context(FolderLock(folder))
+    _check_resume(folder, recipe, images)
+    if options.inexact:  # otherwise the fit refuses a folder that has changed in any way
+        check_test_images(folder, images)
+    return folder
+
+
+def _train(
+    run: Run, images: Images, out: Path | None, options: argparse.Namespace, group: Group | None = None
+) -> Outcome:
+    """Train the run's model; of several ranks the first ends the run, and the others wait."""
+    model = _make_model(run, options, group)
     if options.lr == FIND:
         loader, plain = _loader(run, images), replace(run, recipe=run.recipe.with_values({"schedule": "none"}))
-        run = find_lr(run, _make_trainer(plain, model, images, len(loader), "none"), loader, options)
-    trainer = _fit(run, model, images, options)
+        run = find_lr(run, _make_trainer(plain, model, images, len(loader), "none", group), loader, options)
+    trainer = _fit(run, model, images, options, group)
+    if trainer.rank:
+        return 0, {}, ""
+    with nullcontext() if group is None else group.alone():
+        return _finish(run, run.make_model() if group is not None else model, trainer, images, out, options)
+
+
+def _make_model(run: Run, options: argparse.Namespace, group: Group | None) -> Module:
+    """Make the run's model; for several ranks, with batch normalisation over all of them."""
+    model = run.make_model()
+    if run.recipe.init and not _at_first(group, lambda: has_checkpoint(run.folder)):
+        say(options, initial_weights(model, run.recipe.init))
+    if group is not None:
+        try:
+            convert_sync_batchnorm(model)
+        except ValueError as error:
+            say(options, f"each rank normalises its share of a batch by itself: {error}")
+    return model
+
+
+def _at_first(group: Group | None, look: Callable[[], Any]) -> Any:
+    """Return what the first rank finds in its files, which others may not have."""
+    if group is None:
+        return look()
+    return group.from_first(look() if group.rank == 0 else None)
+
+
+def _finish(
+    run: Run, model: Module, trainer: Trainer, images: Images, out: Path | None, options: argparse.Namespace
+) -> Outcome:
+    """Save the weights of the run's model, and measure it."""
+    model.load_state_dict(trainer.model.state_dict())
     history = trainer.history
     result: dict[str, Any] = {"run": str(run.folder), "epochs": len(history), "interrupted": history.interrupted}
     if history.interrupted and not has_checkpoint(run.folder):  # the run is yet to begin
@@ -155,23 +206,25 @@ def _train(run: Run, images: Images, out: Path | None, options: argparse.Namespa
     return (130 if history.interrupted else 0), result, line
 
 
-def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -> Trainer:
+def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace, group: Group | None) -> Trainer:
     """Train the model; return its Trainer."""
     recipe, folder = run.recipe, run.folder
     loader = _loader(run, images)
-    trainer = _make_trainer(run, model, images, len(loader), _progress(options))
-    done = _epochs_done(latest_checkpoint(folder)[0]) if options.inexact else 0
+    trainer = _make_trainer(run, model, images, len(loader), _progress(options), group)
+    done = _at_first(group, lambda: _epochs_done(latest_checkpoint(folder)[0])) if options.inexact else 0
     _move_ahead(trainer, done, len(loader))
     config = folder / CONFIG
-    before = config.read_bytes() if options.resume else b""
-    if not has_checkpoint(folder):  # a run that goes on is tested on the same ones
-        add_test_images(folder, images)
-    run.write()
+    before = config.read_bytes() if options.resume and trainer.rank == 0 else b""
+    if trainer.rank == 0:
+        if not has_checkpoint(folder):  # a run that goes on is tested on the same ones
+            add_test_images(folder, images)
+        run.write()
     parameters = sum(p.data.size for p in model.params())
     say(
         options,
         f"{recipe.data}: {_counts(images)}; {recipe.model} with {parameters:,} parameters; {recipe.optimizer}, "
-        f"lr {recipe.lr:g}, batch size {recipe.batch_size}, seed {recipe.seed}; {folder}",
+        f"lr {recipe.lr:g}, batch size {recipe.batch_size}, seed {recipe.seed}; {folder}"
+        + ("" if group is None else f"; {group.size} ranks, threads of each: {get_num_threads()}"),
     )
     if not recipe.engine and (faster := faster_engine()):
         say(options, faster)
@@ -184,7 +237,8 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
     if skipped := skipped_in(images.parts.values()):
         say(options, f"files: {skipped}")
     # a run from before images were set apart for validation goes on as it was, and chooses nothing by them
-    val = images.test if images.val is None and any("val_loss" in row for row in run.history()) else images.val
+    validated = images.val is None and _at_first(group, lambda: any("val_loss" in row for row in run.history()))
+    val = images.test if validated else images.val
     try:
         trainer.fit(
             loader,
@@ -194,10 +248,10 @@ def _fit(run: Run, model: Module, images: Images, options: argparse.Namespace) -
             exact=not options.inexact,
         )
     except Exception:
-        if options.resume:
+        if options.resume and trainer.rank == 0:
             write_atomically(config, before)  # it is the run that it was
         raise
-    if options.inexact and len(trainer.history) == done:  # as is its checkpoint
+    if options.inexact and len(trainer.history) == done and trainer.rank == 0:  # as is its checkpoint
         write_atomically(config, before)
     return trainer
 
@@ -255,7 +309,9 @@ def _progress(options: argparse.Namespace) -> str:
     return "none" if options.quiet or options.json else "auto"
 
 
-def _make_trainer(run: Run, model: Module, images: Images, batches: int, progress: str) -> Trainer:
+def _make_trainer(
+    run: Run, model: Module, images: Images, batches: int, progress: str, group: Group | None = None
+) -> Trainer:
     """Make the Trainer of a run whose epochs have ``batches`` batches."""
     recipe, choosing = run.recipe, _chooses(images, run.recipe)
     optimizer = recipe.make_optimizer(model)
@@ -269,6 +325,7 @@ def _make_trainer(run: Run, model: Module, images: Images, batches: int, progres
         accumulate=recipe.accumulate,
         callbacks=[CSVLogger(run.folder / "history.csv"), *recipe.make_callbacks(choosing), checkpoint],
         progress=progress,
+        comm=None if group is None else world(),
     )
 
 

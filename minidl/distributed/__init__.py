@@ -2,7 +2,7 @@
 
 from .communicator import Communicator, check_comm
 from .group import Group, RankError, active_group, group_of, is_told_elsewhere
-from .launcher import launched_ranks, world
+from .launcher import launched_rank, launched_ranks, world
 
 __all__ = [
     "Communicator",
@@ -12,6 +12,7 @@ __all__ = [
     "check_comm",
     "group_of",
     "is_told_elsewhere",
+    "launched_rank",
     "launched_ranks",
     "world",
 ]

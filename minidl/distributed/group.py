@@ -26,7 +26,7 @@ import numpy as np
 from .._core import Array, share_cpus
 from .communicator import Communicator
 
-__all__ = ["Group", "RankError", "active_group", "group_of", "is_told_elsewhere"]
+__all__ = ["Group", "RankError", "active_group", "group_of", "is_told_elsewhere", "mark_told"]
 
 Object = TypeVar("Object")
 
@@ -74,6 +74,7 @@ class Group:
         self._sum, self._max, self._here = MPI.SUM, MPI.MAX, MPI.IN_PLACE
         self._message = np.zeros(3, np.int64)
         self._met, self._obeyed = False, 0.0
+        self._handler: Any = None  # of SIGINT, outside of what is done together
         share_cpus(_sharing(self.comm))
         _install_hook(self)
 
@@ -119,12 +120,12 @@ class Group:
             self._obey(f"{type(error).__name__}: {error}" if code == _FAIL else str(error))
         except (RankError, KeyboardInterrupt) as told:
             if code == _FAIL:  # its own error is as good
-                _mark(error, quiet=True)
+                mark_told(error, quiet=True)
             elif not isinstance(told, type(error)):
                 raise told from error
         except self.stopping:
             pass
-        _mark(error, quiet=is_told_elsewhere(error))
+        mark_told(error, quiet=is_told_elsewhere(error))
 
     def abort(self, error: BaseException) -> None:
         """Print an error and end the processes of all ranks at once."""
@@ -145,7 +146,7 @@ class Group:
         if not told:
             if highest != -lowest:
                 own = [_OPERATIONS[number] for number in (-lowest, highest)]
-                raise _mark(
+                raise mark_told(
                     RuntimeError(
                         f"the ranks do not do the same: one is at {own[0]}, another at {own[1]}; call fit, evaluate, "
                         "predict and state_dict on every rank, and give every rank the same callbacks"
@@ -156,12 +157,12 @@ class Group:
         code, rank = told // self.size, self.size - 1 - told % self.size
         if code == _INTERRUPT:
             self.interrupted, self._obeyed = False, time.monotonic()
-            raise _mark(KeyboardInterrupt())
+            raise mark_told(KeyboardInterrupt())
         text = self.comm.bcast(reason, root=rank)
         if code == _STOP:
-            raise _mark(self.stopping[0](text))
+            raise mark_told(self.stopping[0](text))
         if rank != self.rank:
-            raise _mark(RankError(rank, text), quiet=True)
+            raise mark_told(RankError(rank, text), quiet=True)
 
     def _wait_first(self, request: Any) -> None:
         """Wait for the first meeting: if a rank does not come, because its script has ended before, this is told."""
@@ -195,7 +196,7 @@ class Group:
                 handler(number, frame)
             self.interrupted, self._obeyed = True, now
 
-        self.interrupted = False
+        self.interrupted, self._handler = False, handler if catches else None
         _active.append(self)
         if catches:
             signal.signal(signal.SIGINT, interrupt)
@@ -207,6 +208,18 @@ class Group:
             if catches:
                 signal.signal(signal.SIGINT, handler)
             _active.remove(self)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Surround what one rank does while the others wait for it: there Ctrl-C takes effect at once."""
+        ours = signal.getsignal(signal.SIGINT)
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+        try:
+            yield
+        finally:
+            if self._handler is not None:
+                signal.signal(signal.SIGINT, ours)
 
     @contextmanager
     def leaving(self) -> Iterator[None]:
@@ -294,7 +307,7 @@ def active_group() -> Group | None:
 # Errors that are printed once
 
 
-def _mark(error: Any, *, quiet: bool = False) -> Any:
+def mark_told(error: Any, *, quiet: bool = False) -> Any:
     """Note that every rank knows of an error; and that this rank need not print it."""
     error._minidl_known, error._minidl_quiet = True, quiet
     return error

@@ -6,13 +6,21 @@ import os
 from typing import Any
 
 from .communicator import Communicator
+from .group import mark_told
 
-__all__ = ["launched_ranks", "world"]
+__all__ = ["launched_rank", "launched_ranks", "world"]
 
 # the number of processes: MPICH's and Intel's, MVAPICH's, Open MPI's mpiexec
 _SIZES = ("PMI_SIZE", "MV2_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE")
+_RANKS = ("PMI_RANK", "MV2_COMM_WORLD_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 # srun's, for each of the processes; without the second it may be the script of a batch job, which runs once
 _SLURM = ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_STEP_ID")
+
+
+def launched_rank() -> int:
+    """Return the number of this process among them, by the environment; 0 without a launcher."""
+    given = (os.environ.get(name, "") for name in _RANKS) if launched_ranks() > 1 else ()
+    return next((int(rank) for rank in given if rank.isdigit()), 0)
 
 
 def launched_ranks() -> int:
@@ -36,12 +44,16 @@ def world() -> Communicator | None:
     ranks = launched_ranks()
     if ranks <= 1:
         return None
-    comm = _mpi().COMM_WORLD
-    if comm.size != ranks:
-        raise RuntimeError(
-            f"the launcher has started {ranks} processes, but mpi4py knows {comm.size}: it uses another MPI than the "
-            "launcher's; start with the mpiexec of the MPI that mpi4py was built for (python -m mpi4py --mpi-library)"
-        )
+    try:
+        comm = _mpi().COMM_WORLD
+        if comm.size != ranks:
+            raise RuntimeError(
+                f"the launcher has started {ranks} processes, but mpi4py knows {comm.size}: it uses another MPI than "
+                "the launcher's; start with the mpiexec of the MPI that mpi4py uses (python -m mpi4py --mpi-library)"
+            )
+    except (ImportError, RuntimeError) as error:
+        mark_told(error, quiet=launched_rank() > 0)  # every process meets with it
+        raise
     return comm  # type: ignore[no-any-return]
 
 

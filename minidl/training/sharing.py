@@ -65,8 +65,8 @@ class _Cut:
         if (found != found[0]).any():
             other = int(np.argmax(found != found[0]))
             raise ValueError(
-                f"Trainer.fit: rank {other} has another batch than rank 0: its batches are in an order of their own; give "
-                "arrays, a dataset or minidl's DataLoader, or let every rank shuffle alike"
+                f"Trainer.fit: rank {other} has another batch than rank 0: its batches are in an order of their own; "
+                "give arrays, a dataset or minidl's DataLoader, or let every rank shuffle alike"
             )
 
 
