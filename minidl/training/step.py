@@ -171,6 +171,8 @@ class Step:
                 key = self.objective.parts[number].key
                 of = "" if key is None else f" of {key!r}"
                 self._note(f"the loss{of} is {loss.mean}", x)
+        if self._problem is not None and self._ranks is not None and not self._ranks.communicates:
+            return done
         if self._ranks is not None and not done.counts:
             self._ranks.pass_on(output)
         elif explicit:
@@ -182,7 +184,10 @@ class Step:
         return done
 
     def _note(self, what: str, x: Any) -> None:
-        """Raise that something is not finite; or keep it until all ranks have come so far: they wait for each other."""
+        """Raise that something is not finite; or keep it until all ranks have come so far: they wait for each other.
+
+        The search is a pass of its own, after which there is no way back through the one before.
+        """
         searches = self._ranks is None or not self._ranks.communicates
         where = first_non_finite(self.model, x) if searches else "in its share of the batch"
         if self._ranks is None:
