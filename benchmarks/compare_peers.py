@@ -27,7 +27,7 @@ from pathlib import Path
 
 import nets
 from machine import describe
-from turns import HERE, Case, Worker, environment, measure
+from turns import HERE, WORKER, Case, Worker, environment, measure
 
 from minidl import nn
 
@@ -122,7 +122,7 @@ def differs(name: str, net: str, python: str, variables: Mapping[str, str]) -> s
     Raises:
         Unavailable: it cannot be made or trained, or its loss does not fall.
     """
-    shown = run([python, str(HERE / "worker.py"), name, net, "check", "32"], "it failed", variables)
+    shown = run([python, WORKER, name, net, "check", "32"], "it failed", variables)
     found = json.loads(shown.splitlines()[-1])
     losses, parameters = found["losses"], sum(p.data.size for p in nets.build(net, nn).params())
     if not statistics.fmean(losses[-5:]) < min(losses[0], statistics.fmean(losses[:5])):
@@ -137,7 +137,7 @@ def compare(case: Case, sides: Mapping[str, Side], rounds: int, seconds: float) 
     with ExitStack() as stack:
         workers = {}
         for label, side in sides.items():
-            worker = stack.enter_context(Worker(side.worker, case, side.variables, side.python))
+            worker = stack.enter_context(Worker(side.worker, case, side.variables, (side.python, WORKER)))
             try:
                 worker.run(1)  # some compile in the first step
             except RuntimeError as error:

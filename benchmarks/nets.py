@@ -6,7 +6,8 @@ from typing import Any
 
 from random_nets import draw, is_random
 
-SHAPES = {"lenet5": (1, 28, 28), "mnist_cnn": (1, 28, 28), "small_vgg": (3, 32, 32), "vgg_bn": (3, 32, 32)}
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+SHAPES = {"lenet5": GREY, "mnist_cnn": GREY, "small_vgg": COLOUR, "vgg_bn": COLOUR, "resnet20": COLOUR}
 
 
 def shape(name: str) -> tuple[int, int, int]:
@@ -49,3 +50,13 @@ def _vgg_bn(nn: Any) -> list[Any]:
     for inputs, outputs, stride in ((3, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1)):
         layers += [nn.Conv2d(inputs, outputs, 3, stride, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
     return [*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
+
+
+def _resnet20(nn: Any) -> list[Any]:
+    if hasattr(nn, "Residual"):
+        from minidl.models import resnet20
+
+        return [*resnet20()]
+    import torch_resnet
+
+    return torch_resnet.layers()

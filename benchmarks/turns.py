@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 HERE = Path(__file__).parent
+WORKER = str(HERE / "worker.py")
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 Case = tuple[str, str, int]  # net, task, batch
@@ -30,10 +31,16 @@ def environment(threads: int, checkout: Path | None = None) -> dict[str, str]:
 
 
 class Worker:
-    """A running worker.py; a context manager that ends it. ``python`` runs it, this process's own by default."""
+    """A running worker; a context manager that ends it. ``program`` is worker.py, with this process's Python."""
 
-    def __init__(self, side: str, case: Case, environment: Mapping[str, str], python: str = sys.executable) -> None:
-        self.command = [python, str(HERE / "worker.py"), side, *map(str, case)]
+    def __init__(
+        self,
+        side: str,
+        case: Case,
+        environment: Mapping[str, str],
+        program: Sequence[str] = (sys.executable, WORKER),
+    ) -> None:
+        self.command = [*program, side, *map(str, case)]
         self.process = subprocess.Popen(
             self.command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

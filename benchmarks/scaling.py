@@ -1,0 +1,255 @@
+"""Data-parallel training: how fast the ranks sum up, how fast a step is, and what both come to on a network.
+
+    python benchmarks/scaling.py                     everything but the slow network, in about ten minutes
+    python benchmarks/scaling.py --quick             fewer and shorter rounds
+    python benchmarks/scaling.py --ranks 2 3 4       sums on as many ranks, and steps
+    python benchmarks/scaling.py --only model        allreduce, steps or model
+    sudo python benchmarks/scaling.py --slow-network the model, and what is measured across networks with a delay
+
+It starts mpiexec itself. Each rank has one thread. Steps are those of the Trainer's fit, and of PyTorch's
+DistributedDataParallel with gloo, and take turns. Speed-ups are the time of one process divided by that of several.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import nets
+import numpy as np
+from launch import check_mpi, output, program
+from machine import describe
+from scaling_model import Network, Training, line, pays_up_to
+from slow_network import slow_network
+from turns import Worker, environment, measure
+
+from minidl import nn
+
+BATCH = 128
+NETS = ("lenet5", "mnist_cnn", "resnet20")
+COUNTS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000)
+MILLION = 4_000_000  # bytes of a million float32
+SHORT, LONG = 6, (1000, 10_000, 100_000, 1_000_000)  # float32 in a meeting, and in messages to fit a line to
+SAMPLES = (8, 32, 128)  # in steps of one rank, to fit a line to
+RANKS = tuple(2**power for power in range(1, 11))
+WHOLE = 1024  # samples that all ranks share
+ETHERNET = {"10 Gbit/s": (30e-6, 1.1e9), "100 Gbit/s": (15e-6, 11e9)}  # assumed: latency over TCP, 90 % of the rate
+SLOW = ((100e-6, 1e9), (50e-6, 1e10), (1e-3, 1e8))  # seconds, bits per second
+
+
+def row(*cells: object) -> None:
+    """Print a row of a table."""
+    print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def heading(*titles: str) -> None:
+    """Print the head of a table."""
+    row(*titles)
+    print("|---" * len(titles) + "|")
+
+
+def shown(seconds: Sequence[float]) -> str:
+    """Return minimum and median in milliseconds."""
+    return f"{1e3 * min(seconds):.3g} ({1e3 * statistics.median(seconds):.3g})"
+
+
+def allreduce_table(ranks: Sequence[int]) -> None:
+    """Print how long sums over all ranks take."""
+    print("### Allreduce of float32, ms min (median), and the line latency + bytes / bandwidth\n")
+    found = {n: output([*program("mpi_times.py", n), "allreduce", *map(str, COUNTS)], environment(1)) for n in ranks}
+    lines = {n: line([size for size, _ in found[n]], [min(times) for _, times in found[n]]) for n in ranks}
+    heading("numbers", *(title for n in ranks for title in (f"{n} ranks", "line")))
+    for number, count in enumerate(COUNTS):
+        cells = []
+        for n in ranks:
+            size, times = found[n][number]
+            cells += [shown(times), f"{1e3 * (lines[n][0] + lines[n][1] * size):.3g}"]
+        row(f"{count:,}", *cells)
+    for n in ranks:
+        print(f"\n{n} ranks: latency {1e6 * lines[n][0]:.1f} µs, bandwidth {1e-9 / lines[n][1]:.2f} GB/s")
+    print()
+
+
+def steps_table(names: Sequence[str], engines: Sequence[str], ranks: Sequence[int], rounds: int, length: float) -> None:
+    """Let one process and several of each side take turns, and print the times of a step."""
+    print(f"### Training step, batch {BATCH}, one thread for each rank\n")
+    heading("net", "side", "ranks", "ms min (median)", "speed-up (of medians)", "torch / this (of medians)")
+    for net in names:
+        with ExitStack() as stack:
+            workers = {
+                (side, n): stack.enter_context(_worker(side, net, BATCH, n))
+                for side in ("torch", *engines)
+                for n in (1, *ranks)
+            }
+            seconds = measure(workers, rounds, length).seconds
+        for (side, n), times in seconds.items():
+            name = ("DDP, gloo" if n > 1 else "torch") if side == "torch" else f"minidl, {side}"
+            row(net, name, n, shown(times), _ratio(seconds[side, 1], times), _ratio(seconds["torch", n], times))
+    print()
+
+
+def _worker(side: str, net: str, batch: int, ranks: int) -> Worker:
+    """Return a worker on some ranks; the side is torch or an engine of minidl."""
+    variables = {**environment(1), "MINIDL_ENGINE": "numpy" if side == "torch" else side}
+    return Worker(
+        "torch" if side == "torch" else "minidl", (net, "train", batch), variables, program("ranks.py", ranks)
+    )
+
+
+def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
+    return f"{min(one) / min(other):.2f} ({statistics.median(one) / statistics.median(other):.2f})"
+
+
+def share(net: str, engine: str, steps: int, within: Sequence[str] = (), **variables: str) -> np.ndarray:
+    """Return of some steps on two ranks the seconds: all, in sums, in meetings; and how many meetings."""
+    command = [*program("ranks.py", 2, within), "share", net, str(steps), str(BATCH)]
+    return np.array(output(command, {**environment(1), "MINIDL_ENGINE": engine, **variables}))
+
+
+def share_table(names: Sequence[str], engines: Sequence[str], steps: int) -> None:
+    """Print how much of a step on two ranks is communication."""
+    print(f"### Where the time of a step goes, batch {BATCH}, 2 ranks, medians\n")
+    heading("net", "engine", "step ms", "sums ms", "sums", "meetings", "meetings ms, waiting included")
+    for net in names:
+        for engine in engines:
+            whole, sums, meetings, count = np.median(share(net, engine, steps), axis=0)
+            milliseconds = [f"{1e3 * seconds:.3g}" for seconds in (whole, sums, meetings)]
+            row(net, engine, *milliseconds[:2], f"{sums / whole:.1%}", round(count), milliseconds[2])
+    print()
+
+
+def adding_speed() -> float:
+    """Return how many bytes of float32 a core adds to others per second."""
+    numbers, others = np.ones(MILLION // 4, np.float32), np.ones(MILLION // 4, np.float32)
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        np.add(numbers, others, out=numbers)
+        seconds.append(time.perf_counter() - start)
+    return MILLION / statistics.median(seconds)
+
+
+def parameters(net: str) -> int:
+    """Return the bytes of a network's parameters."""
+    return sum(parameter.data.nbytes for parameter in nets.build(net, nn).params())
+
+
+def trainings(names: Sequence[str], engines: Sequence[str], rounds: int, length: float) -> dict[str, Training]:
+    """Measure steps of one rank with several numbers of samples; return what they come to."""
+    found = {}
+    for net in names:
+        for engine in engines:
+            with ExitStack() as stack:
+                workers = {n: stack.enter_context(_worker(engine, net, n, 1)) for n in SAMPLES}
+                seconds = measure(workers, rounds, length).seconds
+            fixed, each = line(SAMPLES, [statistics.median(seconds[n]) for n in SAMPLES])
+            meetings = round(np.median(share(net, engine, 8), axis=0)[3])
+            found[f"{net}, {engine}"] = Training(fixed, each, parameters(net), meetings)
+    return found
+
+
+def model_tables(found: dict[str, Training]) -> None:
+    """Print the model's speed-ups, and where they stop paying."""
+    adding = adding_speed()
+    networks = {name: Network(latency, latency, speed, adding) for name, (latency, speed) in ETHERNET.items()}
+    print("### The model: steps of one rank, measured\n")
+    heading("net, engine", "fixed ms", "ms per sample", "parameters MB", "meetings")
+    for name, training in found.items():
+        each = f"{1e3 * training.each:.3g}"
+        row(name, f"{1e3 * training.fixed:.3g}", each, f"{training.size / 1e6:.2f}", training.meetings)
+    print(f"\nA core adds {adding / 1e9:.1f} GB/s of float32 to others (measured). Assumed of the networks:")
+    for name, network in networks.items():
+        print(f"{name}: latency {1e6 * network.latency:.0f} µs, bandwidth {network.bandwidth / 1e9:.1f} GB/s.")
+    strong = {(a, b): partial(_strong, found[a], networks[b]) for a in found for b in networks}
+    weak = {(a, b): partial(_weak, found[a], networks[b]) for a in found for b in networks}
+    for title, speed_ups in ((f"the ranks share a batch of {WHOLE:,}", strong), (f"{BATCH} for each rank", weak)):
+        print(f"\n### The model: speed-up (efficiency), {title}\n")
+        heading("ranks", *(f"{a}, {b}" for a, b in speed_ups))
+        for n in RANKS:
+            row(f"{n:,}", *(f"{speed_up(n):.3g} ({speed_up(n) / n:.0%})" for speed_up in speed_ups.values()))
+    print("\n### The model: up to how many ranks the efficiency is at least 50 %\n")
+    heading("net, engine", *(f"{title}, {b}" for title in (f"batch {WHOLE:,}", f"{BATCH} each") for b in networks))
+    for a in found:
+        row(a, *(f"{pays_up_to(kind[a, b], RANKS):,}" for kind in (strong, weak) for b in networks))
+    print()
+
+
+def _strong(training: Training, network: Network, ranks: int) -> float:
+    return training.strong(ranks, WHOLE, network)
+
+
+def _weak(training: Training, network: Network, ranks: int) -> float:
+    return training.weak(ranks, BATCH, network)
+
+
+def slow_tables(names: Sequence[str], engine: str, steps: int) -> None:
+    """Print what the model says of slow networks, from the exchanges of two ranks across them, and what is measured."""
+    adding = adding_speed()
+    for delay, rate in SLOW:
+        with slow_network(delay, rate) as (within, variables):
+            every = {**environment(1), **variables}
+            times = partial(_medians, program("mpi_times.py", 2, within), every)
+            (_, short), *exchanges = times("exchange", SHORT, *LONG)
+            sums, ((_, meeting),) = times("allreduce", *LONG), times("meeting")
+            if short < delay:
+                raise RuntimeError("messages arrive before the delay: this MPI goes around the slow network; use MPICH")
+            latency, slope = line([size for size, _ in exchanges], [seconds for _, seconds in exchanges])
+            network = Network(short, latency, 1 / slope, adding)
+            print(f"### {1e6 * delay:.0f} µs and {rate / 1e6:,.0f} Mbit/s, medians\n")
+            print(f"Exchanges: {1e6 * short:.0f} µs of a few bytes; {1e6 * latency:.0f} µs + bytes / ", end="")
+            print(f"({1e-6 / slope:,.1f} MB/s).\n")
+            heading("", "the model, ms", "measured, ms", "measured / model")
+            _beside("meeting", network.meeting(2), meeting)
+            for size, seconds in sums:
+                _beside(f"Allreduce, {size:,} bytes", network.allreduce(2, size), seconds)
+            for net in names:
+                before = share(net, engine, steps)
+                across = np.median(share(net, engine, steps, within, **variables), axis=0)
+                near = np.concatenate([before, share(net, engine, steps)])
+                own = np.median(near[:, 0] - near[:, 1] - near[:, 2])
+                training = Training(own, 0.0, parameters(net), round(across[3]))
+                _beside(
+                    f"step of {net}, {engine} ({1e3 * own:.3g} ms alone)", training.seconds(2, 0, network), across[0]
+                )
+        print()
+
+
+def _medians(command: Sequence[str], variables: dict[str, str], *task: object) -> list[tuple[int, float]]:
+    return [(size, statistics.median(times)) for size, times in output([*command, *map(str, task)], variables)]
+
+
+def _beside(what: str, model: float, measured: float) -> None:
+    row(what, f"{1e3 * model:.3g}", f"{1e3 * measured:.3g}", f"{measured / model:.2f}")
+
+
+def main() -> None:
+    """Parse the command line and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[2], metavar="N", help="(default: 2)")
+    parser.add_argument("--nets", nargs="+", default=NETS, choices=NETS, metavar="NET", help=f"of {', '.join(NETS)}")
+    parser.add_argument("--engines", nargs="+", default=["numpy", "fast"], metavar="ENGINE", help="of minidl")
+    parser.add_argument("--only", choices=["allreduce", "steps", "model"], help="only this part")
+    parser.add_argument("--slow-network", action="store_true", help="instead, across slow networks (Linux, root)")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    options = parser.parse_args()
+    version = check_mpi()
+    print(f"{describe()}, {version}\n")
+    rounds, length, steps = (2, 0.3, 8) if options.quick else (6, 2.0, 40)
+    if options.slow_network:
+        slow_tables(options.nets, options.engines[-1], steps)
+        return
+    if options.only in (None, "allreduce"):
+        allreduce_table(options.ranks)
+    if options.only in (None, "steps"):
+        steps_table(options.nets, options.engines, options.ranks, rounds, length)
+        share_table(options.nets, options.engines, steps)
+    if options.only in (None, "model"):
+        model_tables(trainings(options.nets, options.engines, rounds, length))
+
+
+if __name__ == "__main__":
+    main()
