@@ -36,7 +36,7 @@ MILLION = 4_000_000  # bytes of a million float32
 SHORT, LONG = 6, (1000, 10_000, 100_000, 1_000_000)  # float32 in a meeting, and in messages to fit a line to
 SAMPLES = (8, 32, 128)  # in steps of one rank, to fit a line to
 RANKS = tuple(2**power for power in range(1, 11))
-WHOLE = 1024  # samples that all ranks share
+WHOLE = (128, 1024)  # samples of a step that all ranks share
 ETHERNET = {"10 Gbit/s": (30e-6, 1.1e9), "100 Gbit/s": (15e-6, 11e9)}  # assumed: latency over TCP, 90 % of the rate
 SLOW = ((100e-6, 1e9), (50e-6, 1e10), (1e-3, 1e8))  # seconds, bits per second
 
@@ -113,7 +113,7 @@ def share(net: str, engine: str, steps: int, within: Sequence[str] = (), **varia
 def share_table(names: Sequence[str], engines: Sequence[str], steps: int) -> None:
     """Print how much of a step on two ranks is communication."""
     print(f"### Where the time of a step goes, batch {BATCH}, 2 ranks, medians\n")
-    heading("net", "engine", "step ms", "sums ms", "sums", "meetings", "meetings ms, waiting included")
+    heading("net", "engine", "step ms", "sums ms", "share of the step", "meetings", "meetings ms, waiting included")
     for net in names:
         for engine in engines:
             whole, sums, meetings, count = np.median(share(net, engine, steps), axis=0)
@@ -152,8 +152,8 @@ def trainings(names: Sequence[str], engines: Sequence[str], rounds: int, length:
     return found
 
 
-def model_tables(found: dict[str, Training]) -> None:
-    """Print the model's speed-ups, and where they stop paying."""
+def model_tables(found: dict[str, Training], engine: str) -> None:
+    """Print the model's speed-ups, in full for one engine, and where they stop paying."""
     adding = adding_speed()
     networks = {name: Network(latency, latency, speed, adding) for name, (latency, speed) in ETHERNET.items()}
     print("### The model: steps of one rank, measured\n")
@@ -164,26 +164,29 @@ def model_tables(found: dict[str, Training]) -> None:
     print(f"\nA core adds {adding / 1e9:.1f} GB/s of float32 to others (measured). Assumed of the networks:")
     for name, network in networks.items():
         print(f"{name}: latency {1e6 * network.latency:.0f} µs, bandwidth {network.bandwidth / 1e9:.1f} GB/s.")
-    strong = {(a, b): partial(_strong, found[a], networks[b]) for a in found for b in networks}
-    weak = {(a, b): partial(_weak, found[a], networks[b]) for a in found for b in networks}
-    for title, speed_ups in ((f"the ranks share a batch of {WHOLE:,}", strong), (f"{BATCH} for each rank", weak)):
-        print(f"\n### The model: speed-up (efficiency), {title}\n")
-        heading("ranks", *(f"{a}, {b}" for a, b in speed_ups))
-        for n in RANKS:
-            row(f"{n:,}", *(f"{speed_up(n):.3g} ({speed_up(n) / n:.0%})" for speed_up in speed_ups.values()))
+    kinds = {f"a batch of {whole:,} for all": partial(Training.strong, batch=whole) for whole in WHOLE}
+    kinds[f"{BATCH} samples for each rank"] = partial(Training.weak, samples=BATCH)
     print("\n### The model: up to how many ranks the efficiency is at least 50 %\n")
-    heading("net, engine", *(f"{title}, {b}" for title in (f"batch {WHOLE:,}", f"{BATCH} each") for b in networks))
-    for a in found:
-        row(a, *(f"{pays_up_to(kind[a, b], RANKS):,}" for kind in (strong, weak) for b in networks))
+    heading("net, engine", *(f"{title}, {name}" for title in kinds for name in networks))
+    for net, training in found.items():
+        speed_ups = [
+            partial(kind, training, network=network) for kind in kinds.values() for network in networks.values()
+        ]
+        row(net, *(f"{pays_up_to(speed_up, RANKS):,}" for speed_up in speed_ups))
+    last = {net: training for net, training in found.items() if net.endswith(engine)}
+    for title, kind in list(kinds.items())[1:]:
+        print(f"\n### The model: speed-up (efficiency), {title}\n")
+        heading("ranks", *(f"{net}, {name}" for net in last for name in networks))
+        for n in RANKS:
+            speed_ups = [
+                kind(training, n, network=network) for training in last.values() for network in networks.values()
+            ]
+            row(f"{n:,}", *(f"{_digits(speed_up)} ({speed_up / n:.0%})" for speed_up in speed_ups))
     print()
 
 
-def _strong(training: Training, network: Network, ranks: int) -> float:
-    return training.strong(ranks, WHOLE, network)
-
-
-def _weak(training: Training, network: Network, ranks: int) -> float:
-    return training.weak(ranks, BATCH, network)
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def slow_tables(names: Sequence[str], engine: str, steps: int) -> None:
@@ -248,7 +251,7 @@ def main() -> None:
         steps_table(options.nets, options.engines, options.ranks, rounds, length)
         share_table(options.nets, options.engines, steps)
     if options.only in (None, "model"):
-        model_tables(trainings(options.nets, options.engines, rounds, length))
+        model_tables(trainings(options.nets, options.engines, rounds, length), options.engines[-1])
 
 
 if __name__ == "__main__":
