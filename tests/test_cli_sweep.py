@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import random
@@ -20,11 +21,12 @@ import pytest
 import minidl
 from minidl.cli import main
 from minidl.cli.run import Run
-from minidl.cli.sweep import run_sweep
+from minidl.cli.sweep import _shares, run_sweep
 from minidl.cli.sweep_plan import Plan
+from minidl.cli.sweep_results import Results
 from minidl.training.folder_lock import FolderLock
 
-pytest.importorskip("joblib")
+joblib = pytest.importorskip("joblib")
 
 # one thread each, so that a sweep is as fast as it can be beside other tests
 QUICK = 'epochs = 2\naugment = "none"\nmodel = "digits_cnn"\nlr = [0.02, 0.1]\n'
@@ -55,7 +57,11 @@ def whole(tmp_path_factory):
     """The folder of a sweep that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "c.toml").write_text(QUICK)
-    assert [row["failed"] for row in run_sweep(folder / "c.toml", folder / "sweep")] == ["", ""]
+    said, began = io.StringIO(), time.monotonic()
+    with contextlib.redirect_stdout(said):
+        assert main(["sweep", str(folder / "c.toml"), "--run", str(folder / "sweep")]) == 0
+    (folder / "said.txt").write_text(said.getvalue())
+    (folder / "seconds.txt").write_text(str(time.monotonic() - began))
     return folder / "sweep"
 
 
@@ -109,33 +115,38 @@ def assert_nobody_is_left(group):
 # What is tried
 
 
-def test_a_grid_is_every_combination_with_a_table_the_best_first(in_tmp, capsys):
-    Path("c.toml").write_text(
-        'epochs = 1\naugment = "none"\nmodel = "swept_nets:tiny"\nlr = [0.001, 0.1]\noptimizer = ["sgd", "adam"]\n'
+def test_a_grid_is_every_combination(in_tmp):
+    Path("c.toml").write_text('lr = [0.1, 0.2]\nepochs = 3\noptimizer = ["sgd", "adam"]\nmomentum = [0.5]\n')
+    plan = Plan.of("c.toml")
+    assert plan.varied == ["lr", "optimizer"]
+    assert [(recipe.lr, recipe.optimizer) for recipe in plan.recipes] == [
+        (0.1, "sgd"),
+        (0.1, "adam"),
+        (0.2, "sgd"),
+        (0.2, "adam"),
+    ]
+    assert {(recipe.epochs, recipe.momentum, recipe.seed) for recipe in plan.recipes} == {(3, 0.5, 0)}
+    assert plan.names == ["run-1", "run-2", "run-3", "run-4"]
+
+
+def test_the_table_and_its_file_have_the_best_run_first(whole, capsys):
+    lines = (whole.parent / "said.txt").read_text().splitlines()
+    assert re.fullmatch(rf"2 runs, a grid: lr; \d at a time, \d threads? each; {whole}", lines[0])
+    assert all(
+        re.match(rf"{n}/2  run-[12]  lr = 0\.\d+: val accuracy \d\d\.\d\d %, 2 epochs, ", lines[n]) for n in (1, 2)
     )
-    assert main(["sweep", "c.toml", "--trust"]) == 0
-    said = capsys.readouterr()
-    assert said.err == ""
-    lines = said.out.splitlines()
-    assert re.fullmatch(r"4 runs, a grid: lr, optimizer; \d at a time, \d threads? each; runs/sweep-1", lines[0])
-    assert all(re.match(rf"{n}/4  run-[1-4]  lr = 0", lines[n]) for n in range(1, 5))
-    assert re.fullmatch(r"best: runs/sweep-1/run-\d, val accuracy \d\d\.\d\d %", lines[-1])
-    assert lines[-6].split() == ["run", "lr", "optimizer", "epochs", "val_accuracy", "val_loss", "seconds"]
-    rows = list(csv.DictReader(Path("runs/sweep-1/results.csv").read_text().splitlines()))
-    accuracies = [float(row["val_accuracy"]) for row in rows]
-    assert accuracies == sorted(accuracies, reverse=True)
-    assert {(row["lr"], row["optimizer"]) for row in rows} == {
-        (lr, name) for lr in ("0.001", "0.1") for name in ("sgd", "adam")
-    }
-    assert [line.split()[0] for line in lines[-5:-1]] == [Path(row["run"]).name for row in rows]
+    assert re.fullmatch(rf"best: {whole}/run-2, val accuracy \d\d\.\d\d %", lines[-1])
+    assert lines[-4].split() == ["run", "lr", "epochs", "val_accuracy", "val_loss", "seconds"]
+    assert [line.split()[:3] for line in lines[-3:-1]] == [["run-2", "0.1", "2"], ["run-1", "0.02", "2"]]
+    rows = list(csv.DictReader((whole / "results.csv").read_text().splitlines()))
+    assert [(row["run"], row["lr"]) for row in rows] == [(f"{whole}/run-2", "0.1"), (f"{whole}/run-1", "0.02")]
     for row in rows:  # an ordinary run, whose numbers these are
-        recipe = Run.read(row["run"]).recipe
-        assert (str(recipe.lr), recipe.optimizer, recipe.seed) == (row["lr"], row["optimizer"], 0)
-        assert max(float(epoch["val_accuracy"]) for epoch in Run.read(row["run"]).history()) == float(
-            row["val_accuracy"]
-        )
+        history = Run.read(row["run"]).history()
+        assert max(float(epoch["val_accuracy"]) for epoch in history) == float(row["val_accuracy"])
+        assert min(float(epoch["val_loss"]) for epoch in history) == float(row["val_loss"])
     assert main(["compare", rows[0]["run"], rows[1]["run"]]) == 0
-    assert main(["evaluate", rows[0]["run"], "--trust"]) == 0
+    assert main(["evaluate", rows[0]["run"]]) == 0
+    assert (whole / "sweep.toml").read_text() == QUICK
 
 
 def test_a_run_is_the_one_that_minidl_train_makes(whole, in_tmp):
@@ -221,6 +232,40 @@ def test_every_dataset_and_model_has_its_usual_options(in_tmp, fake_mnist):
     ]
 
 
+def test_a_long_table_is_cut_and_failed_runs_are_last(in_tmp):
+    Path("c.toml").write_text(f"seed = {list(range(40))}")
+    results = Results(Plan.of("c.toml"), Path("s"))
+    for number in range(40):
+        assert results.add(number, "it is full" if number == 0 else "").startswith(
+            f"{number + 1}/40  run-{number + 1:02}"
+        )
+    lines = results.table().splitlines()
+    assert len(lines) == 33
+    assert lines[1].split() == ["run-02", "1", "0", "-", "-", "0"]
+    assert lines[-2:] == ["and 10 more: s/results.csv", "best: s/run-02, no validation"]
+    assert results.rows[-1]["failed"] == "it is full"
+    assert results.draw() is None
+
+
+@pytest.mark.parametrize(
+    ("runs", "jobs", "configured", "expected"),
+    [
+        (20, None, None, (8, 1)),
+        (3, None, None, (3, 2)),
+        (20, 2, None, (2, 4)),
+        (2, 100, None, (2, 4)),
+        (20, 100, None, (20, 1)),
+        (20, None, 4, (4, 2)),
+        (0, None, None, (1, 8)),
+    ],
+)
+def test_runs_share_the_cpus(runs, jobs, configured, expected, monkeypatch):
+    for name in ("available_cpus", "get_num_threads"):
+        monkeypatch.setattr(f"minidl.cli.sweep.{name}", lambda: 8)
+    with contextlib.nullcontext() if configured is None else joblib.parallel_config("threading", n_jobs=configured):
+        assert _shares(runs, jobs) == expected
+
+
 # Runs that fail, are killed, are interrupted
 
 
@@ -249,7 +294,8 @@ def test_a_run_that_fails_does_not_end_the_others(in_tmp, capsys):
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 @pytest.mark.parametrize("moment", range(5))
 def test_after_sigkill_at_any_moment_it_ends_with_the_same_bits(moment, whole, in_tmp):
-    seconds = random.Random(moment).uniform(0.3, 2.5)
+    whole_time = float((whole.parent / "seconds.txt").read_text()) + 0.5  # with the start of the command
+    seconds = random.Random(moment).uniform(0.2, 1) * whole_time
     print(f"seed {moment}: killed after {seconds:.2f} s")
     Path("c.toml").write_text(QUICK)
     with started(["sweep", "c.toml", "--run", "s", "--quiet"]) as process:
@@ -409,6 +455,19 @@ def test_a_sweep_from_somebody_else_imports_nothing_unless_it_is_trusted(in_tmp,
     Path("sweep.json").write_text(json.dumps(plan))
     assert main(["sweep", "--resume", "."]) == 2
     assert "sweep.json names the model swept_nets:tiny, which would import and run code" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="links are followed here")
+def test_a_link_in_the_folder_of_a_sweep_is_not_followed(whole, in_tmp):
+    shutil.copytree(whole, "s")
+    shutil.rmtree("s/run-1")
+    Path("s/run-1.log").unlink()
+    Path("s/run-1.log").symlink_to(in_tmp / "mine.txt")
+    Path("mine.txt").write_text("mine")
+    failed = {row["run"]: row["failed"] for row in run_sweep(resume="s")}
+    assert failed["s/run-2"] == ""
+    assert "symbolic link" in failed["s/run-1"] or "run-1.log" in failed["s/run-1"]
+    assert Path("mine.txt").read_text() == "mine"
 
 
 def test_without_joblib_it_says_what_to_install(in_tmp, capsys, monkeypatch):

@@ -191,7 +191,8 @@ def _shares(runs: int, jobs: int | None) -> tuple[int, int]:
 
     configured = effective_n_jobs(None)  # 1 unless there is a parallel_config
     if jobs is None:
-        jobs = configured if configured > 1 else min(available_cpus(), max(1, runs))
+        jobs = configured if configured > 1 else available_cpus()
+    jobs = max(1, min(jobs, runs))
     return jobs, max(1, min(get_num_threads(), available_cpus() // jobs))
 
 

@@ -106,7 +106,7 @@ class Results:
         from ..plotting import option_effects  # noqa: PLC0415 - for a few commands only
 
         rows = sorted(self._rows, key=lambda row: str(row["run"]))  # categories in the order of the plan
-        rows = [row for row in rows if not row["failed"] and math.isfinite(row["val_accuracy"] or math.nan)]
+        rows = [row for row in rows if not row["failed"] and row["val_accuracy"] is not None]
         if not rows:
             return None
         options = {name: [row[name] for row in rows] for name in self.plan.varied}

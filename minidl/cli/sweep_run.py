@@ -108,7 +108,7 @@ def _train(job: Job) -> str | None:
         shutil.rmtree(job.place)  # what was killed before it had anything
     environment = {**os.environ, **dict.fromkeys(_LIMITS, str(job.threads))}
     command = [sys.executable, "-c", _BEGIN, json.dumps([str(entry) for entry in sys.path]), *job.arguments()]
-    with job.log.open("ab") as log:
+    with open(job.log, "ab", opener=_without_links) as log:
         begin = log.tell()
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=job.here, env=environment
@@ -125,8 +125,14 @@ def _train(job: Job) -> str | None:
                         child.kill()
         finally:
             child.kill()
+            child.wait()
             _children.discard(child)
     return _reason(job, code, begin) if code == 0 or os.path.exists(job.going) else None
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Open a file, but not one that a link in a folder from somebody else leads to."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _reason(job: Job, code: int, begin: int) -> str:
