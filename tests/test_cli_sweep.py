@@ -106,7 +106,7 @@ def alive(group):
 
 
 def assert_nobody_is_left(group):
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while alive(group):
         assert time.monotonic() < end, "a process is left behind"
         time.sleep(0.05)
@@ -314,12 +314,12 @@ def test_after_sigkill_at_any_moment_it_ends_with_the_same_bits(moment, whole, i
 def test_ctrl_c_ends_all_and_says_how_to_go_on(to, in_tmp):
     Path("c.toml").write_text(QUICK.replace("epochs = 2", "epochs = 1000"))
     with started(["sweep", "c.toml", "--run", "a sweep"]) as process:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while not list(Path().glob("a sweep/run-*/last.ckpt")):
             assert time.monotonic() < end
             time.sleep(0.05)
         (os.kill if to == "the sweep" else os.killpg)(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
     assert out.splitlines()[-1] == "0 of 2 runs have ended; go on with minidl sweep --resume 'a sweep'"
     assert_nobody_is_left(process.pid)
