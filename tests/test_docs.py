@@ -13,6 +13,8 @@ import contextlib
 import io
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -103,6 +105,24 @@ def test_python_blocks_print_what_the_page_says(page, tmp_path, monkeypatch):
             assert not printed, f"{page.name} does not show what this prints: {printed}"
 
 
+def run_ranks(words, folder):
+    """Run a command that starts several processes, in a folder from which it finds the examples."""
+    pytest.importorskip("mpi4py")
+    mpiexec = shutil.which("mpiexec", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    if mpiexec is None:
+        pytest.skip("there is no mpiexec")
+    if not (folder / "examples").exists():
+        (folder / "examples").symlink_to(ROOT / "examples")
+    words = [sys.executable if word == "python" else word for word in words]
+    at = words.index("minidl") if "minidl" in words else len(words)
+    words[at : at + 1] = [sys.executable, "-m", "minidl"] if at < len(words) else []
+    path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [mpiexec, *words], cwd=folder, env=path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
 def commands(page):
     for block in blocks(page.read_text()):
         if block.language == "bash":
@@ -119,6 +139,9 @@ def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypa
     write_files(page)
     for command in commands(page):
         words = command.split()
+        if words[0] == "mpiexec":
+            run_ranks(words[1:], tmp_path)
+            continue
         if words[0] != "minidl":
             assert LEFT_TO_CI.match(command) or words[0] == "source", f"{page}: nobody runs {command!r}"
             continue

@@ -11,6 +11,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 PICTURE = ["--picture", "picture.png"]
 ARGUMENTS = {
     "train_digits.py": ["--epochs", "1"],
+    "train_ranks.py": ["--epochs", "1"],
     "train_mnist.py": ["--root", "MNIST", "--epochs", "1", "--limit", "100"],
     "custom_layer.py": ["--epochs", "1"],
     "article.py": [],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -28,5 +30,16 @@ def environment() -> dict[str, str]:
         "BLAS": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "CPUs": f"{os.cpu_count()}, usable {available_cpus()}" + (f", container quota {quota:g}" if quota else ""),
         "Engine": describe_engine(),
+        "MPI": _mpi(),
         "Threads": f"{get_num_threads()}, BLAS by itself {blas_threads() or 'unknown'}",
     }
+
+
+def _mpi() -> str:
+    """Return what there is for training on several processes, without starting MPI."""
+    try:
+        found = f"mpi4py {version('mpi4py')}"
+    except PackageNotFoundError:
+        return "mpi4py is not installed (pip install 'minidl[mpi]' mpich)"
+    mpiexec = shutil.which("mpiexec")
+    return f"{found}, {mpiexec}" if mpiexec else f"{found}, but there is no mpiexec on the PATH (pip install mpich)"
