@@ -72,9 +72,10 @@ def _of_all(group: Group, shape: tuple[int, ...]) -> Joint:
                 f"{group.rank}, and one value on all ranks together"
             )
         shares = [own / total for own in counts]
-        joint_mean = sum(share * own for share, (_, own, _) in zip(shares, ranks, strict=True))
-        spreads = (own + (centre - joint_mean) ** 2 for _, centre, own in ranks)
-        return total, joint_mean, sum(share * spread for share, spread in zip(shares, spreads, strict=True))
+        with np.errstate(over="ignore", invalid="ignore"):  # infinities are for the loss to show
+            joint_mean = sum(share * own for share, (_, own, _) in zip(shares, ranks, strict=True))
+            spreads = (own + (centre - joint_mean) ** 2 for _, centre, own in ranks)
+            return total, joint_mean, sum(share * spread for share, spread in zip(shares, spreads, strict=True))
 
     return Joint(moments, group.sum)
 
@@ -83,7 +84,8 @@ def convert_sync_batchnorm(model: Model) -> Model:
     """Make each `BatchNorm2d` of a model, wherever it is, a `SyncBatchNorm2d`; return the model.
 
     The modules stay the same objects with another class: their Parameters, buffers, options, modes and hooks, and the
-    optimisers and names that refer to them, are as before.
+    optimisers and names that refer to them, are as before. `functional.batch_norm` in a forward of your own is not a
+    module, and goes on with each process's own statistics.
 
     Args:
         model: is changed in place; it may be a BatchNorm2d itself.
