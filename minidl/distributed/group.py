@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ Object = TypeVar("Object")
 
 _GO, _STOP, _INTERRUPT, _FAIL = range(4)
 _PATIENCE = 5.0  # seconds that a rank that leaves waits for the others, before it ends them
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ONCE = 0.5  # seconds within which several interrupts are one
 _SILENCE = 30.0  # seconds after which a rank says for whom it waits at the first meeting
 _OPERATIONS = (
@@ -74,7 +75,7 @@ class Group:
         self._sum, self._max, self._here = MPI.SUM, MPI.MAX, MPI.IN_PLACE
         self._message = np.zeros(3, np.int64)
         self._met, self._obeyed = False, 0.0
-        self._handler: Any = None  # of SIGINT, outside of what is done together
+        self._handlers: dict[int, Any] = {}  # outside of what is done together
         share_cpus(_sharing(self.comm))
         _install_hook(self)
 
@@ -179,47 +180,50 @@ class Group:
     def together(self) -> Iterator[None]:
         """Surround what all ranks do together: an exception of one, or Ctrl-C, ends it on all of them.
 
-        Ctrl-C takes effect at the next meeting, a second one at once.
+        Ctrl-C takes effect at the next meeting, a second one at once; so does SIGTERM, which launchers send instead.
         """
         if self in _active:  # within another one
             with self.leaving():
                 yield
             return
-        handler = signal.getsignal(signal.SIGINT)
-        catches = threading.current_thread() is threading.main_thread() and callable(handler)
-
-        def interrupt(number: int, frame: Any) -> None:
-            now = time.monotonic()
-            if now - self._obeyed < _ONCE:  # the launcher passes on what the terminal has sent already
-                return
-            if self.interrupted and callable(handler):
-                handler(number, frame)
-            self.interrupted, self._obeyed = True, now
-
-        self.interrupted, self._handler = False, handler if catches else None
+        self.interrupted = False
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         _active.append(self)
-        if catches:
-            signal.signal(signal.SIGINT, interrupt)
+        self._listen(self._interrupt)
         try:
             with self.leaving():
                 yield
                 self.meet("the end")
         finally:
-            if catches:
-                signal.signal(signal.SIGINT, handler)
+            self._listen(None)
+            self._handlers = {}
             _active.remove(self)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Surround what one rank does while the others wait for it: there Ctrl-C takes effect at once."""
-        ours = signal.getsignal(signal.SIGINT)
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
+        self._listen(None)
         try:
             yield
         finally:
-            if self._handler is not None:
-                signal.signal(signal.SIGINT, ours)
+            self._listen(self._interrupt)
+
+    def _listen(self, handler: Callable[[int, Any], None] | None) -> None:
+        """Handle signals that are handled at all, or, with None, let them be handled as before."""
+        for number, before in self._handlers.items():
+            if before not in (signal.SIG_IGN, None):
+                signal.signal(number, before if handler is None else handler)
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        """Note that the user wants to stop; at once if it is the second time."""
+        now = time.monotonic()
+        if now - self._obeyed < _ONCE:  # the launcher passes on what the terminal has sent already
+            return
+        if self.interrupted:
+            signal.signal(number, self._handlers[number])
+            signal.raise_signal(number)
+        self.interrupted, self._obeyed = True, now
 
     @contextmanager
     def leaving(self) -> Iterator[None]:

@@ -49,6 +49,8 @@ def describe_trainer(trainer: Trainer) -> dict[str, str]:
     for name, items in (("metrics", trainer.metrics), ("callbacks", trainer.callbacks)):
         if items:
             parts[name] = ", ".join(type(item).__name__ for item in items)
+    if trainer.comm is not None:
+        parts["ranks"] = f"{trainer.comm.size}, this is {trainer.rank}"
     parts["epochs"] = str(len(trainer.history))
     return parts
 
