@@ -120,6 +120,7 @@ class OwnStep(Step):
     def _make(self, batches: Sequence[Batch]) -> tuple[list[Any], bool]:
         """Call the training step on each batch; return what was measured, and whether the Trainer makes the step."""
         found, automatic, share_out = list[Logged](), False, len(batches) > 1 or self._ranks is not None
+        whole, total = 0.0, 0.0
         for batch in batches:
             samples = samples_of(batch)
             if not samples:  # of a share
@@ -131,16 +132,17 @@ class OwnStep(Step):
                 continue
             numbers = dict(result) if isinstance(result, Mapping) else {"loss": result}
             loss = self._checked_loss(numbers.get("loss"), result)
-            if not loss.terms:  # nothing counts
+            weight = _divisor(loss, samples) if loss.terms else 0.0
+            if not weight:  # nothing counts
                 continue
             automatic = True
             found.append(Logged(as_numbers({**numbers, "loss": float(loss)}), samples))
-            (loss * samples if share_out else loss).backward()
-        whole = sum(one.samples for one in found)
+            whole, total = whole + weight, total + weight * float(loss)
+            (loss * weight if share_out else loss).backward()
         if self._ranks is not None:
-            share = Share(whole, sum(one.numbers["loss"] * one.samples for one in found), self._gradients())
-            (share,) = self._ranks.add_up([share], whole, self._take_problem())
-            whole, automatic = int(share.weight), share.weight > 0
+            share = Share(whole, total, self._gradients())
+            (share,) = self._ranks.add_up([share], sum(map(samples_of, batches)), self._take_problem())
+            whole, automatic = share.weight, share.weight > 0
             self.whole = self.objective.mean_of([share])
             for parameter in self._all():
                 parameter.grad = share.gradients.get(id(parameter))
@@ -164,7 +166,7 @@ class OwnStep(Step):
                 f"Trainer.training_step: it returned a {what}; return the loss that a loss function gave, or a dict "
                 "with 'loss', or self.done(...) if it has made the step itself"
             )
-        if loss.terms and not math.isfinite(loss):
+        if loss.terms and not math.isfinite(loss) and _divisor(loss, 1):
             where = first_non_finite_parameter(self.model) or "training_step() returned it"
             problem = NonFinite(f"the loss is {float(loss)}", where)
             if self._ranks is None:
@@ -196,3 +198,12 @@ class OwnStep(Step):
         known = [one for one in done if "loss" in one.numbers]
         whole = sum(one.samples for one in known)
         return (sum(one.numbers["loss"] * one.samples for one in known) / whole if whole else math.nan), bool(done)
+
+
+def _divisor(loss: LossValue, samples: int) -> float:
+    """Return what a loss that is a mean was divided by, if it is one loss that tells; otherwise the samples."""
+    if len(loss.terms) != 1:
+        return samples
+    record = loss.terms[0][0][0]()
+    divisor = None if record is None else getattr(record.module(), "divisor", None)
+    return samples if divisor is None else float(divisor)
