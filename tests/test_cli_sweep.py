@@ -20,10 +20,12 @@ import pytest
 
 import minidl
 from minidl.cli import main
+from minidl.cli.recipe import Recipe
 from minidl.cli.run import Run
 from minidl.cli.sweep import _shares, run_sweep
 from minidl.cli.sweep_plan import Plan
 from minidl.cli.sweep_results import Results
+from minidl.cli.sweep_run import Job, is_finished, train_in_process
 from minidl.training.folder_lock import FolderLock
 
 joblib = pytest.importorskip("joblib")
@@ -353,7 +355,29 @@ def test_it_runs_on_dask(whole, in_tmp):
     assert_same(whole, Path("s"))
 
 
+def test_a_worker_that_a_launcher_has_started_does_runs_that_are_alone(in_tmp, monkeypatch):
+    for name, value in {"PMI_SIZE": "2", "PMI_RANK": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_ID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    Path("going").touch()
+    recipe = Recipe(epochs=1, model="swept_nets:tiny")
+    assert train_in_process(Job(3, "r", str(in_tmp), recipe, 1, str(in_tmp / "going"))) == (3, "")
+    assert is_finished(Path("r"))
+
+
+def test_a_run_whose_sweep_is_over_is_not_begun(in_tmp):
+    assert train_in_process(Job(3, "r", str(in_tmp), Recipe(), 1, str(in_tmp / "going"))) == (3, None)
+    assert not Path("r").exists()
+
+
 # What is refused
+
+
+def test_mpiexec_is_refused(in_tmp, capsys, monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "4")
+    Path("c.toml").write_text(QUICK)
+    assert main(["sweep", "c.toml"]) == 2
+    assert "mpiexec or srun has started 4 of these sweeps, but one starts its runs itself" in capsys.readouterr().err
+
 
 BAD = {
     "lr = [0.1, 0.2": "c.toml is not a TOML file",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core import available_cpus, check_int, get_num_threads, uninterrupted, user_path, write_atomically
+from ..distributed import launched_ranks
 from ..training.folder_lock import FolderLock
 from ..training.progress import Progress
 from .claim import check_place, claimed
@@ -101,6 +102,11 @@ def _sweep(options: argparse.Namespace) -> Outcome:
         import joblib  # noqa: F401, PLC0415 - an extra, imported where it is used
     except ImportError as error:
         raise ImportError("minidl sweep needs an extra: pip install 'minidl[sweep]'") from error
+    if (ranks := launched_ranks()) > 1:
+        raise ValueError(
+            f"mpiexec or srun has started {ranks} of these sweeps, but one starts its runs itself: leave the launcher "
+            f"out, and give --jobs {ranks}; docs/sweeps.md says how several machines do them"
+        )
     if options.jobs is not None:
         check_int("minidl sweep", "--jobs", options.jobs)
     if (options.config is None) == (options.resume is None):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from ..distributed import alone
 from ..training.checkpoint import CONFIG, has_checkpoint
 from .recipe import Recipe
 from .run import Run, stored_recipe
@@ -106,7 +107,7 @@ def _train(job: Job) -> str | None:
         return None
     if job.place.is_dir() and not (job.place / CONFIG).exists() and not has_checkpoint(job.place):
         shutil.rmtree(job.place)  # what was killed before it had anything
-    environment = {**os.environ, **dict.fromkeys(_LIMITS, str(job.threads))}
+    environment = {**alone(os.environ), **dict.fromkeys(_LIMITS, str(job.threads))}
     command = [sys.executable, "-c", _BEGIN, json.dumps([str(entry) for entry in sys.path]), *job.arguments()]
     with open(job.log, "ab", opener=_without_links) as log:
         begin = log.tell()

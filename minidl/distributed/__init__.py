@@ -2,13 +2,14 @@
 
 from .communicator import Communicator, check_comm
 from .group import Group, RankError, active_group, group_of, is_told_elsewhere
-from .launcher import launched_rank, launched_ranks, world
+from .launcher import alone, launched_rank, launched_ranks, world
 
 __all__ = [
     "Communicator",
     "Group",
     "RankError",
     "active_group",
+    "alone",
     "check_comm",
     "group_of",
     "is_told_elsewhere",

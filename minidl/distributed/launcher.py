@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from .communicator import Communicator
 from .group import mark_told
 
-__all__ = ["launched_rank", "launched_ranks", "world"]
+__all__ = ["alone", "launched_rank", "launched_ranks", "world"]
 
 # the number of processes: MPICH's and Intel's, MVAPICH's, Open MPI's mpiexec
 _SIZES = ("PMI_SIZE", "MV2_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE")
@@ -32,6 +33,11 @@ def launched_ranks() -> int:
     if tasks.isdigit() and rank.isdigit() and step.isdigit():  # the step of a batch script is none
         return int(tasks)
     return 1
+
+
+def alone(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for a process that is none of the launched ones, though one of them starts it."""
+    return {name: value for name, value in environment.items() if name not in (*_SIZES, _SLURM[0])}
 
 
 def world() -> Communicator | None:
