@@ -25,6 +25,7 @@ from ..nn import Module, Parameter
 from ..optim import Optimizer
 from .callback import Callback
 from .optimizers import Optimizers
+from .sharing import uncut
 
 if TYPE_CHECKING:
     from .state import FitState
@@ -56,7 +57,7 @@ def describe_fit(state: FitState, epochs: int, **options: Any) -> dict[str, Any]
         "scheduler": describe(state.scheduler),
         "metrics": describe(state.metrics),
         "callbacks": _of_callbacks(state.callbacks),
-        "data": describe(state.loader),
+        "data": describe(uncut(state.loader)),
         "validation": _of_validation(state.val),
     }
 

@@ -14,7 +14,7 @@ from ..distributed.shares import share
 from ..nn.structure import leaves, rebuild
 from .batches import count_batches
 
-__all__ = ["merged", "merged_states", "own_batches", "shared"]
+__all__ = ["merged", "merged_states", "own_batches", "shared", "uncut"]
 
 AnyMeter = TypeVar("AnyMeter", bound=Any)
 
@@ -68,6 +68,11 @@ class _Cut:
                 f"Trainer.fit: rank {other} has another batch than rank 0: its batches are in an order of their own; "
                 "give arrays, a dataset or minidl's DataLoader, or let every rank shuffle alike"
             )
+
+
+def uncut(batches: Any) -> Any:
+    """Return the whole batches of which `shared` gives parts."""
+    return batches._batches if isinstance(batches, _Cut) else batches
 
 
 class _CutList(_Cut):
