@@ -117,12 +117,14 @@ class TimedComm(MPI.Intracomm):
     """A communicator that adds up the seconds of sums, such as the gradients', and of the meetings before them."""
 
     spent = np.zeros(3)  # seconds in sums and in meetings, and how many meetings
+    sizes: list[int] = []  # bytes of the sums of a step
 
     def Allreduce(self, *args: Any, **options: Any) -> None:
         """Sum up, and add the seconds."""
         start = time.perf_counter()
         super().Allreduce(*args, **options)
         self.spent[0] += time.perf_counter() - start
+        self.sizes.append(args[1].nbytes)
 
     def Iallreduce(self, *args: Any, **options: Any) -> TimedRequest:
         """Begin a meeting."""
@@ -140,15 +142,17 @@ class TimedRequest(MPI.Request):
         return done
 
 
-def share(net: str, steps: int, batch: int) -> list[list[float]]:
-    """Return of each step the seconds: all, in sums, in meetings; and how many meetings."""
+def share(net: str, steps: int, batch: int) -> dict[str, Any]:
+    """Return of each step the seconds, all, in sums and in meetings, and how many meetings; and the bytes of its sums."""
+    sums: list[int] = []
 
     def clock() -> np.ndarray:
+        sums[:], TimedComm.sizes[:] = TimedComm.sizes, []
         return np.array([time.perf_counter(), *TimedComm.spent])
 
     run = minidl_fit(net, batch, TimedComm(MPI.COMM_WORLD), clock)
     run(BATCHES)
-    return [list(row) for row in run(steps)]
+    return {"steps": [list(row) for row in run(steps)], "sums": sums}
 
 
 def serve(run: Run, comm: MPI.Intracomm) -> None:

@@ -17,9 +17,9 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 
-import nets
 import numpy as np
 from launch import check_mpi, output, program
 from machine import describe
@@ -27,14 +27,12 @@ from scaling_model import Network, Training, line, pays_up_to
 from slow_network import slow_network
 from turns import Worker, environment, measure
 
-from minidl import nn
-
 BATCH = 128
 NETS = ("lenet5", "mnist_cnn", "resnet20")
 COUNTS = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000)
 MILLION = 4_000_000  # bytes of a million float32
 SHORT, LONG = 6, (1000, 10_000, 100_000, 1_000_000)  # float32 in a meeting, and in messages to fit a line to
-SAMPLES = (8, 32, 128)  # in steps of one rank, to fit a line to
+SAMPLES = (1, 8, 32, 128)  # in steps of one rank, to fit a line to
 RANKS = tuple(2**power for power in range(1, 11))
 WHOLE = (128, 1024)  # samples of a step that all ranks share
 ETHERNET = {"10 Gbit/s": (30e-6, 1.1e9), "100 Gbit/s": (15e-6, 11e9)}  # assumed: latency over TCP, 90 % of the rate
@@ -104,21 +102,48 @@ def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
     return f"{min(one) / min(other):.2f} ({statistics.median(one) / statistics.median(other):.2f})"
 
 
-def share(net: str, engine: str, steps: int, within: Sequence[str] = (), **variables: str) -> np.ndarray:
-    """Return of some steps on two ranks the seconds: all, in sums, in meetings; and how many meetings."""
+@dataclass(frozen=True)
+class Share:
+    """Where the time of steps on two ranks goes: seconds of each step, in all, in sums and in meetings."""
+
+    whole: np.ndarray
+    in_sums: np.ndarray
+    in_meetings: np.ndarray
+    meetings: int  # of a step
+    sums: list[int]  # bytes of each sum of a step
+
+    @property
+    def own(self) -> np.ndarray:
+        """Return the seconds of each step without communication."""
+        return self.whole - self.in_sums - self.in_meetings
+
+
+def share(net: str, engine: str, steps: int, within: Sequence[str] = (), **variables: str) -> Share:
+    """Measure where the time of steps on two ranks goes."""
     command = [*program("ranks.py", 2, within), "share", net, str(steps), str(BATCH)]
-    return np.array(output(command, {**environment(1), "MINIDL_ENGINE": engine, **variables}))
+    found = output(command, {**environment(1), "MINIDL_ENGINE": engine, **variables})
+    whole, in_sums, in_meetings, meetings = np.transpose(found["steps"])
+    return Share(whole, in_sums, in_meetings, round(np.median(meetings)), found["sums"])
 
 
 def share_table(names: Sequence[str], engines: Sequence[str], steps: int) -> None:
     """Print how much of a step on two ranks is communication."""
     print(f"### Where the time of a step goes, batch {BATCH}, 2 ranks, medians\n")
-    heading("net", "engine", "step ms", "sums ms", "share of the step", "meetings", "meetings ms, waiting included")
+    heading("net", "engine", "step ms", "sums ms", "share of the step", "meetings ms, waiting included", "sums, bytes")
     for net in names:
         for engine in engines:
-            whole, sums, meetings, count = np.median(share(net, engine, steps), axis=0)
-            milliseconds = [f"{1e3 * seconds:.3g}" for seconds in (whole, sums, meetings)]
-            row(net, engine, *milliseconds[:2], f"{sums / whole:.1%}", round(count), milliseconds[2])
+            found = share(net, engine, steps)
+            whole, sums, meetings = map(np.median, (found.whole, found.in_sums, found.in_meetings))
+            sizes = ", ".join(f"{size:,}" for size in found.sums)
+            row(
+                net,
+                engine,
+                f"{1e3 * whole:.3g}",
+                f"{1e3 * sums:.3g}",
+                f"{sums / whole:.1%}",
+                f"{1e3 * meetings:.3g}",
+                sizes,
+            )
     print()
 
 
@@ -133,11 +158,6 @@ def adding_speed() -> float:
     return MILLION / statistics.median(seconds)
 
 
-def parameters(net: str) -> int:
-    """Return the bytes of a network's parameters."""
-    return sum(parameter.data.nbytes for parameter in nets.build(net, nn).params())
-
-
 def trainings(names: Sequence[str], engines: Sequence[str], rounds: int, length: float) -> dict[str, Training]:
     """Measure steps of one rank with several numbers of samples; return what they come to."""
     found = {}
@@ -147,8 +167,8 @@ def trainings(names: Sequence[str], engines: Sequence[str], rounds: int, length:
                 workers = {n: stack.enter_context(_worker(engine, net, n, 1)) for n in SAMPLES}
                 seconds = measure(workers, rounds, length).seconds
             fixed, each = line(SAMPLES, [statistics.median(seconds[n]) for n in SAMPLES])
-            meetings = round(np.median(share(net, engine, 8), axis=0)[3])
-            found[f"{net}, {engine}"] = Training(fixed, each, parameters(net), meetings)
+            shared = share(net, engine, 8)
+            found[f"{net}, {engine}"] = Training(fixed, each, shared.meetings, shared.sums)
     return found
 
 
@@ -157,24 +177,25 @@ def model_tables(found: dict[str, Training], engine: str) -> None:
     adding = adding_speed()
     networks = {name: Network(latency, latency, speed, adding) for name, (latency, speed) in ETHERNET.items()}
     print("### The model: steps of one rank, measured\n")
-    heading("net, engine", "fixed ms", "ms per sample", "parameters MB", "meetings")
+    heading("net, engine", "fixed ms", "ms per sample", "meetings", "sums, bytes")
     for name, training in found.items():
-        each = f"{1e3 * training.each:.3g}"
-        row(name, f"{1e3 * training.fixed:.3g}", each, f"{training.size / 1e6:.2f}", training.meetings)
+        sizes = ", ".join(f"{size:,}" for size in training.sums)
+        row(name, f"{1e3 * training.fixed:.3g}", f"{1e3 * training.each:.3g}", training.meetings, sizes)
     print(f"\nA core adds {adding / 1e9:.1f} GB/s of float32 to others (measured). Assumed of the networks:")
     for name, network in networks.items():
         print(f"{name}: latency {1e6 * network.latency:.0f} µs, bandwidth {network.bandwidth / 1e9:.1f} GB/s.")
-    kinds = {f"a batch of {whole:,} for all": partial(Training.strong, batch=whole) for whole in WHOLE}
-    kinds[f"{BATCH} samples for each rank"] = partial(Training.weak, samples=BATCH)
+    kinds = {f"a batch of {whole:,} for all": (partial(Training.strong, batch=whole), whole) for whole in WHOLE}
+    kinds[f"{BATCH} samples for each rank"] = (partial(Training.weak, samples=BATCH), RANKS[-1])
     print("\n### The model: up to how many ranks the efficiency is at least 50 %\n")
     heading("net, engine", *(f"{title}, {name}" for title in kinds for name in networks))
     for net, training in found.items():
-        speed_ups = [
-            partial(kind, training, network=network) for kind in kinds.values() for network in networks.values()
-        ]
-        row(net, *(f"{pays_up_to(speed_up, RANKS):,}" for speed_up in speed_ups))
+        cells = []
+        for kind, most in kinds.values():  # no rank is without a sample
+            counts = [n for n in RANKS if n <= most]
+            cells += [pays_up_to(partial(kind, training, network=network), counts) for network in networks.values()]
+        row(net, *(f"{cell:,}" for cell in cells))
     last = {net: training for net, training in found.items() if net.endswith(engine)}
-    for title, kind in list(kinds.items())[1:]:
+    for title, (kind, _) in list(kinds.items())[1:]:
         print(f"\n### The model: speed-up (efficiency), {title}\n")
         heading("ranks", *(f"{net}, {name}" for net in last for name in networks))
         for n in RANKS:
@@ -210,14 +231,12 @@ def slow_tables(names: Sequence[str], engine: str, steps: int) -> None:
             for size, seconds in sums:
                 _beside(f"Allreduce, {size:,} bytes", network.allreduce(2, size), seconds)
             for net in names:
-                before = share(net, engine, steps)
-                across = np.median(share(net, engine, steps, within, **variables), axis=0)
-                near = np.concatenate([before, share(net, engine, steps)])
-                own = np.median(near[:, 0] - near[:, 1] - near[:, 2])
-                training = Training(own, 0.0, parameters(net), round(across[3]))
-                _beside(
-                    f"step of {net}, {engine} ({1e3 * own:.3g} ms alone)", training.seconds(2, 0, network), across[0]
-                )
+                near, across = [share(net, engine, steps)], share(net, engine, steps, within, **variables)
+                near.append(share(net, engine, steps))
+                own = np.median(np.concatenate([one.own for one in near]))
+                training = Training(own, 0.0, across.meetings, across.sums)
+                what = f"step of {net}, {engine} ({1e3 * own:.3g} ms alone)"
+                _beside(what, training.seconds(2, 0, network), np.median(across.whole))
         print()
 
 
@@ -241,7 +260,7 @@ def main() -> None:
     options = parser.parse_args()
     version = check_mpi()
     print(f"{describe()}, {version}\n")
-    rounds, length, steps = (2, 0.3, 8) if options.quick else (6, 2.0, 40)
+    rounds, length, steps = (2, 0.3, 8) if options.quick else (6, 2.0, 16)
     if options.slow_network:
         slow_tables(options.nets, options.engines[-1], steps)
         return
@@ -251,7 +270,7 @@ def main() -> None:
         steps_table(options.nets, options.engines, options.ranks, rounds, length)
         share_table(options.nets, options.engines, steps)
     if options.only in (None, "model"):
-        model_tables(trainings(options.nets, options.engines, rounds, length), options.engines[-1])
+        model_tables(trainings(options.nets, options.engines, rounds // 2, length), options.engines[-1])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""What a data-parallel step takes: computing, and an Allreduce of the gradients, as many bytes as the parameters have.
+"""What a data-parallel step takes: computing, meetings of the ranks, and sums over them, the largest the gradients'.
 
-    step(n ranks, b samples on each) = fixed + b * each + meetings * meeting(n) + allreduce(n, bytes)
+    step(n ranks, b samples on each) = fixed + b * each + meetings * meeting(n) + the sum of allreduce(n, bytes)
 
-An exchange between two ranks takes latency + bytes / bandwidth. A meeting, an Allreduce of three integers, is made by
-recursive doubling, the Allreduce of the gradients by Rabenseifner's algorithm, a reduce-scatter by recursive halving
-and an allgather by recursive doubling, as in MPICH. Their costs are those of Thakur, Rabenseifner and Gropp,
-"Optimization of collective communication operations in MPICH", International Journal of High Performance Computing
-Applications 19 (2005), 49-66.
+An exchange between two ranks takes latency + bytes / bandwidth. A meeting, a maximum of three integers, is made by
+recursive doubling, an Allreduce by Rabenseifner's algorithm, a reduce-scatter by recursive halving and an allgather by
+recursive doubling, as in MPICH. Their costs are those of Thakur, Rabenseifner and Gropp, "Optimization of collective
+communication operations in MPICH", International Journal of High Performance Computing Applications 19 (2005), 49-66.
 """
 
 from __future__ import annotations
@@ -15,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+SHORT = 256  # bytes, up to which an Allreduce has short messages only: MPICH over TCP waits twice for longer ones
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Network:
         return self.short * (_rounds(ranks) + 2 * _folded(ranks))
 
     def allreduce(self, ranks: int, size: float) -> float:
-        """Return the seconds of an Allreduce of many bytes."""
-        rounds = _rounds(ranks)
+        """Return the seconds of an Allreduce of some bytes."""
+        rounds, latency = _rounds(ranks), self.short if size <= SHORT else self.latency
         moved = size * (1 - 2**-rounds)  # half of them, then a quarter, ...
-        seconds = 2 * (rounds * self.latency + moved / self.bandwidth) + moved / self.adding
+        seconds = 2 * (rounds * latency + moved / self.bandwidth) + moved / self.adding
         if _folded(ranks):
-            seconds += 2 * (self.latency + size / self.bandwidth) + size / self.adding
+            seconds += 2 * (latency + size / self.bandwidth) + size / self.adding
         return seconds
 
 
@@ -63,20 +64,21 @@ class Training:
     Attributes:
         fixed: seconds of a step without samples.
         each: seconds for each sample.
-        size: bytes of the parameters.
         meetings: of a step.
+        sums: bytes of each.
     """
 
     fixed: float
     each: float
-    size: int
     meetings: int
+    sums: Sequence[int]
 
     def seconds(self, ranks: int, samples: float, network: Network) -> float:
         """Return the seconds of a step with some samples on each rank."""
         seconds = self.fixed + samples * self.each
         if ranks > 1:
-            seconds += self.meetings * network.meeting(ranks) + network.allreduce(ranks, self.size)
+            seconds += self.meetings * network.meeting(ranks)
+            seconds += sum(network.allreduce(ranks, size) for size in self.sums)
         return seconds
 
     def strong(self, ranks: int, batch: int, network: Network) -> float:

@@ -46,11 +46,12 @@ def test_sums_over_a_network_by_hand(ranks, meeting, allreduce):
 
 def test_a_step_by_hand():
     network = Network(short=1.0, latency=5.0, bandwidth=1.0, adding=10.0)
-    training = Training(fixed=10.0, each=20.0, size=1000, meetings=3)
+    training = Training(fixed=10.0, each=20.0, meetings=3, sums=[40, 1000])
+    more = 3 * 1 + (2 * (1 + 20) + 2) + 1060  # the first sum is one of short messages
     assert training.seconds(1, 64, network) == 10 + 20 * 64
-    assert training.seconds(2, 64, network) == 10 + 20 * 64 + 3 * 1 + 1060
-    assert training.strong(2, 128, network) == pytest.approx((10 + 20 * 128) / (10 + 20 * 64 + 3 + 1060))
-    assert training.weak(2, 64, network) == pytest.approx(2 * (10 + 20 * 64) / (10 + 20 * 64 + 3 + 1060))
+    assert training.seconds(2, 64, network) == 10 + 20 * 64 + more
+    assert training.strong(2, 128, network) == pytest.approx((10 + 20 * 128) / (10 + 20 * 64 + more))
+    assert training.weak(2, 64, network) == pytest.approx(2 * (10 + 20 * 64) / (10 + 20 * 64 + more))
 
 
 def test_where_it_stops_paying():
@@ -162,8 +163,10 @@ def test_two_ranks_serve_steps(side, request):
 @needs_mpi
 def test_the_share_of_communication_is_part_of_the_step():
     command = [*launch.program("ranks.py", 2), "share", "lenet5", "8", "4"]
-    whole, sums, meetings, count = np.transpose(launch.output(command, turns.environment(1)))
+    found = launch.output(command, turns.environment(1))
+    whole, sums, meetings, count = np.transpose(found["steps"])
     assert len(whole) == 8
+    assert max(found["sums"]) == 4 * 61_706  # the gradients of LeNet-5
     assert (sums > 0).all()
     assert (sums + meetings < whole).all()
     assert (count >= 1).all()
