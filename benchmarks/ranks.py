@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mpi4py import MPI
@@ -117,7 +117,7 @@ class TimedComm(MPI.Intracomm):
     """A communicator that adds up the seconds of sums, such as the gradients', and of the meetings before them."""
 
     spent = np.zeros(3)  # seconds in sums and in meetings, and how many meetings
-    sizes: list[int] = []  # bytes of the sums of a step
+    sizes: ClassVar[list[int]] = []  # bytes of the sums of a step
 
     def Allreduce(self, *args: Any, **options: Any) -> None:
         """Sum up, and add the seconds."""
@@ -143,7 +143,7 @@ class TimedRequest(MPI.Request):
 
 
 def share(net: str, steps: int, batch: int) -> dict[str, Any]:
-    """Return of each step the seconds, all, in sums and in meetings, and how many meetings; and the bytes of its sums."""
+    """Return of each step the seconds (all, in sums, in meetings) and how many meetings; and the bytes of the sums."""
     sums: list[int] = []
 
     def clock() -> np.ndarray:
