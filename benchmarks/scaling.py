@@ -52,7 +52,12 @@ def heading(*titles: str) -> None:
 
 def shown(seconds: Sequence[float]) -> str:
     """Return minimum and median in milliseconds."""
-    return f"{1e3 * min(seconds):.3g} ({1e3 * statistics.median(seconds):.3g})"
+    return f"{digits(1e3 * min(seconds))} ({digits(1e3 * statistics.median(seconds))})"
+
+
+def digits(number: float) -> str:
+    """Return a number with three digits, or all of those before the point."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def allreduce_table(ranks: Sequence[int]) -> None:
@@ -138,10 +143,10 @@ def share_table(names: Sequence[str], engines: Sequence[str], steps: int) -> Non
             row(
                 net,
                 engine,
-                f"{1e3 * whole:.3g}",
-                f"{1e3 * sums:.3g}",
+                digits(1e3 * whole),
+                digits(1e3 * sums),
                 f"{sums / whole:.1%}",
-                f"{1e3 * meetings:.3g}",
+                digits(1e3 * meetings),
                 sizes,
             )
     print()
@@ -180,7 +185,7 @@ def model_tables(found: dict[str, Training], engine: str) -> None:
     heading("net, engine", "fixed ms", "ms per sample", "meetings", "sums, bytes")
     for name, training in found.items():
         sizes = ", ".join(f"{size:,}" for size in training.sums)
-        row(name, f"{1e3 * training.fixed:.3g}", f"{1e3 * training.each:.3g}", training.meetings, sizes)
+        row(name, digits(1e3 * training.fixed), digits(1e3 * training.each), training.meetings, sizes)
     print(f"\nA core adds {adding / 1e9:.1f} GB/s of float32 to others (measured). Assumed of the networks:")
     for name, network in networks.items():
         print(f"{name}: latency {1e6 * network.latency:.0f} µs, bandwidth {network.bandwidth / 1e9:.1f} GB/s.")
@@ -202,12 +207,8 @@ def model_tables(found: dict[str, Training], engine: str) -> None:
             speed_ups = [
                 kind(training, n, network=network) for training in last.values() for network in networks.values()
             ]
-            row(f"{n:,}", *(f"{_digits(speed_up)} ({speed_up / n:.0%})" for speed_up in speed_ups))
+            row(f"{n:,}", *(f"{digits(speed_up)} ({speed_up / n:.0%})" for speed_up in speed_ups))
     print()
-
-
-def _digits(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def slow_tables(names: Sequence[str], engine: str, steps: int) -> None:
@@ -223,8 +224,8 @@ def slow_tables(names: Sequence[str], engine: str, steps: int) -> None:
                 raise RuntimeError("messages arrive before the delay: this MPI goes around the slow network; use MPICH")
             latency, slope = line([size for size, _ in exchanges], [seconds for _, seconds in exchanges])
             network = Network(short, latency, 1 / slope, adding)
-            print(f"### {1e6 * delay:.0f} µs and {rate / 1e6:,.0f} Mbit/s, medians\n")
-            print(f"Exchanges: {1e6 * short:.0f} µs of a few bytes; {1e6 * latency:.0f} µs + bytes / ", end="")
+            print(f"### {1e6 * delay:,.0f} µs and {rate / 1e6:,.0f} Mbit/s, medians\n")
+            print(f"Exchanges: {1e6 * short:,.0f} µs of a few bytes; {1e6 * latency:,.0f} µs + bytes / ", end="")
             print(f"({1e-6 / slope:,.1f} MB/s).\n")
             heading("", "the model, ms", "measured, ms", "measured / model")
             _beside("meeting", network.meeting(2), meeting)
@@ -245,7 +246,7 @@ def _medians(command: Sequence[str], variables: dict[str, str], *task: object) -
 
 
 def _beside(what: str, model: float, measured: float) -> None:
-    row(what, f"{1e3 * model:.3g}", f"{1e3 * measured:.3g}", f"{measured / model:.2f}")
+    row(what, digits(1e3 * model), digits(1e3 * measured), f"{measured / model:.2f}")
 
 
 def main() -> None:
