@@ -13,34 +13,31 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .._core import check_choice, check_int, check_kind, check_number, release_memory
-from ..distributed import Communicator, Group, check_comm, group_of
+from ..distributed import Communicator, Group, check_comm
 from ..distributed.streams import diverge, rejoin
 from ..nn import Module
 from ..nn.modes import modes_kept
 from ..optim import Optimizer
-from ..optim.ema import applied
-from .alike import check_alike, checksum_of
+from .alike import check_alike
 from .batches import Batch, Batches, BatchForm, count_batches
 from .callback import Callback, StopTraining
 from .checkpoint import Found, set_damaged_aside
 from .continuing import Continuing
 from .diagnosis import NonFinite, NonFiniteLossError, first_non_finite_parameter
-from .evaluation import evaluate, predict
+from .evaluating import Evaluating
 from .function_callback import as_callbacks
-from .given import as_batches, batches_of_fit
+from .given import batches_of_fit
 from .history import History
 from .hooks import Hooks
 from .losses import FunctionLoss, as_loss, parts_of
 from .made_of import PARTS, describe_fit
 from .measured import measured_columns
-from .meter import Meter, Meters, meter_of, metrics_for
+from .meter import metrics_for
 from .metrics import Metric
-from .objective import Objective
 from .optimizers import Optimizers, Schedule, schedules_of
 from .preflight import check_data, check_parameters, check_start, find_start, take_over, tell_differences
 from .progress import Progress
-from .reporting import Reporting
-from .sharing import merged, own_batches, shared
+from .sharing import merged, shared
 from .shown import describe_trainer, trainer_html
 from .state import FitState, ranks_of
 from .training_step import TrainingStep
@@ -50,7 +47,7 @@ __all__ = ["Trainer"]
 AnyLoss: TypeAlias = Module | Callable[[Any, Any], Any]
 
 
-class Trainer(Reporting):
+class Trainer(Evaluating):
     """Trains a model: the loop of forward, loss, backward and step, with progress, history and callbacks.
 
     For what no option covers, override `training_step` in a subclass.
@@ -332,72 +329,6 @@ class Trainer(Reporting):
                 raise self._non_finite(f"the validation loss is {row['val_loss']}", where)
         return row
 
-    def evaluate(self, data: Any, batch_size: int | None = None) -> dict[str, Any]:
-        """Return the mean loss over samples, the accuracy or the mean absolute error, and the metrics.
-
-        Runs in evaluation mode and keeps nothing; the mode of every module is restored. What does not count (ignored
-        labels, samples of weight 0) is left out of everything; if nothing counts, the loss is NaN.
-
-        Args:
-            data: arrays (x, y) in a tuple, a dataset, or batches of such, as `fit` takes them.
-            batch_size: of arrays and datasets; None: 256.
-
-        Returns:
-            {"loss": ..., "accuracy": ...}, accuracy from 0 to 1, of classes or of decisions (see `minidl.nn.Loss`); for
-            a regression "mae", the mean absolute error, instead; each metric by its name; and "nan", if there were any,
-            the number of samples for which the model's output was NaN, which count as wrong.
-
-        Raises:
-            ValueError: there are no batches, they have other parts, or a batch_size is given with them.
-        """
-        with self._together():
-            return self._evaluate(as_batches("evaluate", data, batch_size)).result("evaluate")
-
-    def _evaluate(self, data: Batches) -> Meter | Meters:
-        group = group_of(self.comm)
-        own = data if group is None else own_batches(group, data)
-        meter = meter_of(self.loss, self.metrics)
-        evaluate(self.model, Objective(self.loss), own, meter, self.progress, self.form)
-        meter = merged(group, meter, lambda: meter_of(self.loss, self.metrics))
-        if meter.nan:
-            self.progress.line(f"evaluate: the output is NaN for {meter.nan:,} samples, which count as wrong")
-        return meter
-
-    def predict(self, data: Any, batch_size: int | None = None) -> Any:
-        """Return the model's outputs, computed in batches.
-
-        Runs in evaluation mode and keeps nothing; the mode of every module is restored. Many small batches are computed
-        as `minidl.compile` does, if all layers are minidl's and none has hooks.
-
-        Args:
-            data: an array of inputs (N, ...), or several in a tuple or dict; a dataset or a DataLoader, whose targets
-                are ignored; or an iterable of batches.
-            batch_size: of arrays and datasets; None: 256.
-
-        Returns:
-            The outputs, (N, ...), in the order of the samples: logits for a classifier; of several outputs the model's
-            tuple or dict of them.
-
-        Raises:
-            ValueError: there are no samples; or a DataLoader shuffles, has a sampler, or drops the last samples.
-        """
-        try:
-            with self._together() as group:
-                return predict(self.model, data, batch_size, self.progress, self.form, group)
-        finally:
-            release_memory()
-
-    @contextmanager
-    def judged(self) -> Iterator[Module]:
-        """Give the model, inside a with block, the weights by which it is judged; its own are restored afterwards.
-
-        For callbacks that measure or save the model as the validation does. The weights are those of a callback that
-        averages, such as EMAWeights; without one, and outside a fit, they are the model's own.
-        """
-        weights = self._hooks.judged_weights(self)
-        with nullcontext(self.model) if weights is None else applied(self.model, weights) as model:
-            yield model
-
     def state_dict(self) -> dict[str, Any]:
         """Return everything a fit needs to continue from here; to be called in a callback, between two steps.
 
@@ -420,36 +351,6 @@ class Trainer(Reporting):
         return math.nan if self._step is None else self._step.grad_norm
 
     # Beginning and end
-
-    @contextmanager
-    def _together(self) -> Iterator[Group | None]:
-        """Surround what all ranks do: an error of one, or Ctrl-C, ends it on all of them. The first alone warns."""
-        group = group_of(self.comm)
-        if group is None:
-            yield None
-            return
-        group.stopping = (StopTraining,)
-        with group.together(), warnings.catch_warnings() if group.rank else nullcontext():
-            if group.rank:
-                warnings.filterwarnings("ignore", "Trainer", UserWarning)
-            yield group
-
-    def _stops(self) -> bool:
-        """Return whether the fit ends after the epoch: on every rank if a callback on one of them wants it.
-
-        Raises:
-            RuntimeError: the ranks do not have the same weights any more.
-        """
-        group = self.state.group
-        if group is not None:
-            found = group.gather(np.array([self.stop, checksum_of(self.state)], np.int64))
-            if (other := np.flatnonzero(found[:, 1] != found[0, 1])).size:
-                raise RuntimeError(
-                    f"Trainer.fit: after epoch {self.epoch} the weights of rank {other[0]} are not those of rank 0 any "
-                    "more: a callback or a training_step has changed them there; let it do the same on every rank"
-                )
-            self.stop = bool(found[:, 0].any())
-        return self.stop
 
     def _new_state(
         self, train: Batches | None = None, val: Batches | None = None, group: Group | None = None
