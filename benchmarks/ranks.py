@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import nets
 
 BATCHES = 8  # of an epoch
-NAP = 0.001  # seconds; waiting in MPI would take the core from the side whose turn it is
+NAP = 0.05  # seconds; waiting in MPI would take the core from the side whose turn it is, and so do many naps
 
 Run = Callable[[int], list[Any]]
 
