@@ -21,7 +21,7 @@ from ..data import ArrayDataset, DataLoader, ImageFolder, Subset
 from ..data.collate import is_dataset
 from ..data.folder import relative_names
 from ..engine import get_engine
-from ..nn import Module, Parameter
+from ..nn import BatchNorm2d, Module, Parameter, SyncBatchNorm2d
 from ..optim import Optimizer
 from .callback import Callback
 from .optimizers import Optimizers
@@ -83,6 +83,11 @@ def describe(value: Any, depth: int = 8) -> Any:
     return {"kind": type(value).__name__, **(_options(value, depth - 1) if depth else {})}
 
 
+def _kind(value: Any) -> str:
+    """Return the name of an object's class; whether one process or several ranks normalise a batch is no difference."""
+    return BatchNorm2d.__name__ if type(value) is SyncBatchNorm2d else type(value).__name__
+
+
 def _of_callbacks(callbacks: list[Callback]) -> dict[str, Any]:
     """By name and number among those of the same name: on resuming they may be given in another order."""
     described: dict[str, Any] = {}
@@ -126,7 +131,7 @@ def _holds_modules(value: Any) -> bool:
 
 def _of_module(model: Module) -> dict[str, Any]:
     parts: dict[str, Any] = {
-        path or "self": {"kind": type(part).__name__, **_options(part), **({"frozen": True} if part._frozen else {})}
+        path or "self": {"kind": _kind(part), **_options(part), **({"frozen": True} if part._frozen else {})}
         for path, part in model.named_modules()
     }
     frozen = [name for name, parameter in model.named_params() if not parameter.requires_grad]
