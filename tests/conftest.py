@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from launching import Ranked, need_mpi
 
 import minidl
 
@@ -41,6 +42,13 @@ def engine(request):
     minidl.set_engine(request.param)
     yield request.param
     minidl.set_engine(before)
+
+
+@pytest.fixture(scope="session")
+def ranked(tmp_path_factory):
+    """What the checks of tests/ranked find on several ranks: ``ranked(ranks, name)``."""
+    need_mpi()
+    return Ranked(tmp_path_factory.mktemp("ranked"))
 
 
 @pytest.fixture(scope="session")

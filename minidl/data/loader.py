@@ -164,7 +164,7 @@ class DataLoader:
         else:
             seed, first = int(default_rng(self.rng).integers(2**63)) if random else 0, 0
             group = group_of(self.comm)
-            seed = seed if group is None else group.from_first(seed)
+            seed = seed if group is None else group.from_first(seed, "an order of samples")
         order = self._order(seed)
         numbers = self._numbers()[first:]
         made = (self._batch(order, seed, number) for number in numbers)

@@ -37,7 +37,7 @@ _ONCE = 0.5  # seconds within which several interrupts are one
 _SILENCE = 30.0  # seconds after which a rank says for whom it waits at the first meeting
 _OPERATIONS = (
     "the end", "a first meeting", "an exchange of objects", "an object from rank 0", "a sum", "a gathering of numbers",
-    "a step", "a checkpoint",
+    "a step", "a checkpoint", "the beginning of a fit", "an order of samples", "measures", "predictions",
 )  # fmt: skip
 
 
@@ -264,9 +264,9 @@ class Group:
         self.meet(operation)
         return self.comm.allgather(value)
 
-    def from_first(self, value: Object) -> Object:
+    def from_first(self, value: Object, operation: str = "an object from rank 0") -> Object:
         """Return rank 0's object; it is pickled."""
-        self.meet("an object from rank 0")
+        self.meet(operation)
         return self.comm.bcast(value, root=0)  # type: ignore[no-any-return]
 
     def copy_first(self, arrays: list[Array]) -> None:
@@ -293,13 +293,15 @@ _active: list[Group] = []
 def group_of(comm: Communicator | None) -> Group | None:
     """Return the group of a communicator, the same one each time; None if there is none, or one rank only.
 
-    The first call for a communicator must be made by all of its ranks.
+    A group's own communicator leads to that group: whoever leaves says so in one place. The first call for a
+    communicator must be made by all of its ranks.
     """
     if comm is None or comm.size == 1:
         return None
     handle = comm.py2f()
     if handle not in _groups:
-        _groups[handle] = Group(comm)
+        group = Group(comm)
+        _groups[handle] = _groups[group.comm.py2f()] = group
     return _groups[handle]
 
 

@@ -40,10 +40,12 @@ def check_alike(group: Group, state: FitState, progress: Progress) -> None:
         "classes of the modules": [type(module).__name__ for module in state.model.modules()],
         "parameters": [f"{name} {p.data.shape} {p.data.dtype}" for name, p in parameters.items()],
         "frozen": [name for name, p in parameters.items() if not p.requires_grad],
+        "accumulate": state.accumulate,
+        "sample_weights": state.sample_weights,
         "batches": len(state.loader) if hasattr(state.loader, "__len__") else None,
         "callback classes": [type(callback).__name__ for callback in state.callbacks],
     }
-    found = group.collect((facts, checksum_of(state)))
+    found = group.collect((facts, checksum_of(state)), "the beginning of a fit")
     for rank, (theirs, _) in enumerate(found):
         if wrong := list(differences(found[0][0], theirs)):
             listed = "; ".join(f"{name} is {_short(b)}, on rank 0 {_short(a)}" for name, a, b in wrong[:8])

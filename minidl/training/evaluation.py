@@ -57,7 +57,7 @@ def predict(
             with np.errstate(over="ignore", invalid="ignore"):
                 outputs.append(call(forward, form.input_of(batch)))
     if group is not None:  # in the order of the batches
-        parts = group.collect(list(zip(source.numbers, outputs, strict=True)))
+        parts = group.collect(list(zip(source.numbers, outputs, strict=True)), "predictions")
         outputs = [output for _, output in sorted((one for part in parts for one in part), key=lambda one: one[0])]
     if not outputs:
         raise ValueError("Trainer.predict: there are no samples")

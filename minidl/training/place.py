@@ -12,7 +12,7 @@ from ..distributed import Communicator
 from ..nn.structure import rebuild
 from .history import History
 from .state import FitState
-from .step import Step
+from .step import Step, samples_of
 
 __all__ = ["Place", "SeenBatch"]
 
@@ -53,9 +53,10 @@ class Place:
         `training_step` of your own only the inputs are known: the whole batch, as the loader gave it. Of several ranks
         each has its part of the batches, none if it has no samples.
         """
+        given = [batch for batch in self._given if self.state.group is None or samples_of(batch)]
         if self.state.own_step:
-            return tuple(SeenBatch(rebuild(batch, _read_only), None) for batch in self._given)
-        seen = [SeenBatch(*rebuild(tuple(batch[:2]), _read_only)) for batch in self._given]
+            return tuple(SeenBatch(rebuild(batch, _read_only), None) for batch in given)
+        seen = [SeenBatch(*rebuild(tuple(batch[:2]), _read_only)) for batch in given]
         for number, done in enumerate(self._done):
             loss, _ = self._mean_of([done])
             seen[number] = seen[number]._replace(output=rebuild(done.output, _read_only), loss=loss)

@@ -143,7 +143,7 @@ def merged(group: Group | None, meter: AnyMeter, new: Callable[[], AnyMeter]) ->
     """
     if group is None:
         return meter
-    return merged_states(group.collect(meter.state_dict()), new)
+    return merged_states(group.collect(meter.state_dict(), "measures"), new)
 
 
 def merged_states(states: list[Any], new: Callable[[], AnyMeter]) -> AnyMeter:

@@ -125,9 +125,14 @@ class Step:
         return done
 
     def _ask_and_step(self, before: Callable[[Sequence[Any]], None], done: Sequence[Any]) -> None:
-        """Call `before`, where nothing holds that is for the duration of a step only; then make the step."""
+        """Call `before`, where nothing holds that is for the duration of a step only; then make the step.
+
+        Several ranks make it if `before` has let all of them.
+        """
         try:
             before(done)
+            if self._ranks is not None:
+                self._ranks.group.meet("a step")
         except BaseException:
             self._buffers.restore()
             raise

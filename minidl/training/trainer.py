@@ -191,7 +191,7 @@ class Trainer(Evaluating):
                 warnings.warn(f"Trainer.fit: {differences}", UserWarning, stacklevel=2)
             self._noted = differences
             found = find_start(resume, exact, self.progress) if self.rank == 0 else Found(None, [], None)
-            found = found if group is None else group.from_first(found)
+            found = found if group is None else group.from_first(found, "the beginning of a fit")
             saved = found.state
             state = self._new_state(shared(group, train), val, group)
             options = {"clip_grad_norm": self.clip_grad_norm, "on_nonfinite": self.on_nonfinite}

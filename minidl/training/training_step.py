@@ -124,6 +124,7 @@ class OwnStep(Step):
         for batch in batches:
             samples = samples_of(batch)
             if not samples:  # of a share
+                self._go_along(batch)
                 continue
             result = self.trainer.training_step(batch)
             if result is None or isinstance(result, Logged):
@@ -158,6 +159,12 @@ class OwnStep(Step):
         elif not found:
             self._buffers.restore()
         return found, automatic
+
+    def _go_along(self, batch: Batch) -> None:
+        """Go through a share without samples as the others do through theirs, if layers wait for each other there."""
+        if self._ranks is not None and self._ranks.communicates:
+            x, *_ = self.trainer.form.split(batch)
+            self._ranks.pass_on(call(self.model, x))
 
     def _checked_loss(self, loss: Any, result: Any) -> LossValue:
         if not isinstance(loss, LossValue):

@@ -1,0 +1,73 @@
+"""Whether several ranks have the numbers of one process, and the same bits again."""
+
+import os
+from functools import partial
+
+import numpy as np
+
+from minidl.training import Callback
+
+from . import check
+from .problems import Problem
+
+FIRST = int(os.environ.get("MINIDL_RANK_SEED", "0"))  # of the problems: for a run of others than the suite's
+COUNT = int(os.environ.get("MINIDL_RANK_PROBLEMS", "0"))  # and how many; 0: as in the suite
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+_COUNTS = {"float64": {2: 12, 3: 4, 4: 1}, "float32": {2: 4, 3: 1, 4: 1}}
+CASES = [
+    (ranks, seed, dtype)
+    for dtype, counts in _COUNTS.items()
+    for ranks, count in counts.items()
+    for seed in range(FIRST, FIRST + (COUNT or count))
+]
+
+
+class Losses(Callback):
+    """Keeps the loss, the norm and the rate of each step."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_batch_end(self, trainer):
+        self.found.append([trainer.batch_loss, trainer.grad_norm, trainer.lr])
+
+
+def numbers_of(model):
+    """All parameters and buffers in a row."""
+    return np.concatenate([value.reshape(-1).astype(np.float64) for _, value in model._state()]).tolist()
+
+
+def rows_of(history):
+    """The rows of a history, without what takes time."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in history.rows]
+
+
+def trained(problem, comm):
+    """Train a problem; return its losses, step by step, and what has become of it."""
+    losses = Losses()
+    trainer = problem.make(comm, [losses])
+    history = problem.fit(trainer)
+    predicted = trainer.predict(problem.inputs())
+    predicted = predicted if isinstance(predicted, dict) else {"": predicted}
+    return {
+        "told": str(problem),
+        "losses": losses.found,
+        "history": rows_of(history),
+        "weights": numbers_of(trainer.model),
+        "predicted": {name: np.asarray(value, np.float64).reshape(-1).tolist() for name, value in predicted.items()},
+    }
+
+
+def a_problem(seed, dtype, comm):
+    return trained(Problem(seed, dtype), comm)
+
+
+for seed, dtype in sorted({(seed, dtype) for _, seed, dtype in CASES}):
+    sizes = [ranks for ranks, *case in CASES if case == [seed, dtype]]
+    check(1, *sizes, name=f"problem {seed} {dtype}")(partial(a_problem, seed, dtype))
+
+
+@check()
+def the_same_bits_again(comm):
+    """Two fits of one problem."""
+    return [trained(Problem(7, np.float32, steps=20), comm) for _ in range(2)]

@@ -1,0 +1,22 @@
+"""Training on ranks has the numbers of one process."""
+
+import pytest
+from comparing import difference
+from ranked.exact import CASES, TOLERANCE
+
+
+@pytest.mark.parametrize(("ranks", "seed", "dtype"), CASES)
+def test_a_random_problem_gives_the_numbers_of_one_process(ranked, ranks, seed, dtype):
+    name = f"problem {seed} {dtype}"
+    alone, together = ranked(1, name), ranked(ranks, name)
+    assert len(alone["losses"]) >= 90  # some may have nothing that counts
+    found = [difference(alone[what], together[0][what], what) for what in ("losses", "history", "weights", "predicted")]
+    print(f"{ranks} ranks, {alone['told']}: {max(found)}")
+    assert all(one == together[0] for one in together), "the ranks differ"
+    assert max(found)[0] <= TOLERANCE[dtype], found
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_same_number_of_ranks_gives_the_same_bits(ranked, ranks):
+    for first, second in ranked(ranks, "the_same_bits_again"):
+        assert first == second
