@@ -218,7 +218,8 @@ class Problem:
             nesterov = bool(self._options[1] < 0.5)
             return optim.SGD(params, lr=rate, momentum=0.9, weight_decay=decay, nesterov=nesterov)
         made = {"adam": optim.Adam, "adamw": optim.AdamW, "rmsprop": optim.RMSprop}[self._optimizer]
-        return made(params, lr=rate / 5, weight_decay=decay)
+        # with usual ones, one process ends 1e-9 apart from itself if the last bits of the first weights are others
+        return made(params, lr=rate / 20, weight_decay=decay, eps=1e-3)
 
     def make(self, comm, callbacks=()):
         """Return a new Trainer."""

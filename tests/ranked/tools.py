@@ -63,7 +63,7 @@ def watching(comm):
     }
 
 
-@check()
+@check(2)
 def tensorboard(comm):
     try:
         from minidl.training.callbacks import TensorBoardLogger
