@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 
-from minidl.training import Callback
+from minidl import nn, optim
+from minidl.training import Callback, Trainer
 
 from . import check
 from .problems import Problem
+from .small import arrays, small_net
 
 FIRST = int(os.environ.get("MINIDL_RANK_SEED", "0"))  # of the problems: for a run of others than the suite's
 COUNT = int(os.environ.get("MINIDL_RANK_PROBLEMS", "0"))  # and how many; 0: as in the suite
@@ -65,6 +67,23 @@ def a_problem(seed, dtype, comm):
 for seed, dtype in sorted({(seed, dtype) for _, seed, dtype in CASES}):
     sizes = [ranks for ranks, *case in CASES if case == [seed, dtype]]
     check(1, *sizes, name=f"problem {seed} {dtype}")(partial(a_problem, seed, dtype))
+
+
+@check(1, 2, 3)
+def a_training_step_with_ignored_labels(comm):
+    """Some batches, and some shares, have nothing that counts; classes have weights."""
+
+    class Own(Trainer):
+        def training_step(self, batch):
+            return self.loss(self.model(batch[0]), batch[1])
+
+    x, labels = arrays()
+    labels[:8] = 1
+    batches = [(x[first : first + 6], labels[first : first + 6]) for first in range(0, 23, 6)]
+    model = small_net()
+    loss = nn.CrossEntropyLoss(np.array([0.3, 1.0, 2.0]), ignore_index=1)
+    trainer = Own(model, loss, optim.SGD(model.params(), lr=0.05), comm=comm, progress="none")
+    return [rows_of(trainer.fit(batches, epochs=5)), numbers_of(model)]
 
 
 @check()

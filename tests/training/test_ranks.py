@@ -21,3 +21,11 @@ def test_a_random_problem_gives_the_numbers_of_one_process(ranked, ranks, seed, 
 def test_the_same_number_of_ranks_gives_the_same_bits(ranked, ranks):
     for first, second in ranked(ranks, "the_same_bits_again"):
         assert first == second
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_training_step_is_weighted_by_what_its_loss_was_divided_by(ranked, ranks):
+    name = "a_training_step_with_ignored_labels"
+    alone, found = ranked(1, name), ranked(ranks, name)
+    assert all(one == found[0] for one in found)
+    assert difference(alone, found[0])[0] <= 1e-10
