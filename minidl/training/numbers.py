@@ -18,10 +18,16 @@ class Logged(NamedTuple):
 
     numbers: dict[str, float]
     samples: int = 1
+    divisor: float | None = None  # of the mean that is the loss; None: the samples
+
+    @property
+    def weight(self) -> float:
+        """How much the loss counts."""
+        return self.samples if self.divisor is None else self.divisor
 
 
 class Numbers:
-    """Running means over samples of the numbers that a training step gives."""
+    """Running means of the numbers that a training step gives: over samples, of the loss over its divisor."""
 
     metrics: Sequence[Metric] = ()
     nan = 0
@@ -44,8 +50,9 @@ class Numbers:
         self._samples += done.samples
         for name, value in done.numbers.items():
             sums = self._sums.setdefault(name, [0.0, 0.0])
-            sums[0] += value * done.samples
-            sums[1] += done.samples
+            weight = done.weight if name == "loss" else done.samples
+            sums[0] += value * weight
+            sums[1] += weight
 
     def result(self, where: str) -> dict[str, Any]:
         """Return the mean of each number; ``where`` is for the error message if there was no batch."""

@@ -16,7 +16,7 @@ from ..nn.batch_loss import BatchLoss
 from ..nn.buffers import BufferSnapshot
 from ..nn.modes import without_input_grad
 from ..nn.record import has_backward
-from ..nn.structure import leaves
+from ..nn.structure import leaves, rebuild
 from ..optim import Optimizer, clip_grad_norm_
 from .batches import Batch
 from .diagnosis import NonFinite, first_non_finite
@@ -179,7 +179,7 @@ class Step:
         if self._problem is not None and self._ranks is not None and not self._ranks.communicates:
             return done
         if self._ranks is not None and not done.counts:
-            self._ranks.pass_on(output)
+            self._walk_back_with_nothing(output)
         elif explicit:
             self._walk_back(done.losses[0], output, share_out)
         elif done.counts and (len(done.losses) == 1 or not share_out):
@@ -216,6 +216,15 @@ class Step:
             name = type(self.loss).__name__
             raise TypeError(f"Trainer: {name}.backward() gives {grad_output.dtype} for {output.dtype} predictions")
         self.model.backward(grad_output)
+
+    def _walk_back_with_nothing(self, output: Any) -> None:
+        """Go back from a share of which nothing counts: its samples use parameters, whose gradients are 0, not None."""
+        self.model.backward(rebuild(output, np.zeros_like))
+        if len(self.objective.parts) > 1:
+            for number, gradient in self._gradients().items():
+                self._sums[0].setdefault(number, gradient)
+            for parameter in self._all():
+                parameter.grad = None
 
     def _walk_back_each(self, done: Done) -> None:
         """Go back from each loss by itself, of one batch of several: each is to be divided by another number."""

@@ -137,7 +137,7 @@ class OwnStep(Step):
             if not weight:  # nothing counts
                 continue
             automatic = True
-            found.append(Logged(as_numbers({**numbers, "loss": float(loss)}), samples))
+            found.append(Logged(as_numbers({**numbers, "loss": float(loss)}), samples, weight))
             whole, total = whole + weight, total + weight * float(loss)
             (loss * weight if share_out else loss).backward()
         if self._ranks is not None:
@@ -203,8 +203,8 @@ class OwnStep(Step):
     def mean(self, done: Sequence[Any]) -> tuple[float, bool]:
         """Return the loss of several batches together, NaN if it is not known; and whether anything counted."""
         known = [one for one in done if "loss" in one.numbers]
-        whole = sum(one.samples for one in known)
-        return (sum(one.numbers["loss"] * one.samples for one in known) / whole if whole else math.nan), bool(done)
+        whole = sum(one.weight for one in known)
+        return (sum(one.numbers["loss"] * one.weight for one in known) / whole if whole else math.nan), bool(done)
 
 
 def _divisor(loss: LossValue, samples: int) -> float:
