@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import NoReturn
 from .._core import printable
 from .._version import __version__
 from ..data.unreadable import UnreadableImagesError
-from ..distributed import is_told_elsewhere, launched_rank
+from ..distributed import group_of, is_told_elsewhere, world
 from .compare import add_compare
 from .evaluate import add_evaluate
 from .export import add_export
@@ -41,12 +42,14 @@ _COMMANDS = (
 )
 
 
+class _UsageError(Exception):
+    """The command line is wrong; the text is the whole line to be printed."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong in one line; of several processes that were started together, the first does."""
-        if launched_rank():
-            self.exit(2)
-        self.exit(2, printable(f"{self.prog}: error: {message} (try '{self.prog} --help')") + "\n")
+        """Raise what is wrong, in one line."""
+        raise _UsageError(printable(f"{self.prog}: error: {message} (try '{self.prog} --help')"))
 
 
 def run_command(arguments: Sequence[str] | None) -> int:
@@ -60,7 +63,14 @@ def run_command(arguments: Sequence[str] | None) -> int:
     for command in commands.choices.values():
         command.add_argument("--quiet", action="store_true", help="print results only")
         command.add_argument("--json", action="store_true", help="print results as JSON")
-    options = parser.parse_args(arguments)
+    try:
+        options = parser.parse_args(arguments)
+    except _UsageError as error:
+        with contextlib.suppress(ImportError, RuntimeError):  # without MPI each rank has met with it by itself
+            _tell_ranks(error, arguments)
+        if not is_told_elsewhere(error):
+            print(error, file=sys.stderr)
+        sys.exit(2)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show
         sys.stdout.reconfigure(errors="replace")
     if options.run is None:
@@ -91,3 +101,11 @@ def run_command(arguments: Sequence[str] | None) -> int:
         else:
             complain(who, str(error) or type(error).__name__)
         return 2
+
+
+def _tell_ranks(error: _UsageError, arguments: Sequence[str] | None) -> None:
+    """Tell the other ranks of a training that this one has not understood the command line: they may have."""
+    given = sys.argv[1:] if arguments is None else arguments
+    group = group_of(world()) if given[:1] == ["train"] else None
+    if group is not None:
+        group.leave(error)

@@ -75,7 +75,16 @@ def add_train(commands: Any) -> None:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run the command."""
+    """Run the command, alone or as one of several ranks: then the first claims the folder, writes and prints."""
+    group = group_of(world())
+    if group is None:
+        return _train_all(options)
+    mute(group.rank > 0)
+    with group.together():
+        return _train_all(options)
+
+
+def _train_all(options: argparse.Namespace) -> int:
     code, result, line = _run(options) if options.seeds is None else with_seeds(_run, _first_seed, options)
     if options.json or (options.quiet and line):
         show(options, result, line)
@@ -87,13 +96,10 @@ def _first_seed(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> Outcome:
-    """Train once, alone or as one of several ranks: then the first of them claims the folder, writes and prints."""
+    """Train once."""
     group = group_of(world())
-    if group is None:
-        return _prepare(options, None)
-    mute(group.rank > 0)
-    with group.together():
-        return group.from_first(_prepare(options, group))
+    outcome = _prepare(options, group)
+    return outcome if group is None else group.from_first(outcome)
 
 
 def _prepare(options: argparse.Namespace, group: Group | None) -> Outcome:

@@ -9,6 +9,7 @@ block in MPI's terms, though they wait, because who leaves waits for a limited t
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import signal
@@ -17,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -38,6 +39,7 @@ _SILENCE = 30.0  # seconds after which a rank says for whom it waits at the firs
 _OPERATIONS = (
     "the end", "a first meeting", "an exchange of objects", "an object from rank 0", "a sum", "a gathering of numbers",
     "a step", "a checkpoint", "the beginning of a fit", "an order of samples", "measures", "predictions",
+    "the end of the program",
 )  # fmt: skip
 
 
@@ -72,11 +74,12 @@ class Group:
         self.comm: Communicator = comm.Dup()
         self.rank, self.size = comm.rank, comm.size
         self.interrupted = False
-        self._sum, self._max, self._here = MPI.SUM, MPI.MAX, MPI.IN_PLACE
+        self._sum, self._max, self._here, self._finalized = MPI.SUM, MPI.MAX, MPI.IN_PLACE, MPI.Is_finalized
         self._message = np.zeros(3, np.int64)
-        self._met, self._obeyed = False, 0.0
+        self._met, self._left, self._obeyed = False, False, 0.0
         self._handlers: dict[int, Any] = {}  # outside of what is done together
         share_cpus(_sharing(self.comm))
+        atexit.register(self._end)
         _install_hook(self)
 
     # Meeting, and leaving
@@ -128,6 +131,19 @@ class Group:
             pass
         mark_told(error, quiet=is_told_elsewhere(error))
 
+    def _end(self) -> None:
+        """Meet once more when the program ends: a rank that still waits for this one learns that it does not come."""
+        if (
+            self not in _groups.values() or self._finalized() or self._left
+        ):  # a forked child, or there is nobody to meet
+            return
+        self._say(_GO, _OPERATIONS[-1])
+        request = self.comm.Iallreduce(self._here, self._message, op=self._max)
+        with suppress(Exception, KeyboardInterrupt):  # the others raise what is to be said
+            while not _done(request, _SILENCE):
+                pass
+            self._obey("")
+
     def abort(self, error: BaseException) -> None:
         """Print an error and end the processes of all ranks at once."""
         if not is_told_elsewhere(error):
@@ -147,12 +163,14 @@ class Group:
         if not told:
             if highest != -lowest:
                 own = [_OPERATIONS[number] for number in (-lowest, highest)]
+                self._left = own[1] == _OPERATIONS[-1]  # others have gone
                 raise mark_told(
                     RuntimeError(
                         f"the ranks do not do the same: one is at {own[0]}, another at {own[1]}; call fit, evaluate, "
-                        "predict and state_dict on every rank, and give every rank the same callbacks"
+                        "predict and state_dict on every rank, not only on the first, and give every rank the same "
+                        "callbacks"
                     ),
-                    quiet=self.rank > 0,
+                    quiet=self.rank > 0 and not self._left,
                 )
             return
         code, rank = told // self.size, self.size - 1 - told % self.size

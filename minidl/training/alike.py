@@ -11,14 +11,20 @@ import numpy as np
 
 from .._core import Array, printable
 from .._version import __version__
+from ..data import ArrayDataset, ImageFolder
+from ..data.dataset import batch_of, whole_of
 from ..distributed import Group
 from ..nn import Module
+from ..nn.structure import leaves
 from .losses import parts_of
 from .made_of import differences
 from .progress import Progress
 from .state import FitState
 
 __all__ = ["check_alike", "checksum_of"]
+
+_PIECE = 2**26  # bytes of an array that are read at a time
+_SAMPLES = 1000  # of a dataset that is not in memory
 
 
 def check_alike(group: Group, state: FitState, progress: Progress) -> None:
@@ -45,6 +51,7 @@ def check_alike(group: Group, state: FitState, progress: Progress) -> None:
         "batches": len(state.loader) if hasattr(state.loader, "__len__") else None,
         "callback classes": [type(callback).__name__ for callback in state.callbacks],
     }
+    facts["checksum of the data"] = _checksum_of_data(getattr(state.loader, "dataset", None))
     found = group.collect((facts, checksum_of(state)), "the beginning of a fit")
     for rank, (theirs, _) in enumerate(found):
         if wrong := list(differences(found[0][0], theirs)):
@@ -68,7 +75,7 @@ def checksum_of(state: FitState) -> int:
     """Return a checksum of everything that a step changes: parameters, buffers, the state of the optimizers."""
     checksum = 0
     for array in _arrays(state):
-        checksum = zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, checksum)
+        checksum = _added(array, checksum)
     return checksum
 
 
@@ -102,3 +109,35 @@ def _take_first(group: Group, state: FitState) -> None:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 80 else f"{text[:70]} ..."
+
+
+def _checksum_of_data(dataset: Any) -> int | None:
+    """Return a checksum of all samples of arrays, of some of another dataset; None if there is none, or it is random."""
+    if dataset is None:
+        return None
+    whole, chosen = whole_of(dataset)
+    if isinstance(whole, ArrayDataset):
+        checksum = 0 if isinstance(chosen, slice) else _added(chosen, 0)
+        for array in leaves(whole.arrays):
+            for part in np.array_split(
+                array, max(1, array.nbytes // _PIECE)
+            ):  # of a file that is mapped, a part at a time
+                checksum = _added(part, checksum)
+        return checksum
+    if isinstance(whole, ImageFolder):  # the names of its files are among the options
+        return None
+    count = min(len(dataset), _SAMPLES)
+    indices = np.linspace(0, len(dataset) - 1, count).astype(np.int64)
+    first, again = (leaves(batch_of(dataset, indices[:1])) for _ in range(2))
+    if any(_added(a, 0) != _added(b, 0) for a, b in zip(first, again, strict=True)):
+        return None
+    checksum = 0
+    for start in range(0, count, 100):
+        for array in leaves(batch_of(dataset, indices[start : start + 100])):
+            checksum = _added(array, checksum)
+    return checksum
+
+
+def _added(array: Any, checksum: int) -> int:
+    """Return a checksum with that of one more array."""
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, checksum)
