@@ -63,14 +63,7 @@ def run_command(arguments: Sequence[str] | None) -> int:
     for command in commands.choices.values():
         command.add_argument("--quiet", action="store_true", help="print results only")
         command.add_argument("--json", action="store_true", help="print results as JSON")
-    try:
-        options = parser.parse_args(arguments)
-    except _UsageError as error:
-        with contextlib.suppress(ImportError, RuntimeError):  # without MPI each rank has met with it by itself
-            _tell_ranks(error, arguments)
-        if not is_told_elsewhere(error):
-            print(error, file=sys.stderr)
-        sys.exit(2)
+    options = _parsed(parser, arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot show
         sys.stdout.reconfigure(errors="replace")
     if options.run is None:
@@ -92,15 +85,30 @@ def run_command(arguments: Sequence[str] | None) -> int:
     except Exception as error:
         if is_told_elsewhere(error):  # on another rank
             return 2
-        mute(False)
         if os.environ.get("MINIDL_TRACEBACK"):
             raise
-        who = f"minidl {options.command}: error"
-        if isinstance(error, UnreadableImagesError):
-            complain(who, error.head, error.files)
-        else:
-            complain(who, str(error) or type(error).__name__)
+        _complain_of(error, f"minidl {options.command}: error")
         return 2
+
+
+def _complain_of(error: Exception, who: str) -> None:
+    mute(False)
+    if isinstance(error, UnreadableImagesError):
+        complain(who, error.head, error.files)
+    else:
+        complain(who, str(error) or type(error).__name__)
+
+
+def _parsed(parser: _Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; of several ranks that do not understand it one says so."""
+    try:
+        return parser.parse_args(arguments)
+    except _UsageError as error:
+        with contextlib.suppress(ImportError, RuntimeError):  # without MPI each has met with it by itself
+            _tell_ranks(error, arguments)
+        if not is_told_elsewhere(error):
+            print(error, file=sys.stderr)
+        sys.exit(2)
 
 
 def _tell_ranks(error: _UsageError, arguments: Sequence[str] | None) -> None:

@@ -77,6 +77,7 @@ class Group:
         self._sum, self._max, self._here, self._finalized = MPI.SUM, MPI.MAX, MPI.IN_PLACE, MPI.Is_finalized
         self._message = np.zeros(3, np.int64)
         self._met, self._left, self._obeyed = False, False, 0.0
+        self._last: threading.Timer | None = None  # ends what does not end by itself
         self._handlers: dict[int, Any] = {}  # outside of what is done together
         share_cpus(_sharing(self.comm))
         atexit.register(self._end)
@@ -112,6 +113,8 @@ class Group:
         if _known(error):
             return
         code = _FAIL
+        if isinstance(error, SystemExit):  # which Python does not print
+            print(f"minidl: rank {self.rank} has ended the program: SystemExit({error})", file=sys.stderr, flush=True)
         if isinstance(error, KeyboardInterrupt):
             code = _INTERRUPT
         elif isinstance(error, self.stopping):
@@ -133,9 +136,8 @@ class Group:
 
     def _end(self) -> None:
         """Meet once more when the program ends: a rank that still waits for this one learns that it does not come."""
-        if (
-            self not in _groups.values() or self._finalized() or self._left
-        ):  # a forked child, or there is nobody to meet
+        gone = self not in _groups.values()  # in a forked child
+        if gone or self._left or self._finalized():
             return
         self._say(_GO, _OPERATIONS[-1])
         request = self.comm.Iallreduce(self._here, self._message, op=self._max)
@@ -176,6 +178,8 @@ class Group:
         code, rank = told // self.size, self.size - 1 - told % self.size
         if code == _INTERRUPT:
             self.interrupted, self._obeyed = False, time.monotonic()
+            if self._last is not None:
+                self._last.cancel()
             raise mark_told(KeyboardInterrupt())
         text = self.comm.bcast(reason, root=rank)
         if code == _STOP:
@@ -229,6 +233,8 @@ class Group:
 
     def _listen(self, handler: Callable[[int, Any], None] | None) -> None:
         """Handle signals that are handled at all, or, with None, let them be handled as before."""
+        if handler is None and self._last is not None:
+            self._last.cancel()
         for number, before in self._handlers.items():
             if before not in (signal.SIG_IGN, None):
                 signal.signal(number, before if handler is None else handler)
@@ -242,6 +248,10 @@ class Group:
             signal.signal(number, self._handlers[number])
             signal.raise_signal(number)
         self.interrupted, self._obeyed = True, now
+        if number == signal.SIGTERM:  # whose sender waits for some time only
+            self._last = threading.Timer(_PATIENCE, os.kill, (os.getpid(), number))
+            self._last.daemon = True
+            self._last.start()
 
     @contextmanager
     def leaving(self) -> Iterator[None]:

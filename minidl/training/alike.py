@@ -112,16 +112,15 @@ def _short(value: Any) -> str:
 
 
 def _checksum_of_data(dataset: Any) -> int | None:
-    """Return a checksum of all samples of arrays, of some of another dataset; None if there is none, or it is random."""
+    """Return a checksum of all samples of arrays, or of some of another dataset; None if they are random."""
     if dataset is None:
         return None
     whole, chosen = whole_of(dataset)
     if isinstance(whole, ArrayDataset):
         checksum = 0 if isinstance(chosen, slice) else _added(chosen, 0)
         for array in leaves(whole.arrays):
-            for part in np.array_split(
-                array, max(1, array.nbytes // _PIECE)
-            ):  # of a file that is mapped, a part at a time
+            parts = max(1, array.nbytes // _PIECE)  # of a file that is mapped, one at a time
+            for part in np.array_split(array, parts):
                 checksum = _added(part, checksum)
         return checksum
     if isinstance(whole, ImageFolder):  # the names of its files are among the options
