@@ -9,7 +9,7 @@ from ranked.exact import CASES, TOLERANCE
 def test_a_random_problem_gives_the_numbers_of_one_process(ranked, ranks, seed, dtype):
     name = f"problem {seed} {dtype}"
     alone, together = ranked(1, name), ranked(ranks, name)
-    assert len(alone["losses"]) >= 90  # some may have nothing that counts
+    assert len(alone["losses"]) >= 60  # of 100 steps: in some, nothing counts
     found = [difference(alone[what], together[0][what], what) for what in ("losses", "history", "weights")]
     print(f"{ranks} ranks, {alone['told']}: {max(found)}")
     assert all(one == together[0] for one in together), "the ranks differ"
