@@ -36,7 +36,11 @@ class Communicator(Protocol):
 
     def allgather(self, sendobj: Any) -> list[Any]: ...  # noqa: D102
 
-    def py2f(self) -> int: ...  # noqa: D102
+    def Create_keyval(self) -> int: ...  # noqa: D102
+
+    def Get_attr(self, keyval: int) -> Any: ...  # noqa: D102
+
+    def Set_attr(self, keyval: int, attrval: Any) -> None: ...  # noqa: D102
 
 
 def check_comm(owner: str, comm: Any) -> Communicator | None:

@@ -136,7 +136,7 @@ class Group:
 
     def _end(self) -> None:
         """Meet once more when the program ends: a rank that still waits for this one learns that it does not come."""
-        gone = self not in _groups.values()  # in a forked child
+        gone = self not in _groups  # in a forked child
         if gone or self._left or self._finalized():
             return
         self._say(_GO, _OPERATIONS[-1])
@@ -314,8 +314,9 @@ class Group:
             raise
 
 
-_groups: dict[int, Group] = {}
+_groups: list[Group] = []
 _active: list[Group] = []
+_key: list[int] = []  # under which MPI keeps the group of a communicator, as long as there is that communicator
 
 
 def group_of(comm: Communicator | None) -> Group | None:
@@ -326,11 +327,15 @@ def group_of(comm: Communicator | None) -> Group | None:
     """
     if comm is None or comm.size == 1:
         return None
-    handle = comm.py2f()
-    if handle not in _groups:
+    if not _key:
+        _key.append(comm.Create_keyval())
+    group: Group | None = comm.Get_attr(_key[0])
+    if group is None:
         group = Group(comm)
-        _groups[handle] = _groups[group.comm.py2f()] = group
-    return _groups[handle]
+        _groups.append(group)
+        for one in (comm, group.comm):
+            one.Set_attr(_key[0], group)
+    return group
 
 
 def active_group() -> Group | None:
