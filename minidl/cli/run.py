@@ -158,7 +158,9 @@ def stored_recipe(folder: Path) -> Recipe:
     """
     file = folder / CONFIG
     if not file.is_file():
-        raise FileNotFoundError(f"{folder} is not the folder of a run: it holds no {CONFIG}")
+        runs = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+        hint = f"; it holds the runs {', '.join(map(str, runs[:6]))}{' ...' if len(runs) > 6 else ''}" if runs else ""
+        raise FileNotFoundError(f"{folder} is not the folder of a run: it holds no {CONFIG}{hint}")
     return Recipe.stored(read_config(file), str(file))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._core import available_cpus, check_int, get_num_threads, uninterrupted, user_path, write_atomically
-from ..distributed import launched_ranks
+from ..distributed import launched_rank, launched_ranks, mark_told
 from ..training.folder_lock import FolderLock
 from ..training.progress import Progress
 from .claim import check_place, claimed
@@ -103,12 +103,13 @@ def _sweep(options: argparse.Namespace) -> Outcome:
     except ImportError as error:
         raise ImportError("minidl sweep needs an extra: pip install 'minidl[sweep]'") from error
     if (ranks := launched_ranks()) > 1:
-        raise ValueError(
+        error = ValueError(
             f"mpiexec or srun has started {ranks} of these sweeps, but one starts its runs itself: leave the launcher "
             f"out, and give --jobs {ranks}; docs/sweeps.md says how several machines do them"
         )
+        raise mark_told(error, quiet=launched_rank() > 0)
     if options.jobs is not None:
-        check_int("minidl sweep", "--jobs", options.jobs)
+        check_int("--jobs", "N", options.jobs)
     if (options.config is None) == (options.resume is None):
         raise ValueError("give either CONFIG.toml, which says what to try, or --resume DIR")
     with ExitStack() as stack:  # nobody else goes on with it meanwhile

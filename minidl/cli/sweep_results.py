@@ -50,12 +50,12 @@ class Results:
         )
         row = {
             "run": str(folder),
-            **self.plan.values(number),
             "epochs": len(history),
             "val_accuracy": max(accuracies, default=None),
             "val_loss": min(losses, default=None),
             "seconds": round(sum(float(row["seconds"]) for row in history if row.get("seconds")), 1),
             "failed": failed,
+            **self.plan.values(number),  # epochs may be one of them
         }
         self._rows.append(row)
         values = ", ".join(f"{name} = {value}" for name, value in self.plan.values(number).items())
@@ -80,14 +80,17 @@ class Results:
     def write(self) -> None:
         """Write the rows there are."""
         text = io.StringIO(newline="")
-        table = csv.DictWriter(text, ["run", *self.plan.varied, *_MEASURED], lineterminator="\n")
+        table = csv.DictWriter(text, self._names(), lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows)
         write_atomically(self.folder / RESULTS, text.getvalue().encode(errors="replace"))
 
+    def _names(self) -> list[str]:
+        return ["run", *self.plan.varied, *(name for name in _MEASURED if name not in self.plan.varied)]
+
     def table(self) -> str:
         """Return the rows as text, with a line that names the best run."""
-        names = ["run", *self.plan.varied, *_MEASURED[: None if self.failed else -1]]
+        names = self._names()[: None if self.failed else -1]
         text = {*self.plan.varied, "seconds"}
         shown = [[str(row[name]) if name in text else row[name] for name in names] for row in self.rows]
         lines = [aligned([names, *[[Path(row[0]).name, *row[1:]] for row in shown[:_SHOWN]]])]
@@ -111,7 +114,8 @@ class Results:
             return None
         options = {name: [row[name] for row in rows] for name in self.plan.varied}
         content, path = io.BytesIO(), self.folder / _PICTURE
-        option_effects(options, [row["val_accuracy"] for row in rows], "validation accuracy").savefig(content)
+        label = "validation accuracy" + (f" (without {self.failed} failed)" if self.failed else "")
+        option_effects(options, [row["val_accuracy"] for row in rows], label).savefig(content)
         write_atomically(path, content.getvalue())
         return path
 

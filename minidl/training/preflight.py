@@ -221,7 +221,7 @@ def tell_differences(state: FitState, saved: Mapping[str, Any], progress: Progre
     found = state.differences(saved)
     if ranks_of(saved) != state.ranks:
         ranks = "1 rank" if state.ranks == 1 else f"{state.ranks} ranks"
-        progress.line(
+        progress.note(
             f"resumed on {ranks}, it was made by {ranks_of(saved)}: it goes on from the same sample, but the bits "
             "differ: sums are taken in another order, and random layers and transforms draw other numbers"
         )
