@@ -103,11 +103,11 @@ def _sweep(options: argparse.Namespace) -> Outcome:
     except ImportError as error:
         raise ImportError("minidl sweep needs an extra: pip install 'minidl[sweep]'") from error
     if (ranks := launched_ranks()) > 1:
-        error = ValueError(
+        refusal = ValueError(
             f"mpiexec or srun has started {ranks} of these sweeps, but one starts its runs itself: leave the launcher "
             f"out, and give --jobs {ranks}; docs/sweeps.md says how several machines do them"
         )
-        raise mark_told(error, quiet=launched_rank() > 0)
+        raise mark_told(refusal, quiet=launched_rank() > 0)
     if options.jobs is not None:
         check_int("--jobs", "N", options.jobs)
     if (options.config is None) == (options.resume is None):
