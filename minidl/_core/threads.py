@@ -48,8 +48,8 @@ class _State:
     """The process's state: the number of threads, the workers and their jobs, who is inside `one_blas_thread`."""
 
     def __init__(self) -> None:
-        self.threads: int | None = None  # as asked for
-        self.usual: int | None = None  # otherwise
+        self.threads: int | None = None
+        self.asked = False  # whether set_num_threads was called
         self.sharing = 1  # processes that share the CPUs
         self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.workers = 0
@@ -84,7 +84,7 @@ def set_num_threads(n: int) -> None:
     Raises:
         TypeError, ValueError: n is not an integer of at least 1.
     """
-    _state.threads = check_int("set_num_threads", "n", n)
+    _state.threads, _state.asked = check_int("set_num_threads", "n", n), True
 
 
 def get_num_threads() -> int:
@@ -95,16 +95,16 @@ def get_num_threads() -> int:
     limits them. It is one if NumPy was built with a BLAS whose threads cannot be limited (such as Apple's Accelerate).
     Each of several ranks of a training on one machine takes its share of the CPUs.
     """
-    if _state.threads is not None:
-        return _state.threads
-    if _state.usual is None:
-        _state.usual = min(blas_threads() or 1, max(1, available_cpus() // _state.sharing))
-    return _state.usual
+    if _state.threads is None:
+        _state.threads = min(blas_threads() or 1, max(1, available_cpus() // _state.sharing))
+    return _state.threads
 
 
 def share_cpus(processes: int) -> None:
     """Share the CPUs that this process may use with others: unless asked for more, it takes so much fewer threads."""
-    _state.sharing, _state.usual = processes, None
+    _state.sharing = processes
+    if not _state.asked:
+        _state.threads = None
 
 
 def available_cpus() -> int:

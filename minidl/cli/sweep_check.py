@@ -58,7 +58,7 @@ def check_runs(plan: Plan, source: str | os.PathLike[str], options: argparse.Nam
 
 def _model(recipe: Recipe, images: Images) -> Module:
     """Make a run's model, with the weights that it begins with."""
-    model = Run(Path(), recipe, images.classes, images.shape).make_model()
+    model = Run(Path("."), recipe, images.classes, images.shape).make_model()
     if recipe.init:
         initial_weights(model, recipe.init)
     return model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class Results:
         names = self._names()[: None if self.failed else -1]
         text = {*self.plan.varied, "seconds"}
         shown = [[str(row[name]) if name in text else row[name] for name in names] for row in self.rows]
-        lines = [aligned([names, *[[Path(row[0]).name, *row[1:]] for row in shown[:_SHOWN]]])]
+        lines = [aligned([names, *[[os.path.basename(row[0]), *row[1:]] for row in shown[:_SHOWN]]])]
         if len(shown) > _SHOWN:
             lines.append(f"and {len(shown) - _SHOWN} more: {self.folder / RESULTS}")
         if self.best is not None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from .._core import user_path
 from ..distributed import alone
 from ..training.checkpoint import CONFIG, has_checkpoint
 from .recipe import Recipe
@@ -59,7 +60,7 @@ class Job:
     @property
     def place(self) -> Path:
         """The run's folder, from every directory."""
-        return Path(self.here, self.folder)
+        return user_path(self.here) / self.folder
 
     @property
     def log(self) -> Path:
@@ -109,7 +110,7 @@ def _train(job: Job) -> str | None:
         shutil.rmtree(job.place)  # what was killed before it had anything
     environment = {**alone(os.environ), **dict.fromkeys(_LIMITS, str(job.threads))}
     command = [sys.executable, "-c", _BEGIN, json.dumps([str(entry) for entry in sys.path]), *job.arguments()]
-    with open(job.log, "ab", opener=_without_links) as log:
+    with os.fdopen(_appending(job.log), "ab") as log:
         begin = log.tell()
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=job.here, env=environment
@@ -131,9 +132,9 @@ def _train(job: Job) -> str | None:
     return _reason(job, code, begin) if code == 0 or os.path.exists(job.going) else None
 
 
-def _without_links(path: str, flags: int) -> int:
-    """Open a file, but not one that a link in a folder from somebody else leads to."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+def _appending(path: Path) -> int:
+    """Open a file to append to it, but not one that a link in a folder from somebody else leads to."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _reason(job: Job, code: int, begin: int) -> str:

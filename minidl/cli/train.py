@@ -115,7 +115,7 @@ def _prepare(options: argparse.Namespace, group: Group | None) -> Outcome:
     with ExitStack() as stack:  # nobody else writes into the folder meanwhile
         if group is None or group.rank == 0:
             folder = _held(stack, folder, recipe, images, options)
-        folder = folder if group is None else Path(group.from_first(str(folder)))
+        folder = folder if group is None else group.from_first(folder)
         assert folder is not None
         run = Run(folder, recipe, images.classes, images.shape)
         try:

@@ -74,6 +74,7 @@ class Group:
         self.comm: Communicator = comm.Dup()
         self.rank, self.size = comm.rank, comm.size
         self.interrupted = False
+        self._round = 0  # how often the ranks have begun something together
         self._sum, self._max, self._here, self._finalized = MPI.SUM, MPI.MAX, MPI.IN_PLACE, MPI.Is_finalized
         self._message = np.zeros(3, np.int64)
         self._met, self._left, self._obeyed = False, False, 0.0
@@ -110,7 +111,7 @@ class Group:
         Raises:
             RankError, KeyboardInterrupt: others leave at the same time, for a weightier reason than this one's.
         """
-        if _known(error):
+        if getattr(error, "_minidl_round", None) == self._round:
             return
         code = _FAIL
         if isinstance(error, SystemExit):  # which Python does not print
@@ -127,12 +128,17 @@ class Group:
             self._obey(f"{type(error).__name__}: {error}" if code == _FAIL else str(error))
         except (RankError, KeyboardInterrupt) as told:
             if code == _FAIL:  # its own error is as good
-                mark_told(error, quiet=True)
+                self._told(error, quiet=True)
             elif not isinstance(told, type(error)):
                 raise told from error
         except self.stopping:
             pass
-        mark_told(error, quiet=is_told_elsewhere(error))
+        self._told(error, quiet=is_told_elsewhere(error))
+
+    def _told(self, error: Any, *, quiet: bool = False) -> Any:
+        """Note that every rank knows of an error, this time: one object may be raised again in another fit."""
+        error._minidl_round = self._round
+        return mark_told(error, quiet=quiet)
 
     def _end(self) -> None:
         """Meet once more when the program ends: a rank that still waits for this one learns that it does not come."""
@@ -166,7 +172,7 @@ class Group:
             if highest != -lowest:
                 own = [_OPERATIONS[number] for number in (-lowest, highest)]
                 self._left = own[1] == _OPERATIONS[-1]  # others have gone
-                raise mark_told(
+                raise self._told(
                     RuntimeError(
                         f"the ranks do not do the same: one is at {own[0]}, another at {own[1]}; call fit, evaluate, "
                         "predict and state_dict on every rank, not only on the first, and give every rank the same "
@@ -180,12 +186,12 @@ class Group:
             self.interrupted, self._obeyed = False, time.monotonic()
             if self._last is not None:
                 self._last.cancel()
-            raise mark_told(KeyboardInterrupt())
+            raise self._told(KeyboardInterrupt())
         text = self.comm.bcast(reason, root=rank)
         if code == _STOP:
-            raise mark_told(self.stopping[0](text))
+            raise self._told(self.stopping[0](text))
         if rank != self.rank:
-            raise mark_told(RankError(rank, text), quiet=True)
+            raise self._told(RankError(rank, text), quiet=True)
 
     def _wait_first(self, request: Any) -> None:
         """Wait for the first meeting: if a rank does not come, because its script has ended before, this is told."""
@@ -208,7 +214,7 @@ class Group:
             with self.leaving():
                 yield
             return
-        self.interrupted = False
+        self.interrupted, self._round = False, self._round + 1
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.getsignal(number) for number in _SIGNALS}
         _active.append(self)
