@@ -459,7 +459,7 @@ def test_what_it_refuses_in_the_file(content, in_tmp, capsys):
         ([], "give either CONFIG.toml, which says what to try, or --resume DIR"),
         (["c.toml", "--resume", "s"], "give either CONFIG.toml, which says what to try, or --resume DIR"),
         (["none.toml"], "there is no file none.toml"),
-        (["c.toml", "--jobs", "0"], "minidl sweep: --jobs must be at least 1, got 0"),
+        (["c.toml", "--jobs", "0"], "error: --jobs must be at least 1, got 0"),
         (["c.toml", "--run", "full"], "--run full: this is not an empty folder; continue a run with --resume full"),
         (["--resume", "s", "--run", "x"], "--resume goes on with a sweep where it is: give no --run"),
         (["--resume", "full"], "full is not the folder of a sweep: it holds no sweep.json"),

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .._core import available_cpus, check_int, get_num_threads, uninterrupted, user_path, write_atomically
+from .._core import available_cpus, get_num_threads, uninterrupted, user_path, write_atomically
 from ..distributed import launched_rank, launched_ranks, mark_told
 from ..training.folder_lock import FolderLock
 from ..training.progress import Progress
@@ -108,8 +108,8 @@ def _sweep(options: argparse.Namespace) -> Outcome:
             f"out, and give --jobs {ranks}; docs/sweeps.md says how several machines do them"
         )
         raise mark_told(refusal, quiet=launched_rank() > 0)
-    if options.jobs is not None:
-        check_int("--jobs", "N", options.jobs)
+    if options.jobs is not None and options.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, got {options.jobs}")
     if (options.config is None) == (options.resume is None):
         raise ValueError("give either CONFIG.toml, which says what to try, or --resume DIR")
     with ExitStack() as stack:  # nobody else goes on with it meanwhile
