@@ -13,13 +13,13 @@ import contextlib
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import launching
 import pytest
 
 import minidl
@@ -107,10 +107,7 @@ def test_python_blocks_print_what_the_page_says(page, tmp_path, monkeypatch):
 
 def run_ranks(words, folder):
     """Run a command that starts several processes, in a folder from which it finds the examples."""
-    pytest.importorskip("mpi4py")
-    mpiexec = shutil.which("mpiexec", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
-    if mpiexec is None:
-        pytest.skip("there is no mpiexec")
+    launching.need_mpi()
     if not (folder / "examples").exists():
         (folder / "examples").symlink_to(ROOT / "examples")
     words = [sys.executable if word == "python" else word for word in words]
@@ -118,7 +115,7 @@ def run_ranks(words, folder):
     words[at : at + 1] = [sys.executable, "-m", "minidl"] if at < len(words) else []
     path = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [mpiexec, *words], cwd=folder, env=path, capture_output=True, text=True, timeout=120, check=False
+        [launching.mpiexec(), *words], cwd=folder, env=path, capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
 

@@ -3,13 +3,10 @@
 import copy
 import importlib.util
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import launching
 import numpy as np
 import pytest
 
@@ -20,26 +17,17 @@ from minidl.modelfile import load_model, save_model
 RANKS = {2: 10, 3: 6, 4: 2}  # how many random layers
 
 
-def mpiexec():
-    """The launcher beside this Python, as that of the package mpich, or another one; None if there is none."""
-    return shutil.which("mpiexec", path=os.path.dirname(sys.executable)) or shutil.which("mpiexec")
-
-
 @pytest.fixture(scope="session", params=RANKS)
 def found(request, tmp_path_factory):
     """What the checks have found on a number of processes, which is "ranks"."""
-    pytest.importorskip("mpi4py", reason="several processes need the extra 'mpi'")
-    launcher = mpiexec()
-    if launcher is None:
-        pytest.skip("there is no mpiexec")
+    launching.need_mpi()
     engines = ["numpy"]
     if importlib.util.find_spec("numba") and request.param < 4:
         engines = ["numpy", "fast"] if request.param == 2 else ["mixed"]
-    worker = [sys.executable, "-m", "mpi4py", str(Path(__file__).with_name("sync_ranks.py"))]
-    command = [launcher, "-n", str(request.param), *worker, ",".join(engines), str(RANKS[request.param])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {"ranks": request.param, "engines": engines, **json.loads(done.stdout.splitlines()[-1])}
+    worker = Path(__file__).with_name("sync_ranks.py")
+    ended = launching.launch(request.param, worker, ",".join(engines), RANKS[request.param], timeout=300)
+    assert ended.code == 0, ended
+    return {"ranks": request.param, "engines": engines, **json.loads(ended.out.splitlines()[-1])}
 
 
 def test_random_layers_are_those_of_the_whole_batch(found):
