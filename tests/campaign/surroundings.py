@@ -69,10 +69,19 @@ def clocks(rng: np.random.Generator, counts: Counter[str]) -> None:
 
 
 def _limit_memory(more: int) -> None:
-    """Let this process have so many bytes of address space more than it has."""
+    """Let this process have so many bytes of address space more than it has, and a stack that has grown already.
+
+    Where a stack cannot grow, the system ends a process with a segmentation fault, whatever the program.
+    """
+    _grow_stack(200)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + more
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+
+
+def _grow_stack(depth: int) -> int:
+    """Call as many functions inside each other, through C, which takes stack."""
+    return max(map(_grow_stack, [depth - 1])) if depth else 0
 
 
 def _ended(process: int, told: Path, counts: Counter[str]) -> int | None:
