@@ -32,8 +32,6 @@ class Communicator(Protocol):
 
     def bcast(self, obj: Any, root: int = 0) -> Any: ...  # noqa: D102
 
-    def ibarrier(self) -> Any: ...  # noqa: D102
-
     def allgather(self, sendobj: Any) -> list[Any]: ...  # noqa: D102
 
     def Create_keyval(self) -> int: ...  # noqa: D102

@@ -37,7 +37,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _ONCE = 0.5  # seconds within which several interrupts are one
 _SILENCE = 30.0  # seconds after which a rank says for whom it waits at the first meeting
 _OPERATIONS = (
-    "the end", "a first meeting", "an exchange of objects", "an object from rank 0", "a sum", "a gathering of numbers",
+    "the end", "an exchange of objects", "an object from rank 0", "a sum", "a gathering of numbers",
     "a step", "a checkpoint", "the beginning of a fit", "an order of samples", "measures", "predictions",
     "the end of the program",
 )  # fmt: skip
@@ -272,9 +272,7 @@ class Group:
 
     def sum(self, array: Array, operation: str = "a sum") -> Array:
         """Replace an array by the sum of all ranks' arrays, of the same shape and dtype, in place; return it."""
-        self.meet(operation)
-        with self._unbroken():
-            self.comm.Allreduce(self._here, array, op=self._sum)
+        self.sums([array], operation)
         return array
 
     def sums(self, arrays: list[Array], operation: str = "a sum") -> None:

@@ -69,7 +69,7 @@ def clocks(rng: np.random.Generator, counts: Counter[str]) -> None:
 
 
 def _limit_memory(more: int) -> None:
-    """Let this process have so many bytes of address space more than it has, and a stack that has grown already.
+    """Limit this process's address space to what it uses now and ``more`` bytes, after its stack has grown.
 
     Where a stack cannot grow, the system ends a process with a segmentation fault, whatever the program.
     """

@@ -87,7 +87,7 @@ class Images(Dataset):
 
 
 class Fresh:
-    """A user's batches, made anew in each epoch, of unknown number."""
+    """Batches of a user's own, made anew in each epoch; how many there are is not known."""
 
     def __init__(self, batches):
         self._batches = batches
